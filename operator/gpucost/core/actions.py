@@ -1,0 +1,87 @@
+"""What a decision may ask the world for.
+
+An action names its object by UID and resourceVersion, so that whoever applies it can see that the world has not moved
+since the decision: a conflict means *decide again*, never *force*. Patches are complete JSON merge patches; applying
+one needs no further thought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gpucost.core.clock import Instant
+from gpucost.core.model import Key
+
+
+@dataclass(frozen=True, slots=True)
+class CreateJob:
+    """Create the batch/v1 Job of a TrainingJob; `manifest` is complete. An existing one of the same owner is fine."""
+
+    target: Key
+    manifest: Mapping[str, object]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateService:
+    """Create the headless Service through which the workers of a TrainingJob find each other."""
+
+    target: Key
+    manifest: Mapping[str, object]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatchJob:
+    """Merge-patch a Job under the precondition that it is unchanged."""
+
+    target: Key
+    """The TrainingJob on whose behalf."""
+    job: Key
+    uid: str
+    resource_version: str
+    patch: Mapping[str, object]
+    reason: str
+    message: str
+
+
+Action = CreateJob | CreateService | PatchJob
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A status condition; its transition time is kept by whoever writes it, from the stored status."""
+
+    type: str
+    status: bool | None
+    """None is `Unknown`."""
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventNote:
+    """A Kubernetes Event to post once; `dedupe` tells occurrences apart, so that repeating a pass posts nothing."""
+
+    reason: str
+    message: str
+    dedupe: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows from one snapshot for one object."""
+
+    target: Key
+    actions: tuple[Action, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    status: Mapping[str, object] = field(default_factory=dict)
+    """Further status fields as they are written (camelCase, JSON values), without `conditions` and `cost`."""
+    events: tuple[EventNote, ...] = ()
+    """Posted after every action of the decision has been applied."""
+    wake_at: Instant | None = None
+    """Look again at this instant even when nothing changes (a window edge, a timeout)."""

@@ -1,0 +1,268 @@
+"""The world as the core sees it: slim, frozen records of cluster objects and of the facts kept in the ledger.
+
+Records of the cluster (`Node`, `Pod`, `Job`) are what a watch last said. Facts (`NodeFact`, `PriceFact`, `PodFact`,
+`UsageFact`, `Gap`) are what is durable: they carry UIDs as the only identity and times from the API server, so writing
+one twice changes nothing and every cost can be computed from them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from gpucost.core.clock import Instant
+from gpucost.core.timeline import Interval
+
+NO_LABELS: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A measurement that is missing, stale or absurd; never the same as zero."""
+
+    reason: str
+
+
+class CapacityType(StrEnum):
+    """How a node is paid for."""
+
+    ON_DEMAND = "onDemand"
+    SPOT = "spot"
+    RESERVED = "reserved"
+
+
+class Category(StrEnum):
+    """Cost driver of a workload."""
+
+    TRAINING = "training"
+    INFERENCE = "inference"
+    DATA = "data"
+    INFRASTRUCTURE = "infrastructure"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Amounts of what a node offers or a pod requests: millicores, bytes, whole GPUs."""
+
+    cpu_milli: int = 0
+    memory: int = 0
+    gpus: int = 0
+
+    def __add__(self, other: Resources) -> Resources:
+        return Resources(self.cpu_milli + other.cpu_milli, self.memory + other.memory, self.gpus + other.gpus)
+
+    def maximum(self, other: Resources) -> Resources:
+        """The larger amount of each resource (an init container beside the containers, for example)."""
+        return Resources(
+            max(self.cpu_milli, other.cpu_milli), max(self.memory, other.memory), max(self.gpus, other.gpus)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Name of a namespaced object of a known kind."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The controlling owner reference of an object."""
+
+    kind: str
+    name: str
+    uid: str
+    api_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Whom a cost is shown for: the topmost known owner, such as `TrainingJob/bert`; a bare pod is its own."""
+
+    kind: str
+    name: str
+
+
+# --- what the cluster says now ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node; `created` and `ended` come from the API server."""
+
+    uid: str
+    name: str
+    created: Instant
+    capacity: Resources
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ended: Instant | None = None
+    ready: bool = True
+    price_annotation: str | None = None
+    taints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why a pod does not run yet, in the words of whoever holds it up, and since when."""
+
+    reason: str
+    message: str
+    since: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod; it holds resources in `[bound, ended)`."""
+
+    uid: str
+    name: str
+    namespace: str
+    created: Instant
+    requests: Resources = Resources()
+    owner: Owner | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    node_name: str | None = None
+    phase: str = "Pending"
+    bound: Instant | None = None
+    started: Instant | None = None
+    ended: Instant | None = None
+    deleting: Instant | None = None
+    waiting: Waiting | None = None
+    disruption: str | None = None
+    """Reason of the `DisruptionTarget` condition, such as `EvictionByEvictionAPI` or `DeletionByPodGC`."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobCondition:
+    """One condition of a batch/v1 Job."""
+
+    type: str
+    status: bool
+    reason: str = ""
+    message: str = ""
+    since: Instant = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A batch/v1 Job, reduced to what decisions need; `annotations` holds only those under `gpucost.dev/`."""
+
+    uid: str
+    name: str
+    namespace: str
+    created: Instant
+    resource_version: str
+    owner: Owner | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    suspend: bool = False
+    completions: int = 1
+    parallelism: int = 1
+    active: int = 0
+    ready: int = 0
+    terminating: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    started: Instant | None = None
+    completed: Instant | None = None
+    conditions: tuple[JobCondition, ...] = ()
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Mapping[str, object], ...] = ()
+    affinity: Mapping[str, object] | None = None
+    managed_by: str | None = None
+    queue: str | None = None
+    """Value of the label `kueue.x-k8s.io/queue-name`: such a Job is never suspended or resumed by us."""
+
+    def condition(self, kind: str) -> JobCondition | None:
+        """The condition of a type when it is true."""
+        return next((c for c in self.conditions if c.type == kind and c.status), None)
+
+
+# --- durable facts ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFact:
+    """Life and size of one node."""
+
+    uid: str
+    name: str
+    start: Instant
+    end: Instant | None
+    capacity: Resources
+    instance_type: str = ""
+    gpu_model: str = ""
+    region: str = ""
+    zone: str = ""
+    capacity_type: CapacityType = CapacityType.ON_DEMAND
+
+
+@dataclass(frozen=True, slots=True)
+class PriceFact:
+    """Price of a whole node from an instant on; `hourly` None means that nobody knows it."""
+
+    node_uid: str
+    start: Instant
+    hourly: Decimal | None
+    capacity_type: CapacityType
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodFact:
+    """One stay of a pod on a node: the half-open time in which it held its requests."""
+
+    uid: str
+    namespace: str
+    name: str
+    workload: Workload
+    category: Category
+    node_uid: str
+    start: Instant
+    end: Instant | None
+    requests: Resources
+    labels: Mapping[str, str] = field(default_factory=dict)
+    end_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageFact:
+    """Mean share of time in which the pod's GPUs computed, from an instant until the next fact of the pod."""
+
+    pod_uid: str
+    start: Instant
+    gpu_active: float | None
+    """0..1 over the GPUs held; None is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A span in which nobody watched, and in which something ended that nobody saw end."""
+
+    uid: str
+    """UID of the pod or node concerned."""
+    span: Interval
+    reason: str
+
+
+# --- prices -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PriceEntry:
+    """One line of a price list: per node (`instance_type`) or per GPU (`gpu_model`); empty matches anything."""
+
+    hourly: Decimal
+    effective_from: Instant
+    capacity_type: CapacityType
+    instance_type: str = ""
+    gpu_model: str = ""
+    region: str = ""
+    source: str = ""

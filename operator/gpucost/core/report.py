@@ -1,0 +1,156 @@
+"""What is told about cost: rows, totals and the lines of an explanation.
+
+These records are the border between the arithmetic (`allocate`, `booking`, the ledger) and everything that shows
+numbers (status, annotations, metrics, HTTP, CLI). Money is booked money (integer pico-units); it is rounded to
+micro-units only when it is written down, always together with its siblings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from gpucost.core.clock import Instant, Micros
+from gpucost.core.model import CapacityType, Category, Workload
+from gpucost.core.money import Pico
+from gpucost.core.timeline import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """Cost of a stretch of time and what it paid for; amounts add up field by field.
+
+    `cost` is what is known to be owed: `active + held + unknown_activity + non_gpu`. Time without a price adds to
+    `unpriced_time` and to nothing else; `held_time` is all pod time, priced or not. `*_gpu_time` are GPU-microseconds.
+    """
+
+    cost: Pico = 0
+    active: Pico = 0
+    held: Pico = 0
+    unknown_activity: Pico = 0
+    non_gpu: Pico = 0
+    spot: Pico = 0
+    on_demand: Pico = 0
+    gpu_time: int = 0
+    active_gpu_time: int = 0
+    """GPU-microseconds in which the GPUs computed, over the known part."""
+    known_gpu_time: int = 0
+    """GPU-microseconds whose activity was measured."""
+    cpu_time: int = 0
+    """Millicore-microseconds held."""
+    memory_time: int = 0
+    """MiB-microseconds held."""
+    held_time: Micros = 0
+    unpriced_time: Micros = 0
+
+    def __add__(self, other: Amounts) -> Amounts:
+        return Amounts(
+            self.cost + other.cost,
+            self.active + other.active,
+            self.held + other.held,
+            self.unknown_activity + other.unknown_activity,
+            self.non_gpu + other.non_gpu,
+            self.spot + other.spot,
+            self.on_demand + other.on_demand,
+            self.gpu_time + other.gpu_time,
+            self.active_gpu_time + other.active_gpu_time,
+            self.known_gpu_time + other.known_gpu_time,
+            self.cpu_time + other.cpu_time,
+            self.memory_time + other.memory_time,
+            self.held_time + other.held_time,
+            self.unpriced_time + other.unpriced_time,
+        )
+
+    @property
+    def coverage(self) -> Fraction | None:
+        """Priced share of the time held; None when nothing was held."""
+        return Fraction(self.held_time - self.unpriced_time, self.held_time) if self.held_time else None
+
+    @property
+    def gpu_utilization(self) -> Fraction | None:
+        """Share of measured GPU time that computed; None when nothing was measured."""
+        return Fraction(self.active_gpu_time, self.known_gpu_time) if self.known_gpu_time else None
+
+    @property
+    def known_cost(self) -> Pico | None:
+        """Cost, or None when no part of the time had a price: unknown is not zero."""
+        return None if self.held_time and self.unpriced_time == self.held_time else self.cost
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a report. Fields that the grouping does not tell apart are empty."""
+
+    key: str
+    amounts: Amounts
+    hourly: Pico | None = 0
+    """What it costs per hour right now; None when something it holds has no price."""
+    namespace: str = ""
+    workload: Workload | None = None
+    category: Category | None = None
+    pods: int = 0
+    """Pods that hold resources right now."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataQuality:
+    """Where the numbers come from and how good they are; the last line of every table."""
+
+    as_of: Instant
+    price_sources: tuple[str, ...] = ()
+    """Such as `PriceBook/team-prices` or `built-in list 2026-11-01`."""
+    gpus_held: int = 0
+    gpus_measured: int = 0
+    data_age: Micros | None = None
+    """Age of the newest utilisation sample; None when there is none."""
+    unpriced_nodes: tuple[str, ...] = ()
+    gaps: int = 0
+    """Intervals in the window that nobody could observe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Cost of a window by some grouping; `sum(rows) + idle + stranded == total` in pico-units."""
+
+    currency: str
+    span: Interval
+    rows: tuple[Row, ...]
+    idle: Row
+    stranded: Row
+    total: Amounts
+    difference: Pico
+    """Cost of the nodes, integrated on its own, less the sum of the parts; not 0 is a defect."""
+    quality: DataQuality
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One stretch of an explanation: `span` x `share` x `hourly` = `cost`."""
+
+    pod: str
+    node: str
+    span: Interval
+    share: Fraction
+    share_of: str
+    """What made the share, such as `4 of 8 GPUs`."""
+    gpus: int
+    hourly: Decimal | None
+    capacity_type: CapacityType
+    price_source: str
+    cost: Pico | None
+    gpu_active: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The arithmetic behind one workload's cost; `sum(line.cost) == total.cost`."""
+
+    currency: str
+    namespace: str
+    workload: Workload
+    span: Interval
+    lines: tuple[Line, ...]
+    total: Amounts
+    gaps: tuple[tuple[Interval, str], ...]
+    quality: DataQuality

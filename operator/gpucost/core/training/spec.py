@@ -1,0 +1,85 @@
+"""A TrainingJob's specification in the terms of the core, converted from the API object by `gpucost.api`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gpucost.core.clock import MINUTE, Micros
+from gpucost.core.model import CapacityType
+
+
+class PlacementPolicy(StrEnum):
+    """Who chooses the capacity type."""
+
+    ON_DEMAND = "OnDemand"
+    SPOT = "Spot"
+    SCHEDULED = "Scheduled"
+
+
+class Outside(StrEnum):
+    """What happens outside every window."""
+
+    ON_DEMAND = "OnDemand"
+    PAUSE = "Pause"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A recurring span: it opens when the cron expression fires and stays open for `duration`."""
+
+    start: str
+    duration: Micros
+    placement: CapacityType = CapacityType.SPOT
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Windows in a time zone (IANA name)."""
+
+    time_zone: str = "UTC"
+    windows: tuple[Window, ...] = ()
+    outside: Outside = Outside.ON_DEMAND
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSelector:
+    """How nodes of one capacity type are selected, given by the user instead of detected."""
+
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Mapping[str, object], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementSpec:
+    """Where to run."""
+
+    policy: PlacementPolicy = PlacementPolicy.ON_DEMAND
+    scheduling_timeout: Micros = 10 * MINUTE
+    spot: PoolSelector | None = None
+    on_demand: PoolSelector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRef:
+    """An existing Job to take over instead of creating one."""
+
+    name: str
+    kind: str = "Job"
+    api_version: str = "batch/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSpec:
+    """The whole specification; exactly one of `template` and `workload_ref` is set."""
+
+    template: Mapping[str, object] | None = None
+    workload_ref: WorkloadRef | None = None
+    workers: int = 1
+    gpus_per_worker: int | None = None
+    backoff_limit: int = 6
+    configuration_error_exit_code: int | None = None
+    suspend: bool = False
+    placement: PlacementSpec = PlacementSpec()
+    schedule: Schedule | None = None
