@@ -61,7 +61,7 @@ class Resources:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Key:
     """Name of a namespaced object of a known kind."""
 

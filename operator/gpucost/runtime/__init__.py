@@ -1,0 +1,1 @@
+"""Wiring: settings, caches, the loop, the lease, health and metrics."""

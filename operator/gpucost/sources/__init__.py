@@ -1,0 +1,1 @@
+"""What comes in: the cluster's objects, custom resources, utilisation."""

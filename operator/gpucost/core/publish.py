@@ -1,0 +1,66 @@
+"""When a cost is worth writing: the write budget of annotations and status.
+
+A value that everybody can see needs no write every tick. It is written when the state of the object changes, and else
+when it moved by one percent and the last write is some minutes old. All objects share one budget; the most changed come
+first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpucost.core.clock import SECOND, Instant, Micros
+from gpucost.core.money import Micro
+
+_MOVED = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What an object shows and since when; `state` is whatever makes a write urgent when it changes."""
+
+    at: Instant
+    total: Micro | None
+    hourly: Micro | None
+    state: str = ""
+
+
+def urgency(last: Published | None, new: Published, *, interval: Micros) -> float | None:
+    """How much a write is worth: None for not at all, else the relative change; a new state beats every amount."""
+    if last is None or last.state != new.state:
+        return float("inf")
+    if new.at - last.at < interval:
+        return None
+    moved = max(_relative(last.total, new.total), _relative(last.hourly, new.hourly))
+    return moved if moved >= _MOVED else None
+
+
+def _relative(old: Micro | None, new: Micro | None) -> float:
+    if old is None or new is None:
+        return 0.0 if old == new else float("inf")
+    if old == new:
+        return 0.0
+    return abs(new - old) / max(abs(old), abs(new))
+
+
+@dataclass
+class Budget:
+    """A token bucket: `rate` writes a second on average, `burst` at once."""
+
+    rate: float
+    burst: float
+    tokens: float = 0.0
+    at: Instant | None = None
+
+    def take(self, now: Instant) -> bool:
+        """Whether one more write may go out now."""
+        if self.at is None:
+            self.tokens = self.burst
+        else:
+            elapsed = max(0, now - self.at) / SECOND
+            self.tokens = min(self.burst, self.tokens + elapsed * self.rate)
+        self.at = now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True

@@ -1,0 +1,101 @@
+"""Carry out one action of a decision.
+
+Every action is conditional: creates carry a deterministic name and an owner, patches the UID and resourceVersion that
+the decision saw. A conflict is no failure, it says that the world moved and that the key has to be decided again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from gpucost.core.actions import Action, CreateJob, CreateService, PatchJob
+from gpucost.kube import paths
+from gpucost.kube.client import KubeClient
+from gpucost.kube.errors import ApiError, Unreachable
+
+MANAGER = "gpucost"
+
+
+class Result(StrEnum):
+    """How an action ended; the values are those of the metric `gpucost_actions_total`."""
+
+    APPLIED = "applied"
+    EXISTS = "exists"
+    CONFLICT = "conflict"
+    REJECTED = "rejected"
+    FORBIDDEN = "forbidden"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Result of one action; `problems` are the fields named by a rejection, else the error in one line."""
+
+    action: Action
+    result: Result
+    problems: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the world is now as the action wanted it."""
+        return self.result in {Result.APPLIED, Result.EXISTS}
+
+
+async def apply(client: KubeClient, action: Action) -> Outcome:
+    """Send one action to the API server."""
+    try:
+        await _send(client, action)
+    except ApiError as error:
+        return await _refused(client, action, error)
+    except Unreachable as error:
+        return Outcome(action, Result.FAILED, (str(error),))
+    return Outcome(action, Result.APPLIED)
+
+
+async def _send(client: KubeClient, action: Action) -> None:
+    match action:
+        case CreateJob(target=target, manifest=manifest):
+            await client.create(paths.job(target.namespace), manifest, manager=MANAGER)
+        case CreateService(target=target, manifest=manifest):
+            await client.create(paths.service(target.namespace), manifest, manager=MANAGER)
+        case PatchJob(job=job, uid=uid, resource_version=version, patch=patch):
+            metadata: dict[str, Any] = {**_mapping(patch.get("metadata")), "uid": uid, "resourceVersion": version}
+            body = {**patch, "metadata": metadata}
+            await client.merge(paths.job(job.namespace, job.name), body, manager=MANAGER)
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return dict(value) if isinstance(value, dict) else {}
+
+
+async def _refused(client: KubeClient, action: Action, error: ApiError) -> Outcome:
+    problems = error.causes or (error.message or str(error),)
+    if error.status == 409 and error.reason == "AlreadyExists":
+        return await _existing(client, action)
+    if error.status in {404, 409}:
+        return Outcome(action, Result.CONFLICT, problems)
+    if error.status == 403:
+        return Outcome(action, Result.FORBIDDEN, problems)
+    if error.status in {400, 422}:
+        return Outcome(action, Result.REJECTED, problems)
+    return Outcome(action, Result.FAILED, problems)
+
+
+async def _existing(client: KubeClient, action: Action) -> Outcome:
+    """An object of that name is there: ours from an earlier try, or somebody else's."""
+    if isinstance(action, PatchJob):
+        return Outcome(action, Result.CONFLICT)
+    folder = paths.job if isinstance(action, CreateJob) else paths.service
+    metadata = _mapping(action.manifest.get("metadata"))
+    try:
+        found = await client.get(folder(action.target.namespace, metadata["name"]))
+    except (ApiError, Unreachable) as error:
+        return Outcome(action, Result.FAILED, (str(error),))
+    wanted = {reference["uid"] for reference in metadata.get("ownerReferences") or ()}
+    owners = {reference["uid"] for reference in found["metadata"].get("ownerReferences") or ()}
+    if wanted & owners:
+        return Outcome(action, Result.EXISTS)
+    kind = "Job" if isinstance(action, CreateJob) else "Service"
+    return Outcome(action, Result.REJECTED, (f"metadata.name: a {kind} {metadata['name']} of another owner exists",))

@@ -1,0 +1,57 @@
+"""URL paths of the resources in use."""
+
+from __future__ import annotations
+
+GROUP = "gpucost.dev"
+VERSION = "v1alpha1"
+
+PODS = "/api/v1/pods"
+NODES = "/api/v1/nodes"
+JOBS = "/apis/batch/v1/jobs"
+NAMESPACES = "/api/v1/namespaces"
+TRAININGJOBS = f"/apis/{GROUP}/{VERSION}/trainingjobs"
+PRICEBOOKS = f"/apis/{GROUP}/{VERSION}/pricebooks"
+
+
+def job(namespace: str, name: str = "") -> str:
+    """A Job, or the collection to create one in."""
+    return _item(f"/apis/batch/v1/namespaces/{namespace}/jobs", name)
+
+
+def service(namespace: str, name: str = "") -> str:
+    """A Service, or the collection to create one in."""
+    return _item(f"/api/v1/namespaces/{namespace}/services", name)
+
+
+def event(namespace: str, name: str = "") -> str:
+    """An Event (events.k8s.io/v1), or the collection to create one in."""
+    return _item(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", name)
+
+
+def lease(namespace: str, name: str = "") -> str:
+    """A Lease, or the collection to create one in."""
+    return _item(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", name)
+
+
+def namespace(name: str) -> str:
+    """A Namespace."""
+    return f"{NAMESPACES}/{name}"
+
+
+def node(name: str) -> str:
+    """A Node."""
+    return f"{NODES}/{name}"
+
+
+def trainingjob(namespace: str, name: str) -> str:
+    """A TrainingJob; append `/status` for its status."""
+    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/trainingjobs/{name}"
+
+
+def pricebook(name: str) -> str:
+    """A PriceBook; append `/status` for its status."""
+    return f"{PRICEBOOKS}/{name}"
+
+
+def _item(collection: str, name: str) -> str:
+    return f"{collection}/{name}" if name else collection

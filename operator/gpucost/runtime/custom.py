@@ -1,0 +1,133 @@
+"""Our custom resources, watched by kopf.
+
+Only `on.event` is used: handlers put the record into the world and return. kopf's own state machine (annotations,
+finalizers, timers per object) would write to every object; the loop needs none of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import kopf
+
+from gpucost.core.model import Key
+from gpucost.kube import paths
+from gpucost.kube.client import KubeClient
+from gpucost.kube.errors import ApiError
+from gpucost.kube.login import LoginError, login
+from gpucost.runtime.world import World, custom_record
+
+log = logging.getLogger(__name__)
+
+
+class MissingDefinitions(Exception):
+    """The custom resource definitions are not installed; the message says how to install them."""
+
+
+class CustomResources:
+    """Feeds TrainingJobs and PriceBooks into the world; knows when kopf has shown all that existed at start."""
+
+    def __init__(self, world: World, *, on_prices: Any) -> None:
+        """`on_prices()` is called after any change of a PriceBook."""
+        self._world = world
+        self._on_prices = on_prices
+        self._awaited: set[str] | None = None
+        self.synced = asyncio.Event()
+
+    async def expect(self, client: KubeClient) -> None:
+        """List once what exists, so that a pass only starts when kopf has shown all of it."""
+        awaited: set[str] = set()
+        for path in (paths.TRAININGJOBS, paths.PRICEBOOKS):
+            try:
+                listing = await client.get(path)
+            except ApiError as error:
+                if error.status == 404:
+                    raise MissingDefinitions(
+                        f"{path.rsplit('/', 1)[-1]}.{paths.GROUP} is not defined in this cluster: install the chart, "
+                        "or run `gpucost crds | kubectl apply --server-side -f -`"
+                    ) from None
+                raise
+            for item in listing.get("items") or ():
+                awaited.add(item["metadata"]["uid"])
+        seen = {r.uid for r in self._world.trainingjobs.values()} | {r.uid for r in self._world.pricebooks.values()}
+        self._awaited = awaited - seen
+        self._check()
+
+    def registry(self) -> kopf.OperatorRegistry:
+        """Handlers in a registry of their own, so that nothing is global."""
+        registry = kopf.OperatorRegistry()
+
+        @kopf.on.login(registry=registry)
+        def sign_in(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo:
+            try:
+                return login(settings)
+            except LoginError as error:
+                raise kopf.PermanentError(str(error)) from None
+
+        @kopf.on.event(paths.GROUP, paths.VERSION, "trainingjobs", registry=registry)
+        async def trainingjob(event: Mapping[str, Any], **_: Any) -> None:
+            self._trainingjob(event)
+
+        @kopf.on.event(paths.GROUP, paths.VERSION, "pricebooks", registry=registry)
+        async def pricebook(event: Mapping[str, Any], **_: Any) -> None:
+            self._pricebook(event)
+
+        return registry
+
+    def _trainingjob(self, event: Mapping[str, Any]) -> None:
+        record = custom_record(event["object"])
+        if event["type"] == "DELETED":
+            self._world.trainingjob_gone(Key(record.namespace, record.name))
+        else:
+            self._world.trainingjob_changed(record)
+        self._shown(record.uid)
+
+    def _pricebook(self, event: Mapping[str, Any]) -> None:
+        record = custom_record(event["object"])
+        old = self._world.pricebooks.get(record.name)
+        if event["type"] == "DELETED":
+            self._world.pricebooks.pop(record.name, None)
+        else:
+            self._world.pricebooks[record.name] = record
+        if old is None or event["type"] == "DELETED" or old.spec != record.spec:
+            self._on_prices()
+        self._shown(record.uid)
+
+    def _shown(self, uid: str) -> None:
+        if self._awaited is not None:
+            self._awaited.discard(uid)
+            self._check()
+
+    def _check(self) -> None:
+        if not self._awaited:
+            self.synced.set()
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """Settings under which kopf only watches; the figures are explained in docs/decisions/loop.md."""
+    settings = kopf.OperatorSettings()
+    settings.watching.server_timeout = 290
+    settings.watching.client_timeout = 310
+    settings.watching.connect_timeout = 10
+    settings.watching.inactivity_timeout = 70
+    settings.watching.chunk_size = 500
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.posting.enabled = False
+    settings.execution.max_workers = 4
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.persistence.finalizer = "gpucost.dev/unused"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix="gpucost.dev")
+    return settings
+
+
+async def watch(resources: CustomResources, *, stop: asyncio.Event) -> None:
+    """Run kopf until `stop` is set."""
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    await kopf.operator(
+        registry=resources.registry(), settings=kopf_settings(), clusterwide=True, standalone=True, stop_flag=stop
+    )

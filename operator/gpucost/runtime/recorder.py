@@ -1,0 +1,235 @@
+"""From changes of pods and nodes to the ledger's facts.
+
+The recorder remembers only what it has not written yet. Facts are keyed by UID and carry the API server's times, so
+writing them again after a crash changes nothing; what happened while nobody watched is filled in by `recovery`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from gpucost.core.capacity import capacity_type, traits
+from gpucost.core.category import category_of
+from gpucost.core.clock import HOUR, SECOND, Instant
+from gpucost.core.model import Gap, Node, NodeFact, Pod, PodFact, PriceFact, Workload
+from gpucost.core.timeline import Interval
+from gpucost.runtime.world import World
+from gpucost.sources.records import pod_record
+from gpucost.sources.reflector import Change
+
+Fact = NodeFact | PriceFact | PodFact | Gap
+_CLOCK_SLACK = 2 * SECOND  # times of the API server have whole seconds
+_KEEP_ENDED_NODES = 2 * HOUR
+
+
+@dataclass
+class Recorder:
+    """Collects facts between two writes; `prices_of` gives a node's price timeline."""
+
+    world: World
+    now: Callable[[], Instant]
+    prices_of: Callable[[NodeFact, Node], list[PriceFact]]
+    nodes: dict[str, NodeFact] = field(default_factory=dict)
+    written: dict[str, PodFact] = field(default_factory=dict)
+    """Last fact of every pod that exists or has not ended."""
+    workloads: dict[str, Workload] = field(default_factory=dict)
+    """Resolved workloads of those pods: an owner may be deleted before its pods."""
+    skipped: Counter[str] = field(default_factory=Counter)
+    _by_name: dict[str, list[str]] = field(default_factory=dict)
+    _dirty: dict[str, Pod] = field(default_factory=dict)
+    _queue: list[Fact] = field(default_factory=list)
+
+    # --- nodes --------------------------------------------------------------------------------------------------------
+
+    def node_changed(self, change: Change[Node]) -> None:
+        """A node appeared, changed or went."""
+        if change.new is not None:
+            self._node(change.new)
+        elif change.old is not None:
+            end = self.now()
+            self.node_ended(change.old.uid, end, None if change.seen else "node deleted while the watch was broken")
+
+    def _node(self, node: Node) -> None:
+        fact = node_fact(node)
+        known = self.nodes.get(fact.uid)
+        if known is not None and replace(known, end=None) == fact:
+            return
+        self.nodes[fact.uid] = fact
+        names = self._by_name.setdefault(fact.name, [])
+        if fact.uid not in names:
+            names.append(fact.uid)
+        self._queue.append(fact)
+        self._queue.extend(self.prices_of(fact, node))
+
+    def node_ended(self, uid: str, end: Instant, gap: str | None = None) -> None:
+        """A node's life is over; with `gap`, it ended at some time between `end` and now."""
+        fact = self.nodes.get(uid)
+        if fact is None or fact.end is not None:
+            return
+        self.nodes[uid] = replace(fact, end=max(end, fact.start))
+        self._queue.append(self.nodes[uid])
+        if gap and end < self.now():
+            self._queue.append(Gap(uid, Interval(end, self.now()), gap))
+
+    def adopt_node(self, fact: NodeFact) -> None:
+        """Know a node from the ledger that the cluster does not show any more."""
+        self.nodes.setdefault(fact.uid, fact)
+        names = self._by_name.setdefault(fact.name, [])
+        if fact.uid not in names:
+            names.append(fact.uid)
+
+    # --- pods ---------------------------------------------------------------------------------------------------------
+
+    def pod_changed(self, change: Change[Pod]) -> None:
+        """A pod appeared, changed or went."""
+        if change.new is not None:
+            self._dirty[change.new.uid] = change.new
+        elif change.old is not None:
+            self._dirty[change.old.uid] = self._last_state(change)
+
+    def _last_state(self, change: Change[Pod]) -> Pod:
+        assert change.old is not None
+        last = pod_record(change.body) if change.body is not None else change.old
+        if last.ended is None:
+            last = replace(last, ended=max(self.now(), last.bound or 0))
+            if not change.seen and last.bound is not None:
+                since = last.deleting or last.bound
+                self._queue.append(Gap(last.uid, Interval(min(since, self.now()), self.now()), "pod end not observed"))
+        return last
+
+    def pod_ended(self, pod: Pod, end: Instant, gap: str | None = None) -> None:
+        """A pod is gone that no cache shows any more (after a restart)."""
+        self._dirty[pod.uid] = replace(pod, ended=end)
+        if gap and end < self.now():
+            self._queue.append(Gap(pod.uid, Interval(end, self.now()), gap))
+
+    def fact_ended(self, fact: PodFact, end: Instant, gap: str | None = None) -> None:
+        """A pod of the ledger is gone without a trace."""
+        end = max(end, fact.start)
+        self._queue.append(replace(fact, end=end, end_reason="vanished"))
+        self.written.pop(fact.uid, None)
+        self.workloads.pop(fact.uid, None)
+        if gap and end < self.now():
+            self._queue.append(Gap(fact.uid, Interval(end, self.now()), gap))
+
+    def adopt_pod(self, fact: PodFact) -> None:
+        """Know a pod from the ledger: its workload was resolved when its owner was still there."""
+        self.written[fact.uid] = fact
+        self.workloads[fact.uid] = fact.workload
+
+    def owners_changed(self, uids: Iterable[str]) -> None:
+        """The owner of these pods has become known: resolve their workload again."""
+        for uid in uids:
+            pod = self.world.pods.get(uid)
+            if pod is not None and pod.ended is None:
+                self.workloads.pop(uid, None)
+                self._dirty.setdefault(uid, pod)
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def drain(self) -> tuple[list[Fact], bool]:
+        """Everything to write, and whether that is all there is (no pod waits for its node to become known)."""
+        facts, self._queue = self._queue, []
+        dirty, self._dirty = self._dirty, {}
+        for pod in dirty.values():
+            if pod.bound is None or pod.node_name is None:
+                continue
+            node = self._node_at(pod.node_name, pod.bound)
+            if node is None:
+                self._without_node(pod)
+                continue
+            fact = self._pod_fact(pod, node)
+            if self.written.get(pod.uid) != fact:
+                facts.append(fact)
+            self._remember(fact)
+        self._forget_nodes()
+        return facts, not self._dirty
+
+    def put_back(self, facts: list[Fact]) -> None:
+        """Keep facts that could not be written for the next time."""
+        self._queue = facts + self._queue
+
+    def _without_node(self, pod: Pod) -> None:
+        if pod.ended is None or pod.uid in self.world.pods:
+            self._dirty[pod.uid] = pod  # the node's own event is still on its way
+        else:
+            self.skipped["node never seen"] += 1
+
+    def _pod_fact(self, pod: Pod, node: NodeFact) -> PodFact:
+        workload = self.workloads.get(pod.uid)
+        if workload is None:
+            workload = self.world.workload_of(pod)
+            if self.world.is_resolved(pod):
+                self.workloads[pod.uid] = workload
+        assert pod.bound is not None
+        return PodFact(
+            uid=pod.uid,
+            namespace=pod.namespace,
+            name=pod.name,
+            workload=workload,
+            category=category_of(namespace=pod.namespace, workload=workload, labels=pod.labels, gpus=pod.requests.gpus),
+            node_uid=node.uid,
+            start=pod.bound,
+            end=max(pod.ended, pod.bound) if pod.ended is not None else None,
+            requests=pod.requests,
+            labels=pod.labels,
+            end_reason=self._end_reason(pod, node),
+        )
+
+    @staticmethod
+    def _end_reason(pod: Pod, node: NodeFact) -> str:
+        if pod.ended is None:
+            return ""
+        if pod.disruption is not None:
+            return pod.disruption or "DisruptionTarget"
+        if node.end is not None and node.end <= pod.ended + _CLOCK_SLACK:
+            return "NodeGone"
+        return pod.phase if pod.phase in {"Succeeded", "Failed"} else "Deleted"
+
+    def _remember(self, fact: PodFact) -> None:
+        if fact.end is None or fact.uid in self.world.pods:
+            self.written[fact.uid] = fact
+        else:
+            self.written.pop(fact.uid, None)
+            self.workloads.pop(fact.uid, None)
+
+    def _node_at(self, name: str, instant: Instant) -> NodeFact | None:
+        """The node that bore a name at an instant; names are reused, UIDs are not."""
+        lives = [self.nodes[uid] for uid in self._by_name.get(name, ())]
+        fitting = [n for n in lives if n.start <= instant + _CLOCK_SLACK and (n.end is None or n.end >= instant)]
+        return max(fitting, key=lambda n: n.start, default=None)
+
+    def _forget_nodes(self) -> None:
+        horizon = self.now() - _KEEP_ENDED_NODES
+        for uid in [n.uid for n in self.nodes.values() if n.end is not None and n.end < horizon]:
+            fact = self.nodes.pop(uid)
+            names = self._by_name[fact.name]
+            names.remove(uid)
+            if not names:
+                del self._by_name[fact.name]
+
+    def reprice(self) -> None:
+        """Prices have changed: give every living node its timeline again."""
+        for fact in self.nodes.values():
+            node = self.world.nodes.get(fact.uid)
+            if fact.end is None and node is not None:
+                self._queue.extend(self.prices_of(fact, node))
+
+
+def node_fact(node: Node) -> NodeFact:
+    """Life and traits of a node."""
+    found = traits(node.labels)
+    return NodeFact(
+        uid=node.uid,
+        name=node.name,
+        start=node.created,
+        end=node.ended,
+        capacity=node.capacity,
+        instance_type=found.instance_type,
+        gpu_model=found.gpu_model,
+        region=found.region,
+        zone=found.zone,
+        capacity_type=capacity_type(node.labels),
+    )

@@ -1,0 +1,57 @@
+"""Settings of the operator, from environment variables with the prefix `GPUCOST_`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Everything that an installation may want different; the chart's values set these."""
+
+    model_config = SettingsConfigDict(env_prefix="GPUCOST_", extra="ignore")
+
+    namespace: str = Field("gpucost-system", description="Namespace of the operator: its Lease and its Service.")
+    service_name: str = Field("gpucost", description="Service through which the API server reaches the cost API.")
+    cluster_name: str = Field("default", description="Name of this cluster in a ledger that several clusters share.")
+    ledger_url: str = Field("sqlite:////var/lib/gpucost/ledger.db", description="SQLAlchemy URL of the ledger.")
+    prometheus_url: str = Field("", description="Base URL of a PromQL engine; empty: utilisation stays unknown.")
+    prometheus_window_seconds: Annotated[int, Field(ge=5, le=3600)] = Field(
+        60, description="Averaging window of utilisation; at least two scrapes."
+    )
+    tick_seconds: Seconds = Field(30, description="Period of the full pass.")
+    report_seconds: Seconds = Field(300, description="Shortest time between two cost-only writes of one object.")
+    writes_per_second: Seconds = Field(1, description="Budget of cost-only writes, shared by all objects.")
+    node_annotations: bool = Field(False, description="Write cost annotations on Nodes too.")
+    api_listen: str = Field("0.0.0.0:9443", description="Address of the TLS cost API; empty turns it off.")
+    loopback_listen: str = Field("", description="Address of the plain cost API; loopback only; empty turns it off.")
+    metrics_listen: str = Field("0.0.0.0:8080", description="Address of /metrics, /healthz and /readyz.")
+    log_format: Literal["text", "json"] = Field("text", description="Format of the log.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
+    lease_name: str = Field("gpucost-operator", description="Name of the Lease that one active operator holds.")
+    currency: str = Field("USD", description="Currency of prices that do not name one.")
+
+    @field_validator("prometheus_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://, such as http://prometheus.monitoring:9090")
+        return value
+
+    @field_validator("api_listen", "metrics_listen", "loopback_listen")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if value and not (host and port.isdigit() and int(port) < 65536):
+            raise ValueError("must be HOST:PORT, such as 127.0.0.1:9443")
+        return value
+
+
+def address(text: str) -> tuple[str, int]:
+    """Split HOST:PORT."""
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
