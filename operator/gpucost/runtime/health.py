@@ -1,0 +1,45 @@
+"""`/healthz`, `/readyz` and `/metrics`.
+
+Alive means that the loop still turns: a process whose loop has stopped is better restarted. Ready means that every
+cache is complete and the first pass is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from gpucost.runtime.metrics import render
+
+
+@dataclass
+class Health:
+    """`alive()` and `ready()` return None when all is well, else what is wrong."""
+
+    alive: Callable[[], str | None]
+    ready: Callable[[], str | None]
+    registry: CollectorRegistry
+
+    def app(self) -> web.Application:
+        """The HTTP application."""
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        return app
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return _answer(self.alive())
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return _answer(self.ready())
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=render(self.registry), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+def _answer(problem: str | None) -> web.Response:
+    return web.Response(text=f"{problem or 'ok'}\n", status=503 if problem else 200)

@@ -1,0 +1,132 @@
+"""What the operator exports about cost and about itself, in Prometheus' format.
+
+Costs come from the ledger's totals of the last tick. A counter never falls: a correction downwards shows in the API,
+and here only as a pause.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gpucost.core.clock import SECOND, Instant
+from gpucost.core.money import PICO
+
+Labels = tuple[str, ...]
+COST_LABELS = ("namespace", "workload_kind", "workload", "category", "capacity_type", "state")
+GPU_LABELS = ("namespace", "workload_kind", "workload", "category", "capacity_type", "state")
+PRICE_LABELS = ("node", "instance_type", "gpu_model", "capacity_type")
+
+
+@dataclass
+class Figures:
+    """Everything that is exported; the loop fills it in."""
+
+    cost: dict[Labels, int] = field(default_factory=dict)
+    """Pico-units by `COST_LABELS`."""
+    gpu_time: dict[Labels, int] = field(default_factory=dict)
+    """GPU-microseconds by `GPU_LABELS`."""
+    gpu_price: dict[Labels, float] = field(default_factory=dict)
+    conservation: int = 0
+    data_times: dict[str, Instant | None] = field(default_factory=dict)
+    actions: Counter[Labels] = field(default_factory=Counter)
+    """By policy, mode and outcome."""
+    saved: dict[str, int] = field(default_factory=dict)
+    writes: Mapping[str, int] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    sizes: dict[str, int] = field(default_factory=dict)
+    tick_seconds: float = 0.0
+    ticks: int = 0
+
+    def update_counter(self, target: dict[Labels, int], values: Mapping[Labels, int]) -> None:
+        """Take new totals: a series that is gone stays out, one that fell stays where it was."""
+        kept = {labels: max(value, target.get(labels, 0)) for labels, value in values.items()}
+        target.clear()
+        target.update(kept)
+
+
+class FiguresCollector(Collector):
+    """Renders `Figures` at scrape time."""
+
+    def __init__(self, figures: Figures, now: object) -> None:
+        """`now()` gives the instant that ages refer to."""
+        self._figures = figures
+        self._now = now
+
+    def collect(self) -> Iterator[Metric]:
+        """All families."""
+        yield from self._money()
+        yield from self._health()
+
+    def _money(self) -> Iterator[Metric]:
+        figures = self._figures
+        yield _counter(
+            "gpucost_cost",
+            "Cost booked, in units of the currency; by state: active, held, unknown, non_gpu, idle, stranded.",
+            COST_LABELS,
+            ((labels, value / PICO) for labels, value in figures.cost.items()),
+        )
+        yield _counter(
+            "gpucost_gpu_seconds",
+            "GPU time by state: active, held, unknown, idle, stranded.",
+            GPU_LABELS,
+            ((labels, value / SECOND) for labels, value in figures.gpu_time.items()),
+        )
+        yield _gauge(
+            "gpucost_gpu_price_per_hour", "Price of one GPU per hour.", PRICE_LABELS, figures.gpu_price.items()
+        )
+        yield _gauge(
+            "gpucost_conservation_difference",
+            "Cost of the nodes less the sum of its parts; anything but 0 is a defect.",
+            (),
+            [((), figures.conservation / PICO)],
+        )
+        yield _gauge(
+            "gpucost_saved",
+            "Saved against on-demand prices, by policy.",
+            ("policy",),
+            (((policy,), value / PICO) for policy, value in figures.saved.items()),
+        )
+
+    def _health(self) -> Iterator[Metric]:
+        figures, now = self._figures, self._now()  # type: ignore[operator]
+        ages = {name: (now - at) / SECOND for name, at in figures.data_times.items() if at is not None}
+        yield _gauge("gpucost_data_age_seconds", "Age of the newest data.", ("source",), _single(ages))
+        yield _counter("gpucost_actions", "Actions.", ("policy", "mode", "outcome"), figures.actions.items())
+        yield _counter("gpucost_api_writes", "Writes sent to the API server.", ("verb",), _single(figures.writes))
+        yield _counter("gpucost_samples_dropped", "Samples that make no sense.", ("reason",), _single(figures.dropped))
+        yield _counter("gpucost_errors", "Failures survived, by place.", ("place",), _single(figures.errors))
+        yield _gauge("gpucost_objects", "Objects known.", ("kind",), _single(figures.sizes))
+        yield _gauge(
+            "gpucost_tick_duration_seconds", "Duration of the last full pass.", (), [((), figures.tick_seconds)]
+        )
+        yield _counter("gpucost_ticks", "Full passes completed.", (), [((), figures.ticks)])
+
+
+def _single(values: Mapping[str, float]) -> Iterable[tuple[Labels, float]]:
+    return (((name,), value) for name, value in values.items())
+
+
+def _counter(name: str, text: str, labels: Labels, values: Iterable[tuple[Labels, float]]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for key, value in values:
+        family.add_metric(key, value)
+    return family
+
+
+def _gauge(name: str, text: str, labels: Labels, values: Iterable[tuple[Labels, float]]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for key, value in values:
+        family.add_metric(key, value)
+    return family
+
+
+def render(registry: CollectorRegistry) -> bytes:
+    """The text of a scrape."""
+    return generate_latest(registry)

@@ -1,0 +1,152 @@
+"""The mirror stays right whatever the connection does."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+import pytest
+
+from gpucost.kube.client import KubeClient
+from gpucost.sources import reflector as module
+from gpucost.sources.reflector import Change, Reflector, replay
+from support.faulty_apiserver import FaultyApiServer, answer, cut, watch
+
+
+@dataclass(frozen=True)
+class Thing:
+    uid: str
+    version: str
+
+
+def body(uid, version="1"):
+    return {"metadata": {"uid": uid, "resourceVersion": version}}
+
+
+def bookmark(version, *, initial=False):
+    note = {"annotations": {"k8s.io/initial-events-end": "true"}} if initial else {}
+    return ("BOOKMARK", {"metadata": {"resourceVersion": version, **note}})
+
+
+def parse(raw):
+    if raw.get("broken"):
+        raise KeyError("spec")
+    return Thing(raw["metadata"]["uid"], raw["metadata"]["resourceVersion"])
+
+
+@contextlib.asynccontextmanager
+async def mirror(*steps, path="/things"):
+    async with FaultyApiServer(list(steps)) as server:
+        client = KubeClient(login_with=server.login)
+        changes: list[Change] = []
+        reflector = Reflector(client, path, parse, changes.append, lambda: 0)
+        task = asyncio.create_task(reflector.run())
+        try:
+            yield reflector, changes, server
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await client.close()
+
+
+async def until(condition, seconds=5.0):
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_the_initial_state_is_complete_when_the_server_says_so():
+    first = watch(("ADDED", body("a")), ("ADDED", body("b")), bookmark("5", initial=True), hold=True)
+    async with mirror(first) as (reflector, changes, server):
+        await asyncio.wait_for(reflector.synced.wait(), 5)
+        assert set(reflector.items) == {"a", "b"}
+        assert [c.new.uid for c in changes] == ["a", "b"]
+        assert server.requests[0].query["sendInitialEvents"] == "true"
+
+
+async def test_a_stream_that_ends_goes_on_from_where_it_was():
+    first = watch(("ADDED", body("a")), bookmark("5", initial=True), ("MODIFIED", body("a", "6")))
+    second = watch(("DELETED", body("a", "7")), hold=True)
+    async with mirror(first, second) as (reflector, changes, server):
+        await until(lambda: not reflector.items and changes)
+        assert server.requests[1].query["resourceVersion"] == "6"
+        assert changes[-1].new is None
+        assert changes[-1].seen
+
+
+async def test_an_expired_version_relists_and_reports_what_went_missing_unseen():
+    first = watch(("ADDED", body("a")), ("ADDED", body("b")), bookmark("5", initial=True))
+    gone = watch(("ERROR", {"kind": "Status", "code": 410, "message": "too old"}))
+    again = watch(("ADDED", body("b")), bookmark("9", initial=True), hold=True)
+    async with mirror(first, gone, again) as (reflector, changes, _):
+        await until(lambda: reflector.relists == 2 and set(reflector.items) == {"b"})
+        assert changes[-1] == Change(Thing("a", "1"), None, None, seen=False)
+
+
+async def test_an_unchanged_object_in_a_relist_changes_nothing():
+    first = watch(("ADDED", body("a")), bookmark("5", initial=True))
+    again = watch(("ADDED", body("a")), bookmark("9", initial=True), hold=True)
+    async with mirror(first, answer(410, {"code": 410}), again) as (reflector, changes, _):
+        await until(lambda: reflector.relists == 2 and reflector.resource_version == "9")
+        assert len(changes) == 1
+
+
+async def test_a_silent_stream_is_given_up_and_taken_up_again(monkeypatch):
+    monkeypatch.setattr(module, "_SILENCE_SECONDS", 0.2)
+    first = watch(("ADDED", body("a")), bookmark("5", initial=True), hold=True)
+    second = watch(("ADDED", body("b", "6")), hold=True)
+    async with mirror(first, second) as (reflector, _, _server):
+        await until(lambda: set(reflector.items) == {"a", "b"})
+
+
+async def test_a_broken_connection_and_a_server_error_are_survived():
+    good = watch(("ADDED", body("a")), bookmark("5", initial=True), hold=True)
+    async with mirror(cut, answer(500, {"message": "etcd"}), good) as (reflector, _, _server):
+        await until(reflector.synced.is_set)
+        assert reflector.failures == 0
+
+
+async def test_a_server_without_streaming_lists_is_listed_in_pages():
+    refused = answer(422, {"reason": "Invalid", "message": "sendInitialEvents is forbidden"})
+    page1 = answer(200, {"metadata": {"continue": "x", "resourceVersion": "5"}, "items": [body("a")]})
+    page2 = answer(200, {"metadata": {"resourceVersion": "5"}, "items": [body("b")]})
+    async with mirror(refused, page1, page2, watch(hold=True)) as (reflector, _, server):
+        await until(lambda: len(server.requests) >= 4)
+        assert set(reflector.items) == {"a", "b"}
+        assert server.requests[2].query["continue"] == "x"
+        assert server.requests[3].query["resourceVersion"] == "5"
+
+
+async def test_one_unreadable_object_does_not_stop_the_others():
+    broken = {**body("x"), "broken": True}
+    first = watch(("ADDED", broken), ("ADDED", body("a")), bookmark("5", initial=True), hold=True)
+    async with mirror(first) as (reflector, _, _server):
+        await asyncio.wait_for(reflector.synced.wait(), 5)
+        assert set(reflector.items) == {"a"}
+        assert reflector.rejected == 1
+
+
+async def test_a_very_long_object_is_read_whole():
+    big = {**body("a"), "data": "x" * 3_000_000}
+    first = watch(("ADDED", big), bookmark("5", initial=True), hold=True)
+    async with mirror(first) as (reflector, _, _server):
+        await asyncio.wait_for(reflector.synced.wait(), 5)
+        assert set(reflector.items) == {"a"}
+
+
+@pytest.mark.parametrize(
+    "step", [answer(410, {"code": 410}), watch(("ERROR", {"code": 410, "message": "compacted"})), answer(500, {})]
+)
+async def test_history_that_the_server_no_longer_has_is_unknown(step):
+    async with FaultyApiServer([step]) as server:
+        client = KubeClient(login_with=server.login)
+        assert await replay(client, "/things", "3") is None
+        await client.close()
+
+
+async def test_history_is_replayed_in_order():
+    async with FaultyApiServer([watch(("ADDED", body("a")), ("DELETED", body("a", "4")))]) as server:
+        client = KubeClient(login_with=server.login)
+        events = await replay(client, "/things", "3")
+        assert events is not None
+        assert [(kind, item["metadata"]["uid"]) for kind, item in events] == [("ADDED", "a"), ("DELETED", "a")]
+        await client.close()
