@@ -1,0 +1,1 @@
+"""The custom resources: pydantic models, the CRDs and references generated from them, conversion to the core."""

@@ -1,0 +1,231 @@
+"""The TrainingJob: a training run that knows where it may run, when, and what it costs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from gpucost.api.fields import ApiModel, Cron, Duration, TimeZone, rule, rules
+from gpucost.api.pod_template import PodTemplate, Toleration
+
+Capacity = Literal["Spot", "OnDemand"]
+
+
+_TEMPLATE = """\
+Pod template of the workers, exactly as in a Job. Example:
+
+template:
+  spec:
+    containers:
+    - name: train
+      image: registry.example.com/bert:1
+      command: ["torchrun", "train.py"]
+      resources: {limits: {nvidia.com/gpu: 8}}
+
+A process that is interrupted must end with a code other than 0 (143 on SIGTERM), or Kubernetes takes the run for \
+complete."""
+_WINDOWS = """\
+Times in which the job runs on the given capacity, at most 32. Where two are open at once, the first one listed \
+counts. Example: spot capacity from 20:00 to 06:00 on weekday nights, and over the weekend.
+
+windows:
+- {start: "0 20 * * 1-5", duration: 10h}
+- {start: "0 6 * * SAT", duration: 48h, placement: Spot}"""
+_SCHEDULE = """\
+Times at which the job runs on which capacity. Example: spot capacity on weekday nights, on-demand otherwise.
+
+schedule:
+  timeZone: Europe/Berlin
+  windows:
+  - start: "0 20 * * 1-5"
+    duration: 10h
+    placement: Spot
+  outside: OnDemand
+
+With `outside: Pause` the job runs in its windows only and is suspended otherwise."""
+
+
+class Window(ApiModel):
+    """A recurring time in which the job runs on the given capacity."""
+
+    start: Cron = Field(
+        description="When the window opens: a cron expression of five fields (minute, hour, day of month, month, day "
+        "of week) in `schedule.timeZone`. Examples: `0 20 * * 1-5` opens at 20:00 from Monday to Friday, `0 0 * * SAT` "
+        "on Saturday at midnight, `30 6 1 * *` at 06:30 on the first of each month."
+    )
+    duration: Duration = Field(
+        description="How long the window stays open, such as `10h` or `1h30m`; elapsed time, also when clocks change. "
+        "It must not be longer than the time until the window opens again. Days are written in hours: `48h`."
+    )
+    placement: Capacity = Field(
+        "Spot", description="Capacity the job runs on while the window is open: Spot or OnDemand."
+    )
+
+
+class Schedule(ApiModel):
+    """When the job runs on which capacity."""
+
+    time_zone: TimeZone = Field(
+        "UTC",
+        description="IANA time zone in which `windows[].start` is read: UTC, Europe/Berlin, America/New_York.",
+    )
+    windows: Annotated[tuple[Window, ...], Field(min_length=1, max_length=32)] = Field(description=_WINDOWS)
+    outside: Literal["OnDemand", "Pause"] = Field(
+        "OnDemand",
+        description="What happens while no window is open: the job runs OnDemand, or it is suspended (Pause).",
+    )
+
+
+class PoolSelector(ApiModel):
+    """How nodes of one capacity type are selected."""
+
+    node_selector: Annotated[
+        dict[str, Annotated[str, Field(max_length=63)]],
+        Field(max_length=16),
+    ] = Field(
+        default_factory=dict,
+        description="Labels that a node must have, such as `karpenter.sh/capacity-type: spot`.",
+        json_schema_extra={"x-kubernetes-map-type": "atomic"},
+    )
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32)] = Field(
+        default=(),
+        description="Taints of these nodes that the pods tolerate.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+
+
+class Placement(ApiModel):
+    """Which capacity the job runs on."""
+
+    policy: Literal["OnDemand", "Spot", "Scheduled"] | None = Field(
+        None,
+        description="OnDemand: always on on-demand capacity. Spot: always on spot capacity. Scheduled: as `schedule` "
+        "says. Left out it is Scheduled when there is a `schedule`, else OnDemand.",
+    )
+    scheduling_timeout: Duration = Field(
+        "10m",
+        description="When a move has not put the pods on nodes within this time, it is undone, and not tried again "
+        "before the next window. Long enough for a node to be bought and to start.",
+    )
+    spot: PoolSelector | None = Field(
+        None,
+        description="How spot nodes are selected. Left out, the labels of Karpenter, EKS, GKE and AKS are known. "
+        "Example: `{nodeSelector: {pool: spot-h100}}`.",
+    )
+    on_demand: PoolSelector | None = Field(
+        None, description="How on-demand nodes are selected; left out, the labels of the known providers are used."
+    )
+
+
+class WorkloadRef(ApiModel):
+    """An existing workload."""
+
+    api_version: Literal["batch/v1"] = Field("batch/v1", description="API version of the workload: batch/v1.")
+    kind: Literal["Job"] = Field("Job", description="Kind of the workload: Job.")
+    name: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        description="Name of the Job, in the namespace of the TrainingJob."
+    )
+
+
+_EXACTLY_ONE = "set exactly one of template (the Job is made from it) and workloadRef (an existing Job is taken over)"
+_NEEDS_SCHEDULE = "policy Scheduled needs spec.schedule, such as {windows: [{start: '0 20 * * 1-5', duration: 10h}]}"
+_NEEDS_POLICY = (
+    "schedule is followed only with placement.policy Scheduled: set that, or leave the policy out, or remove schedule"
+)
+_SPEC_RULES = rules(
+    rule("has(self.template) != has(self.workloadRef)", _EXACTLY_ONE),
+    rule(
+        "has(self.template) == has(oldSelf.template)",
+        "the choice between template and workloadRef cannot be changed; delete the TrainingJob and create another one",
+    ),
+    rule(
+        "has(self.schedule) || !has(self.placement) || !has(self.placement.policy)"
+        " || self.placement.policy != 'Scheduled'",
+        _NEEDS_SCHEDULE,
+        field_path=".schedule",
+        reason="FieldValueRequired",
+    ),
+    rule(
+        "!has(self.schedule) || !has(self.placement) || !has(self.placement.policy)"
+        " || self.placement.policy == 'Scheduled'",
+        _NEEDS_POLICY,
+        field_path=".schedule",
+        reason="FieldValueForbidden",
+    ),
+    rule(
+        "!has(self.workloadRef) || self.workers == 1 && self.backoffLimit == 6 && !has(self.gpusPerWorker)"
+        " && !has(self.configurationErrorExitCode)",
+        "workers, gpusPerWorker, backoffLimit and configurationErrorExitCode go with template; with workloadRef the "
+        "Job itself says them: leave them out",
+        field_path=".workloadRef",
+        reason="FieldValueForbidden",
+    ),
+)
+
+
+class TrainingJobSpec(ApiModel):
+    """What shall run, where and when."""
+
+    model_config = ConfigDict(json_schema_extra=_SPEC_RULES)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrainingJobSpec:
+        """The rules above once more, for objects that were stored before them."""
+        if (self.template is None) == (self.workload_ref is None):
+            raise ValueError(_EXACTLY_ONE)
+        if self.placement.policy == "Scheduled" and self.schedule is None:
+            raise ValueError(_NEEDS_SCHEDULE)
+        if self.schedule is not None and self.placement.policy not in {None, "Scheduled"}:
+            raise ValueError(_NEEDS_POLICY)
+        return self
+
+    suspend: bool = Field(
+        False, description="true stops the job: its pods end, it costs nothing, and it goes on when set back to false."
+    )
+    template: PodTemplate | None = Field(
+        None,
+        description=_TEMPLATE,
+    )
+    workload_ref: WorkloadRef | None = Field(
+        None,
+        description="Instead of `template`: an existing Job whose placement and suspension are taken over. Cannot be "
+        "changed.",
+        json_schema_extra=rules(
+            rule("self == oldSelf", "workloadRef cannot be changed; create another TrainingJob for another Job")
+        ),
+    )
+    workers: Annotated[int, Field(ge=1, le=1024)] = Field(
+        1,
+        description="Number of pods that train together. With more than one they find each other through a headless "
+        "Service and the environment that torchrun reads.",
+    )
+    gpus_per_worker: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        None,
+        description="GPUs of each worker: limit `nvidia.com/gpu` of the first container where the template has none.",
+    )
+    backoff_limit: Annotated[int, Field(ge=0, le=1000)] = Field(
+        6,
+        description="How many failed pods are replaced before the job fails. Interruptions by the cluster do not "
+        "count.",
+    )
+    configuration_error_exit_code: Annotated[int, Field(ge=1, le=255)] | None = Field(
+        None,
+        description="Exit code by which the program says that trying again is useless, such as 2 for a missing file; "
+        "the job then fails at once.",
+        json_schema_extra=rules(
+            rule(
+                "self != 143 && self != 137",
+                "must not be 137 or 143: these mean that the process was stopped by a signal",
+            )
+        ),
+    )
+    placement: Placement = Field(
+        default_factory=Placement,
+        json_schema_extra={"default": {}},
+        description="Which capacity the job runs on: on-demand, spot, or both by a schedule.",
+    )
+    schedule: Schedule | None = Field(
+        None,
+        description=_SCHEDULE,
+    )

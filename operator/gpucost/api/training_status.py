@@ -1,0 +1,112 @@
+"""What the operator says about a TrainingJob."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gpucost.api.conditions import Conditions
+from gpucost.api.fields import ApiModel, DecimalText, Moment
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class JobStatus(ApiModel):
+    """State of one Job that does the work."""
+
+    name: Annotated[str, Field(max_length=253)] = Field(description="Name of the Job.")
+    ready: Count = Field(0, description="Pods that are ready.")
+    active: Count = Field(0, description="Pods that are pending or running.")
+    succeeded: Count = Field(0, description="Pods that completed.")
+    failed: Count = Field(0, description="Pods that failed.")
+    suspended: Count = Field(0, description="1 while the Job is suspended, else 0.")
+
+
+class OpenWindow(ApiModel):
+    """A window of the schedule that is open."""
+
+    start: Moment = Field(description="When it opened.")
+    end: Moment = Field(description="When it closes.")
+
+
+class NextChange(ApiModel):
+    """The next change of placement."""
+
+    at: Moment = Field(description="When.")
+    placement: Annotated[str, Field(max_length=64)] = Field(
+        description="Capacity from then on: Spot, OnDemand, or Paused."
+    )
+
+
+class PlacementStatus(ApiModel):
+    """Where the job runs."""
+
+    current: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description="Capacity the job is placed on: Spot or OnDemand; Paused outside its windows."
+    )
+    since: Moment | None = Field(None, description="Since when.")
+    window: OpenWindow | None = Field(None, description="The window that is open now; absent outside every window.")
+    next: NextChange | None = Field(None, description="The next change that the schedule brings.")
+
+
+class WaitingStatus(ApiModel):
+    """Why pods of the job do not run."""
+
+    reason: Annotated[str, Field(max_length=1024)] = Field("", description="One word, such as Unschedulable.")
+    message: Annotated[str, Field(max_length=32768)] = Field("", description="The words of whoever holds the pods up.")
+    since: Moment | None = Field(None, description="Since when.")
+
+
+class Interruptions(ApiModel):
+    """Spot nodes that were taken away under the job."""
+
+    count: Count = Field(0, description="How many times.")
+    last: Moment | None = Field(None, description="When it last happened.")
+
+
+class CostStatus(ApiModel):
+    """What the job has cost."""
+
+    currency: Annotated[str, Field(max_length=3)] = Field("USD", description="ISO 4217 code of all amounts.")
+    total: DecimalText | None = Field(
+        None, description="Cost since the beginning; absent while nothing the job holds has a price."
+    )
+    hourly: DecimalText | None = Field(None, description="Cost per hour right now; absent when unknown.")
+    spot: DecimalText | None = Field(None, description="The part of the total that was spot capacity.")
+    on_demand: DecimalText | None = Field(None, description="The part of the total that was on-demand capacity.")
+    wasted: DecimalText | None = Field(
+        None, description="The part of the total in which the GPUs held did not compute."
+    )
+    saved: DecimalText | None = Field(
+        None, description="What the same time would have cost more on on-demand capacity; absent when unknown."
+    )
+    gpu_hours: DecimalText | None = Field(None, description="GPUs held times hours.")
+    as_of: Moment | None = Field(None, description="Instant up to which the cost is counted.")
+    coverage: DecimalText | None = Field(
+        None, description="Share of the time held that had a price, from 0 to 1. Below 1 the total is incomplete."
+    )
+
+
+class TrainingJobStatus(ApiModel):
+    """What the operator knows about the job."""
+
+    observed_generation: Count | None = Field(None, description="metadata.generation that the status belongs to.")
+    conditions: Conditions = Field(
+        default=(), description="State of the job: Ready, Suspended, Complete, Failed, Migrating, Invalid."
+    )
+    workers: Count | None = Field(None, description="Number of pods that train together.")
+    jobs_status: Annotated[
+        tuple[JobStatus, ...],
+        Field(
+            max_length=64,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = Field(default=(), description="The Jobs that do the work.")
+    placement: PlacementStatus | None = Field(None, description="Where the job runs, and what comes next.")
+    waiting: WaitingStatus | None = Field(None, description="Why the job waits; absent while it does not.")
+    interruptions: Interruptions | None = Field(None, description="Losses of spot nodes that the job has survived.")
+    cost: CostStatus | None = Field(None, description="What the job has cost so far.")
+
+
+ConditionType = Literal["Ready", "Suspended", "Complete", "Failed", "Migrating", "Invalid"]
