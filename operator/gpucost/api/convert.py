@@ -6,7 +6,7 @@ What is wrong with it is returned as problems that name the field; it makes that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -198,12 +198,38 @@ def _read(model: type[M], raw: object, path: str) -> tuple[M | None, tuple[Probl
     try:
         return model.model_validate(raw), ()
     except ValidationError as error:
-        return None, tuple(_problem(path, one) for one in error.errors(include_url=False, include_context=False))
+        return None, _problems(path, error.errors(include_url=False))
+
+
+def _problems(path: str, errors: Sequence[Mapping[str, Any]]) -> tuple[Problem, ...]:
+    """One problem per wrong field; that a list is too short because its items are wrong is no news."""
+    places = [tuple(error["loc"]) for error in errors]
+
+    def is_echo(error: Mapping[str, Any], place: tuple[object, ...]) -> bool:
+        return error["type"] == "too_short" and any(o != place and o[: len(place)] == place for o in places)
+
+    return tuple(
+        _problem(path, error) for error, place in zip(errors, places, strict=True) if not is_echo(error, place)
+    )
+
+
+_MESSAGES = {
+    "missing": "required",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "string_type": "must be a string, in quotes",
+    "too_short": "must have at least {min_length} items",
+    "too_long": "must have at most {max_length} items",
+    "literal_error": "must be {expected}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+}
 
 
 def _problem(path: str, error: Mapping[str, Any]) -> Problem:
     field = path + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])
-    message = str(error["msg"]).removeprefix("Value error, ")
+    words = _MESSAGES.get(error["type"])
+    message = words.format(**error.get("ctx", {})) if words else str(error["msg"]).removeprefix("Value error, ")
     given = error.get("input")
     shown = f", not {given!r}" if isinstance(given, (str, int, float)) and len(str(given)) <= 64 else ""
     return Problem(field, message if repr(given) in message else message + shown)

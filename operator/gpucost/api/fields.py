@@ -92,7 +92,7 @@ def _utc_second(text: str) -> str:
 UtcSecond = Annotated[
     str,
     Field(
-        max_length=20,
+        max_length=40,
         json_schema_extra=rules(
             # timestamp() fails on the 13th month; the server then shows that error with this message.
             rule(f"self.matches('{_UTC_SECOND}') && timestamp(self) >= timestamp('0001-01-01T00:00:00Z')", _UTC_MESSAGE)
@@ -164,7 +164,7 @@ def _cron(text: str) -> str:
 Cron = Annotated[
     str,
     Field(
-        min_length=9,
+        min_length=1,
         max_length=100,
         json_schema_extra=rules(rule(f"self.matches(r'{_CRON}')", _CRON_MESSAGE)),
     ),
@@ -202,15 +202,23 @@ Amount = Annotated[
 ]
 """A non-negative amount of money per hour, as a decimal string."""
 
+_CURRENCY_MESSAGE = "must be an ISO 4217 code of three capital letters, such as USD or EUR"
+
+
+def _currency(text: str) -> str:
+    if not re.fullmatch("[A-Z]{3}", text):
+        raise ValueError(_CURRENCY_MESSAGE)
+    return text
+
+
 Currency = Annotated[
     str,
     Field(
-        min_length=3,
-        max_length=3,
-        json_schema_extra=rules(
-            rule("self.matches('^[A-Z]{3}$')", "must be an ISO 4217 code of three capital letters, such as USD or EUR")
-        ),
+        min_length=1,
+        max_length=32,
+        json_schema_extra=rules(rule("self.matches('^[A-Z]{3}$')", _CURRENCY_MESSAGE)),
     ),
+    AfterValidator(_currency),
 ]
 """An ISO 4217 code."""
 
