@@ -1,0 +1,1 @@
+"""The cost API: an aggregated API behind the API server, and its twin on loopback."""

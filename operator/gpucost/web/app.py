@@ -1,0 +1,206 @@
+"""The HTTP application: which question belongs to which address, and nothing else.
+
+The same application serves two doors. Behind the API server every request carries the identity that the API server has
+authenticated and authorized (`auth.FrontProxy`). On loopback nobody is asked who they are, so only requests that were
+addressed to loopback are let in (`auth.LoopbackOnly`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from gpucost.core.clock import Instant
+from gpucost.core.selector import Selector, parse_selector
+from gpucost.core.timeline import Interval
+from gpucost.core.window import DEFAULT_WINDOW, WindowError, parse_window
+from gpucost.web import discovery, documents, names, schema, table
+from gpucost.web.auth import Authenticator, LoopbackOnly
+from gpucost.web.provider import GROUPINGS, CostProvider, NotReady, Unsupported
+from gpucost.web.status import Refused, dumps, http_error
+
+BASE = f"/apis/{schema.GROUP}/{schema.VERSION}"
+_RETRY_AFTER = 5
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def create_app(provider: CostProvider, *, authenticator: Authenticator | None = None) -> web.Application:
+    """The cost API over a provider; without an authenticator it is the loopback door."""
+    app = web.Application(middlewares=[_errors, _authentication(authenticator or LoopbackOnly())])
+    allocations = _Allocations(provider)
+    app.add_routes(
+        [
+            web.get("/healthz", _healthz),
+            web.get("/livez", _healthz),
+            web.get("/readyz", _healthz),
+            web.get("/apis", _apis),
+            web.get(f"/apis/{schema.GROUP}", _json(discovery.group)),
+            web.get(BASE, _json(discovery.resource_list)),
+            web.get("/openapi/v2", _json(discovery.openapi_v2)),
+            web.get("/openapi/v3", _json(discovery.openapi_v3_index)),
+            web.get(f"/openapi/v3/{discovery.V3_PATH}", _json(discovery.openapi_v3)),
+            web.get(f"{BASE}/allocations", allocations.cluster),
+            web.get(f"{BASE}/namespaces/{{namespace}}/allocations", allocations.namespaced),
+            web.get(f"{BASE}/namespaces/{{namespace}}/allocations/{{name}}", allocations.one),
+        ]
+    )
+    return app
+
+
+# --- around every request ---------------------------------------------------------------------------------------------
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever goes wrong into a `Status` object."""
+    try:
+        return await handler(request)
+    except Refused as refused:
+        return refused.response()
+    except NotReady as error:
+        return Refused(503, f"costs are not available yet: {error}", retry_after=_RETRY_AFTER).response()
+    except Unsupported as error:
+        return Refused(400, str(error)).response()
+    except web.HTTPException as error:
+        return http_error(error, request.path).response()
+    except Exception:  # every failure must reach the caller as a Status object and the log as a traceback
+        logger.exception("failed to answer %s", request.path)
+        return Refused(500, "the cost API failed to answer; the operator's log says why").response()
+
+
+def _authentication(authenticator: Authenticator) -> Middleware:
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path not in {"/healthz", "/livez", "/readyz"}:
+            authenticator.check(request)
+        return await handler(request)
+
+    return middleware
+
+
+# --- discovery --------------------------------------------------------------------------------------------------------
+
+
+async def _healthz(_: web.Request) -> web.Response:
+    return web.Response(text="ok")
+
+
+def _json(document: Callable[[], dict[str, object]]) -> Handler:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(document(), dumps=dumps)
+
+    return answer
+
+
+async def _apis(request: web.Request) -> web.Response:
+    """The groups, in the one-answer form for those who ask for it."""
+    accepted = request.headers.get("Accept", "").replace(" ", "").split(",")
+    if discovery.AGGREGATED in (accept.partition(";q=")[0] for accept in accepted):
+        body = dumps(discovery.aggregated()).encode()
+        return web.Response(body=body, headers={"Content-Type": discovery.AGGREGATED})
+    return web.json_response(discovery.group_list(), dumps=dumps)
+
+
+# --- costs ------------------------------------------------------------------------------------------------------------
+
+
+class _Allocations:
+    """The one resource of the API."""
+
+    def __init__(self, provider: CostProvider) -> None:
+        self._provider = provider
+
+    async def cluster(self, request: web.Request) -> web.Response:
+        """Costs of all namespaces."""
+        return await self._list(request, None)
+
+    async def namespaced(self, request: web.Request) -> web.Response:
+        """Costs of one namespace."""
+        return await self._list(request, request.match_info["namespace"])
+
+    async def _list(self, request: web.Request, namespace: str | None) -> web.Response:
+        _refuse_watch(request)
+        by = _grouping(request, namespace)
+        span = _span(request, self._provider.now())
+        report = await self._provider.report(span, by=by, namespace=namespace, selector=_selector(request))
+        document = documents.allocation_list(report, by)
+        if _wants_table(request):
+            return web.json_response(table.of_list(document, _include_object(request)), dumps=dumps)
+        return _document(document)
+
+    async def one(self, request: web.Request) -> web.Response:
+        """The explanation of one workload."""
+        _refuse_watch(request)
+        namespace, wanted = request.match_info["namespace"], request.match_info["name"]
+        kind, dot, name = wanted.partition(".")
+        if not dot or not name:
+            raise Refused(404, f"{wanted!r} is not KIND.NAME, such as trainingjob.bert", name=wanted)
+        span = _span(request, self._provider.now())
+        known = await self._provider.workloads(namespace)
+        workload = names.find(kind, name, known)
+        if workload is None:
+            hint = " or ".join(names.similar(kind, name, known)) or f"`kubectl get allocations -n {namespace}`"
+            message = f"no cost is known for {kind}/{name} in namespace {namespace}; try {hint}"
+            raise Refused(404, message, name=wanted)
+        report = await self._provider.report(span, by="workload", namespace=namespace)
+        rows = documents.allocation_list(report, "workload").items
+        reported = next((row for row in rows if row.workload == f"{workload.kind}/{workload.name}"), None)
+        document = documents.explanation(await self._provider.explain(namespace, workload, span), reported)
+        if _wants_table(request):
+            return web.json_response(table.of_explanation(document, _include_object(request)), dumps=dumps)
+        return _document(document)
+
+
+def _document(document: schema.AllocationList | schema.Explanation) -> web.Response:
+    return web.Response(body=document.model_dump_json(by_alias=True).encode(), content_type="application/json")
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+
+def _grouping(request: web.Request, namespace: str | None) -> str:
+    by = request.query.get("by", "workload")
+    allowed = [grouping for grouping in GROUPINGS if namespace is None or grouping != "node"]
+    if by not in allowed:
+        raise Refused(400, f"parameter by: {by!r} is not one of {', '.join(allowed)}", field="by")
+    return by
+
+
+def _span(request: web.Request, now: Instant) -> Interval:
+    try:
+        return parse_window(request.query.get("window", DEFAULT_WINDOW), now)
+    except WindowError as error:
+        raise Refused(400, f"parameter window: {error}", field="window") from None
+
+
+def _selector(request: web.Request) -> Selector | None:
+    if request.query.get("fieldSelector"):
+        raise Refused(400, "parameter fieldSelector: costs have no fields to select by", field="fieldSelector")
+    text = request.query.get("labelSelector", "")
+    try:
+        return parse_selector(text) if text.strip() else None
+    except ValueError as error:
+        raise Refused(400, f"parameter labelSelector: {error}", field="labelSelector") from None
+
+
+def _refuse_watch(request: web.Request) -> None:
+    if request.query.get("watch", "").lower() in {"1", "true"}:
+        raise Refused(405, "costs cannot be watched; list them again instead")
+
+
+def _wants_table(request: web.Request) -> bool:
+    return table.ACCEPT in request.headers.get("Accept", "").replace(" ", "")
+
+
+def _include_object(request: web.Request) -> str:
+    wanted = request.query.get("includeObject") or "Metadata"
+    if wanted not in {"None", "Metadata", "Object"}:
+        raise Refused(
+            400, f"parameter includeObject: {wanted!r} is not None, Metadata or Object", field="includeObject"
+        )
+    return wanted

@@ -1,0 +1,48 @@
+"""What the cost API needs to know, in the terms of the core: the runtime answers with the ledger, tests by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from gpucost.core.clock import Instant
+from gpucost.core.model import Workload
+from gpucost.core.report import Explanation, Report
+from gpucost.core.selector import Selector
+from gpucost.core.timeline import Interval
+
+GROUPINGS = ("namespace", "workload", "pod", "node", "category")
+"""Values of `by`."""
+
+
+class NotReady(Exception):
+    """The provider cannot answer yet or for now; the message is shown to the caller, who may try again."""
+
+
+class Unsupported(Exception):
+    """The provider cannot answer this question at all; the message names what it can answer."""
+
+
+class CostProvider(Protocol):
+    """Answers questions about cost. Every method may raise `NotReady`."""
+
+    def now(self) -> Instant:
+        """The instant up to which costs are known."""
+        ...
+
+    async def report(
+        self, span: Interval, *, by: str, namespace: str | None = None, selector: Selector | None = None
+    ) -> Report:
+        """Cost of a span by one of `GROUPINGS`; with `namespace` or `selector` only that part, and no idle cost.
+
+        `selector` looks at the labels of pods. Raises `Unsupported` for a combination that it cannot answer.
+        """
+        ...
+
+    async def workloads(self, namespace: str) -> Sequence[Workload]:
+        """Workloads of a namespace that have, or had, a cost."""
+        ...
+
+    async def explain(self, namespace: str, workload: Workload, span: Interval) -> Explanation:
+        """The arithmetic behind one workload's cost; a workload without any in the span has no lines."""
+        ...
