@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import chart_values
 from gpucost.api import crds, reference
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,8 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def generated() -> dict[Path, str]:
     """Content of every generated file, by its path in the repository."""
+    definitions = crds.render_all()
+    chart = ROOT / "charts" / "gpucost"
     return {
-        **{ROOT / "crds" / name: text for name, text in crds.render_all().items()},
+        **{ROOT / "crds" / name: text for name, text in definitions.items()},
+        **{chart / "files" / "crds" / name: text for name, text in definitions.items()},
+        chart / "values.schema.json": chart_values.render(),
         **{ROOT / "docs" / "reference" / name: text for name, text in reference.render_all().items()},
     }
 

@@ -1,0 +1,189 @@
+"""The values of the Helm chart as a pydantic model, from which `values.schema.json` is generated.
+
+What the operator itself understands is taken from its settings, so that a setting has one description and one range.
+`extra="forbid"` makes Helm refuse a misspelt value by name instead of ignoring it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.alias_generators import to_camel
+
+from gpucost.runtime.settings import Settings
+
+_OPTIONAL_SETTINGS = (
+    "tick_seconds",
+    "report_seconds",
+    "writes_per_second",
+    "prometheus_window_seconds",
+    "log_format",
+    "log_level",
+    "currency",
+    "lease_name",
+)
+"""Settings that the chart passes on as they are; it decides the others (addresses, names, URLs) itself."""
+
+
+class Section(BaseModel):
+    """A part of the values in which only known keys are allowed."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+def _settings_model() -> type[Section]:
+    fields: dict[str, Any] = {}
+    for name in _OPTIONAL_SETTINGS:
+        field = Settings.model_fields[name]
+        annotated = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+        default = json.dumps(field.default)
+        fields[name] = (annotated, Field(None, description=f"{field.description} Default: {default}."))
+    return create_model("OperatorSettings", __base__=Section, **fields)
+
+
+Text = Annotated[str, Field(max_length=2048)]
+Free = dict[str, Any]
+Name = Annotated[str, Field(max_length=253)]
+
+
+class Image(Section):
+    """The image of the operator."""
+
+    repository: Text = Field(description="Registry and name of the image.")
+    tag: Text = Field(description="Tag; the chart's appVersion when empty.")
+    pull_policy: Literal["IfNotPresent", "Always", "Never"] = Field(description="When the image is pulled.")
+
+
+class Prometheus(Section):
+    """Where utilisation is read."""
+
+    url: Annotated[str, Field(pattern="^(https?://.+)?$")] = Field(
+        description="Base URL of a PromQL engine, http:// or https://; empty: utilisation stays unknown."
+    )
+
+
+class SecretKey(Section):
+    """A key of a Secret."""
+
+    name: Name = Field("", description="Name of the Secret, in the namespace of the release.")
+    key: Name = Field("", description="Key in the Secret.")
+
+
+class Persistence(Section):
+    """The volume of the ledger."""
+
+    enabled: bool = Field(description="false keeps the ledger in an emptyDir: history is lost with the pod.")
+    existing_claim: Name = Field(description="A PersistentVolumeClaim that is there already.")
+    storage_class_name: Name = Field(description="Storage class; the cluster's default when empty.")
+    size: Annotated[str, Field(pattern="^[1-9][0-9]*(Mi|Gi|Ti)$")] = Field(
+        description="Size of the volume, such as 10Gi."
+    )
+    keep: bool = Field(description="Leave the claim when the release is uninstalled.")
+
+
+class Ledger(Section):
+    """Where costs are kept."""
+
+    url: Text = Field(description="SQLAlchemy URL of the ledger; empty: SQLite on the volume.")
+    url_secret: SecretKey = Field(description="Where the URL is kept when it holds a password; goes before url.")
+    persistence: Persistence = Field(description="The volume of the ledger.")
+
+
+class Annotations(Section):
+    """Where cost annotations are written."""
+
+    nodes: bool = Field(description="Write them on Nodes too; grants the right to patch Nodes.")
+
+
+class Crds(Section):
+    """The custom resource definitions."""
+
+    enabled: bool = Field(description="Install and upgrade them with the chart.")
+    keep: bool = Field(description="Leave them, and every object of their kinds, when the release is uninstalled.")
+
+
+class CostApi(Section):
+    """The aggregated cost API."""
+
+    enabled: bool = Field(description="Serve it and register it at the API server.")
+
+
+class Service(Section):
+    """The Service in front of the operator."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        description="Port under which the API server reaches the cost API."
+    )
+    external_name: Name = Field(description="Host of an operator that runs outside the cluster; empty for one inside.")
+    annotations: Free = Field(description="Annotations of the Service.")
+
+
+class ServiceAccount(Section):
+    """The identity of the operator."""
+
+    create: bool = Field(description="Create it; otherwise name must be given.")
+    name: Name = Field(description="Name; made from the release's name when empty.")
+    annotations: Free = Field(description="Annotations, such as a cloud identity.")
+
+
+class Rbac(Section):
+    """The rights of the operator and of users."""
+
+    create: bool = Field(description="Create the roles and bindings.")
+    aggregate_cluster_roles: bool = Field(description="Add the new kinds to the roles view, edit and admin.")
+
+
+class Values(Section):
+    """Values of the gpucost chart."""
+
+    replica_count: Annotated[int, Field(ge=0, le=3)] = Field(
+        description="0: no pod, the operator runs elsewhere. More than 1 needs a ledger.url of a database server."
+    )
+    image: Image = Field(description="The image of the operator.")
+    image_pull_secrets: list[Free] = Field(description="Secrets to pull the image with: [{name: ...}].")
+    name_override: Annotated[str, Field(max_length=53)] = Field(description="Instead of the chart's name in names.")
+    fullname_override: Annotated[str, Field(max_length=53)] = Field(description="Name of every object.")
+    cluster_name: Annotated[str, Field(min_length=1, max_length=253)] = Field(
+        description="Name of this cluster in a ledger that several clusters share."
+    )
+    prometheus: Prometheus = Field(description="Where utilisation is read.")
+    ledger: Ledger = Field(description="Where costs are kept.")
+    annotations: Annotations = Field(description="Where cost annotations are written.")
+    settings: _settings_model() = Field(description="Settings of the operator, each optional.")  # type: ignore[valid-type]
+    crds: Crds = Field(description="The custom resource definitions.")
+    cost_api: CostApi = Field(description="The aggregated cost API.")
+    service: Service = Field(description="The Service in front of the operator.")
+    service_account: ServiceAccount = Field(description="The identity of the operator.")
+    rbac: Rbac = Field(description="The rights of the operator and of users.")
+    resources: Free = Field(description="Requests and limits of the operator.")
+    pod_security_context: Free = Field(description="Security context of the pod.")
+    security_context: Free = Field(description="Security context of the container.")
+    pod_annotations: Free = Field(description="Annotations of the pod.")
+    pod_labels: Free = Field(description="Labels of the pod.")
+    node_selector: Free = Field(description="Labels of the nodes the operator may run on.")
+    tolerations: list[Free] = Field(description="Taints that the operator tolerates.")
+    affinity: Free = Field(description="Affinity of the operator.")
+    priority_class_name: Name = Field(description="Priority class of the operator.")
+    extra_env: list[Free] = Field(description="Further environment variables of the operator.")
+    global_: Free = Field(default_factory=dict, alias="global", description="Values that a parent chart shares.")
+
+
+def render() -> str:
+    """The schema as Helm reads it."""
+    schema = _tidy(Values.model_json_schema(by_alias=True))
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Values of gpucost", **schema}
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def _tidy(node: Any) -> Any:
+    """Drop generated titles and the nulls that only stand for "not given"."""
+    if isinstance(node, list):
+        return [_tidy(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    drop = {"title"} if isinstance(node.get("title"), str) else set()
+    if "default" in node and node["default"] is None:
+        drop.add("default")
+    return {key: _tidy(value) for key, value in node.items() if key not in drop}
