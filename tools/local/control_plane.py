@@ -1,0 +1,278 @@
+"""Start and stop a real control plane on loopback, with kwokctl and without a container engine.
+
+etcd, kube-apiserver, kube-controller-manager and kube-scheduler are the real programs; kwok simulates the kubelet of
+every node, with the stages beside this module.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local import front_proxy, guardian, prometheus
+from local.cluster import Cluster
+from local.helpers import Helper
+from local.processes import Identity, terminate
+from local.programs import CONTROL_PLANE, program, require
+from local.run_folder import RunFolder, reap
+from local.waiting import wait_for
+
+STAGES = Path(__file__).with_name("stages.yaml")
+AUDIT_POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}
+START_TIMEOUT = 120
+PORTS = (
+    "etcdPort",
+    "etcdPeerPort",
+    "kubeApiserverPort",
+    "kubeControllerManagerPort",
+    "kubeSchedulerPort",
+    "kwokControllerPort",
+)
+BINARIES = {
+    "etcdBinary": "etcd",
+    "kubeApiserverBinary": "kube-apiserver",
+    "kubeControllerManagerBinary": "kube-controller-manager",
+    "kubeSchedulerBinary": "kube-scheduler",
+    "kwokControllerBinary": "kwok",
+    "kubectlBinary": "kubectl",
+}
+
+
+class StartError(RuntimeError):
+    """The control plane did not come up; the message carries the ends of its logs."""
+
+
+class LocalCluster(Cluster):
+    """A control plane of one's own; a context manager, which stops it and removes all its files.
+
+    `owner` is the process whose end removes the cluster (default: this one); `detached=True` means no owner, so
+    that it stays until `stop`. `audit` writes every request to `audit_log`; `api_server_flags` are further
+    kube-apiserver flags.
+    """
+
+    def __init__(
+        self,
+        name: str = "gpucost",
+        *,
+        owner: Identity | None = None,
+        detached: bool = False,
+        with_prometheus: bool = False,
+        audit: bool = False,
+        node_lease_seconds: int = 40,
+        base: Path | None = None,
+        api_server_flags: dict[str, str] | None = None,
+    ) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
+            raise ValueError(f"a cluster's name is lower case letters, digits and dashes, not {name!r}")
+        self.name = name
+        self._owner = None if detached else (owner or Identity.of(os.getpid()))
+        self._base, self._audit, self._with_prometheus = base, audit, with_prometheus
+        self._lease, self._flags = node_lease_seconds, dict(api_server_flags or {})
+        self._folder: RunFolder | None = None
+
+    @classmethod
+    def attach(cls, path: Path) -> LocalCluster:
+        """The cluster of a run folder that another process started; raises LookupError when it is not there."""
+        folder = RunFolder(path)
+        state = folder.read_state()
+        if not state.get("ready"):
+            raise LookupError(f"no running cluster in {path}")
+        cluster = cls(str(state["name"]))
+        cluster._adopt(folder)
+        return cluster
+
+    def _adopt(self, folder: RunFolder) -> None:
+        self._folder = folder
+        super().__init__(folder.path / "kubeconfig", folder.path)
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run folder; raises StartError before the start."""
+        if self._folder is None:
+            raise StartError("the cluster was not started")
+        return self._folder
+
+    def __enter__(self) -> LocalCluster:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # --- life cycle
+
+    def start(self) -> LocalCluster:
+        """Start everything; returns when the API server answers. Leaves nothing behind when it fails."""
+        require(*CONTROL_PLANE, *(("prometheus",) if self._with_prometheus else ()))
+        reap(self._base)
+        self._adopt(RunFolder.create(self.name, self._owner, self._base))
+        try:
+            if self._owner:
+                guardian.watch(self.folder, self._owner)
+            self._create()
+            if self._with_prometheus:
+                self.start_prometheus()
+            self.folder.write_state({**self.folder.read_state(), "ready": True})
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _create(self) -> None:
+        config = self.folder.path / "kwokctl.yaml"
+        config.write_text(yaml.safe_dump_all([self._configuration(), *yaml.safe_load_all(STAGES.read_text())]))
+        arguments = ["create", "cluster", "--name", "local", "--config", str(config), "--wait", "60s"]
+        arguments += ["--kubeconfig", str(self.kubeconfig)]
+        if self._audit:
+            policy = self.folder.path / "audit-policy.yaml"
+            policy.write_text(yaml.safe_dump(AUDIT_POLICY))
+            arguments += ["--kube-audit-policy", str(policy)]
+        self._kwokctl(*arguments)
+        wait_for(lambda: self.api.get("/api/v1/namespaces/default/serviceaccounts/default"), 60, "API server ready")
+
+    def _configuration(self) -> dict[str, Any]:
+        flags = {**front_proxy.write(self.folder.path / "front-proxy"), **self._flags}
+        ports = {name: self.folder.port() for name in PORTS}
+        self.folder.write_state({**self.folder.read_state(), "ports": ports})
+        options = {
+            "runtime": "binary",
+            "bindAddress": "127.0.0.1",
+            "disableQPSLimits": True,
+            "nodeLeaseDurationSeconds": self._lease,
+            **ports,
+            **{option: str(program(name)) for option, name in BINARIES.items()},
+        }
+        return {
+            "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+            "kind": "KwokctlConfiguration",
+            "options": options,
+            "componentsPatches": [
+                # A test cluster need not survive a power cut; waiting for the disk would cost it half its speed.
+                _patch("etcd", {"unsafe-no-fsync": "true"}),
+                _patch("kube-apiserver", flags),
+                # One of each runs: without an election they survive an outage of the API server and start at once.
+                _patch("kube-controller-manager", {"leader-elect": "false"}),
+                _patch("kube-scheduler", {"leader-elect": "false"}),
+            ],
+        }
+
+    def _kwokctl(self, *arguments: str) -> None:
+        helper = Helper(self.folder, "kwokctl", [program("kwokctl"), *arguments], self._kwok_env()).start()
+        try:
+            code = helper.exit_code(START_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            helper.kill()
+            code = None
+        if code != 0:
+            raise StartError(f"kwokctl {arguments[0]} failed ({code}):\n{helper.log_tail()}\n{self.component_logs()}")
+
+    def _kwok_env(self) -> dict[str, str]:
+        # kwokctl reads and writes below these two; neither may be the user's.
+        return {**self.env(), "KWOK_WORKDIR": str(self.folder.path / "kwok"), "HOME": str(self.folder.path)}
+
+    def stop(self) -> None:
+        """Stop every process and remove every file; safe to call twice."""
+        if self._folder is not None:
+            self._folder.remove()
+
+    # --- parts
+
+    @property
+    def server(self) -> str:
+        """Address of the API server."""
+        return self.api.server
+
+    @property
+    def audit_log(self) -> Path:
+        """One JSON document per request, if the cluster was started with `audit`."""
+        return self._control_plane_folder() / "logs" / "audit.log"
+
+    def component_log(self, name: str) -> str:
+        """Log of one component, such as "kube-scheduler"."""
+        path = self._control_plane_folder() / "logs" / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def component_logs(self, lines: int = 8) -> str:
+        """The last lines of all components' logs, for messages."""
+        logs = sorted((self._control_plane_folder() / "logs").glob("*.log"))
+        return "\n".join(
+            f"--- {p.name}\n" + "\n".join(p.read_text(errors="replace").splitlines()[-lines:]) for p in logs
+        )
+
+    def _control_plane_folder(self) -> Path:
+        return self.folder.path / "kwok" / "clusters" / "local"
+
+    def component(self, name: str) -> Identity:
+        """The process of a component; raises LookupError when it does not run."""
+        record = self._control_plane_folder() / "pids" / f"{name}.pid"
+        identity = Identity.of(int(record.read_text())) if record.exists() else None
+        if identity is None:
+            raise LookupError(f"{name} does not run")
+        return identity
+
+    def stop_component(self, name: str, grace: float = 2.0) -> None:
+        """Stop one component, gracefully unless `grace` is 0; `start_components` brings it back."""
+        terminate([self.component(name)], grace)
+
+    def start_components(self) -> None:
+        """Start the components that do not run, and wait until the API server is ready again."""
+        for record in (self._control_plane_folder() / "pids").glob("*.pid"):
+            if Identity.of(int(record.read_text())) is None:
+                record.unlink()  # kwokctl takes a zombie for a running process
+        self._kwokctl("start", "cluster", "--name", "local")
+        self.wait_ready()
+
+    def restart_apiserver(self, down_for: float = 0.0) -> None:
+        """Stop the API server, leave it down for some seconds, and start it again on the same port."""
+        self.stop_component("kube-apiserver")
+        if down_for:
+            time.sleep(down_for)  # the outage itself is what is asked for
+        self.start_components()
+
+    def wait_ready(self, timeout: float = 60.0) -> None:
+        """Wait until the API server says that it is ready."""
+
+        def ready() -> bool:
+            try:
+                return self.api.get("/readyz").get("text") == "ok"
+            except (OSError, RuntimeError):
+                return False
+
+        wait_for(ready, timeout, "API server ready")
+
+    # --- Prometheus and helpers
+
+    def helper(self, name: str, command: list[str | Path], env: dict[str, str] | None = None) -> Helper:
+        """A program that lives at most as long as the cluster; not yet started."""
+        return Helper(self.folder, name, command, env or self.env())
+
+    def port(self) -> int:
+        """Reserve a loopback port for the life of the cluster."""
+        return self.folder.port()
+
+    def start_prometheus(self) -> str:
+        """Start the real Prometheus; it scrapes what `add_scrape_target` names. Returns its address."""
+        url = prometheus.start(self.folder, self.env())
+        self.folder.write_state({**self.folder.read_state(), "prometheus": url})
+        return url
+
+    @property
+    def prometheus_url(self) -> str:
+        """Address of Prometheus; raises LookupError when it was not started."""
+        url = self.folder.read_state().get("prometheus")
+        if not isinstance(url, str):
+            raise LookupError("this cluster runs without Prometheus")
+        return url
+
+    def add_scrape_target(self, job: str, address: str) -> None:
+        """Let Prometheus scrape `http://ADDRESS/metrics` every five seconds."""
+        prometheus.add_target(self.folder, job, address)
+
+
+def _patch(component: str, flags: dict[str, str]) -> dict[str, Any]:
+    return {"name": component, "extraArgs": [{"key": key, "value": value} for key, value in flags.items()]}
