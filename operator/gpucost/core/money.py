@@ -75,3 +75,23 @@ def apportion(parts: Sequence[Fraction | int], total: int) -> list[int]:
     for turn in range(abs(missing)):
         floors[order[turn % len(order)]] += step
     return floors
+
+
+def apportion_over(numerators: Sequence[int], denominator: int) -> list[int]:
+    """Round parts that share a denominator to integers that add up to their rounded sum, as `apportion` does.
+
+    The sum is rounded half to even. Integers only: this runs for every pod at every pass.
+    """
+    floors, remainders = [], []
+    for numerator in numerators:
+        floor, remainder = divmod(numerator, denominator)
+        floors.append(floor)
+        remainders.append(remainder)
+    missing, rest = divmod(sum(remainders), denominator)
+    if 2 * rest > denominator or (2 * rest == denominator and (sum(floors) + missing) % 2):
+        missing += 1
+    if missing:
+        order = sorted(range(len(floors)), key=remainders.__getitem__, reverse=True)  # stable: ties to the earlier
+        for index in order[:missing]:
+            floors[index] += 1
+    return floors

@@ -21,8 +21,9 @@ from gpucost.core.timeline import Interval
 class Amounts:
     """Cost of a stretch of time and what it paid for; amounts add up field by field.
 
-    `cost` is what is known to be owed: `active + held + unknown_activity + non_gpu`. Time without a price adds to
-    `unpriced_time` and to nothing else; `held_time` is all pod time, priced or not. `*_gpu_time` are GPU-microseconds.
+    `cost` is what is known to be owed: `active + held + unknown_activity + non_gpu` for pods; idle and stranded cost is
+    none of these four. Time without a price adds to `unpriced_time` and not to the cost; `held_time` is all pod time,
+    priced or not (for idle: time in which some of a node was idle). `*_gpu_time` are GPU-microseconds.
     """
 
     cost: Pico = 0
@@ -91,6 +92,8 @@ class Row:
     category: Category | None = None
     pods: int = 0
     """Pods that hold resources right now."""
+    name: str = ""
+    """Name for people where the key is none: of a node (its key is the UID) or of a pod."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,201 @@
+"""Who holds which part of a node, and at which price, exactly.
+
+A node's time is cut into *stretches* in which neither its price nor the set of pods on it changes. Within one, a pod's
+part of the price is its share of the node, scaled down when the shares add up to more than the node; the rest is idle.
+Shares are integers over one denominator per node (`Lane.unit`) and prices integers over another (`Lane.denominator`),
+so that the sums below are exact without the cost of rational arithmetic for every pod.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+
+from gpucost.core.clock import HOUR, Instant
+from gpucost.core.model import CapacityType, NodeFact, PodFact, PriceFact, Resources
+from gpucost.core.money import PICO
+from gpucost.core.timeline import Interval, Timeline
+
+FOREVER: Instant = 1 << 62
+"""Later than anything: the end of what has not ended."""
+
+_RATE = Fraction(PICO, HOUR)  # pico-units per microsecond at one unit per hour
+
+Split = Callable[[Resources, Resources, int], int]
+"""Share of a node for `(requests, capacity, unit)`, in integer units of which the whole node has `unit`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """The part of a pod's time on the node that falls into the lane, and its share before scaling."""
+
+    pod: PodFact
+    start: Instant
+    end: Instant
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Time in which neither the price nor who holds what changes."""
+
+    start: Instant
+    end: Instant
+    price: PriceFact | None
+    """None before the node's first price."""
+    demand: int
+    """Sum of the shares, in the lane's units; more than `Lane.unit` when the node is overcommitted."""
+    used: Resources
+    """Sum of what the pods hold."""
+    weight: int
+    """Cost of one share unit for one microsecond, over `Lane.denominator`, in pico-units; 0 without a price."""
+
+    @property
+    def priced(self) -> bool:
+        """Whether somebody knows what this time costs; a price of zero is not known."""
+        return self.weight > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One node over a span: its stretches, and the stays of pods on it in a fixed order."""
+
+    node: NodeFact
+    unit: int
+    denominator: int
+    stays: tuple[Stay, ...]
+    stretches: tuple[Stretch, ...]
+    starts: tuple[Instant, ...]
+
+    def capacity_type(self, stretch: Stretch) -> CapacityType:
+        """How the stretch is paid for; the node's own type while nobody knows a price."""
+        return stretch.price.capacity_type if stretch.price is not None else self.node.capacity_type
+
+    def over(self, start: Instant, end: Instant) -> Iterator[tuple[Stretch, Instant, Instant]]:
+        """The stretches of `[start, end)`, each with the part of it inside."""
+        for index in range(max(0, bisect_right(self.starts, start) - 1), len(self.stretches)):
+            stretch = self.stretches[index]
+            if stretch.start >= end:
+                return
+            first, last = max(start, stretch.start), min(end, stretch.end)
+            if first < last:
+                yield stretch, first, last
+
+    def share(self, units: int, stretch: Stretch) -> Fraction:
+        """A share as it is charged: scaled down when the stretch is overcommitted."""
+        return Fraction(units, max(self.unit, stretch.demand))
+
+
+def dominant_share(requests: Resources, capacity: Resources, unit: int) -> int:
+    """Largest of the shares of GPUs, CPU and memory, over the resources that the node has; at most the whole node."""
+    share = 0
+    if capacity.gpus:
+        share = min(requests.gpus, capacity.gpus) * (unit // capacity.gpus)
+    if capacity.cpu_milli:
+        share = max(share, min(requests.cpu_milli, capacity.cpu_milli) * (unit // capacity.cpu_milli))
+    if capacity.memory:
+        share = max(share, min(requests.memory, capacity.memory) * (unit // capacity.memory))
+    return share
+
+
+def price_timeline(prices: Iterable[PriceFact]) -> Timeline[PriceFact]:
+    """A node's prices in order; two from one instant are a `ValueError`."""
+    return Timeline.of((price.start, price) for price in prices)
+
+
+def known_hourly(price: PriceFact | None) -> Fraction | None:
+    """Price of a whole node per hour; None when nobody knows it (a price of 0 is not known)."""
+    return Fraction(price.hourly) if price is not None and price.hourly else None
+
+
+def life(node: NodeFact, span: Interval) -> Interval | None:
+    """The part of a span in which the node exists."""
+    return Interval(node.start, FOREVER if node.end is None else node.end).clip(*span)
+
+
+def node_cost(node: NodeFact, prices: Timeline[PriceFact], span: Interval) -> Fraction:
+    """Exact cost of a whole node over a span in pico-units, from its prices alone: the yardstick of the parts."""
+    total = Fraction(0)
+    alive = life(node, span)
+    if alive is not None:
+        for part, price in prices.segments(*alive):
+            total += part.length * (known_hourly(price) or 0)
+    return total * _RATE
+
+
+def lane(
+    node: NodeFact, prices: Timeline[PriceFact], pods: Iterable[PodFact], span: Interval, split: Split = dominant_share
+) -> Lane:
+    """Cut a node's time in a span into stretches.
+
+    `pods` are those on this node, in any order; one without an end is taken to stay until the span is over. Their time
+    is clipped to the node's life.
+    """
+    alive = life(node, span)
+    unit = lcm(*(amount for amount in (node.capacity.gpus, node.capacity.cpu_milli, node.capacity.memory) if amount))
+    if alive is None:
+        return Lane(node, unit, 1, (), (), ())
+    stays = tuple(_stays(pods, node.capacity, unit, alive, split))
+    cuts = _cuts(stays)
+    drafts = list(_sweep(alive, cuts, prices))
+    scale = lcm(*(_divisor(price, unit, demand) for _, price, demand, _ in drafts))
+    stretches = tuple(
+        Stretch(part.start, part.end, price, demand, used, _weight(price, unit, demand, scale))
+        for part, price, demand, used in drafts
+    )
+    return Lane(node, unit, scale * _RATE.denominator, stays, stretches, tuple(s.start for s in stretches))
+
+
+def _stays(pods: Iterable[PodFact], capacity: Resources, unit: int, alive: Interval, split: Split) -> Iterator[Stay]:
+    for pod in sorted(pods, key=lambda p: (p.start, p.uid)):
+        part = Interval(pod.start, FOREVER if pod.end is None else pod.end).clip(*alive)
+        if part is not None:
+            yield Stay(pod, part.start, part.end, split(pod.requests, capacity, unit))
+
+
+_Change = tuple[int, int, int, int]  # share units, GPUs, millicores, bytes
+
+
+def _cuts(stays: Iterable[Stay]) -> dict[Instant, _Change]:
+    """Where the sum over the pods changes, and by how much."""
+    cuts: dict[Instant, _Change] = {}
+    for stay in stays:
+        needs = stay.pod.requests
+        for at, sign in ((stay.start, 1), (stay.end, -1)):
+            units, gpus, cpu, memory = cuts.get(at, (0, 0, 0, 0))
+            cuts[at] = (
+                units + sign * stay.units,
+                gpus + sign * needs.gpus,
+                cpu + sign * needs.cpu_milli,
+                memory + sign * needs.memory,
+            )
+    return cuts
+
+
+_Draft = tuple[Interval, PriceFact | None, int, Resources]
+
+
+def _sweep(alive: Interval, cuts: dict[Instant, _Change], prices: Timeline[PriceFact]) -> Iterator[_Draft]:
+    instants = sorted({alive.start, *cuts})
+    units = gpus = cpu = memory = 0
+    for index, instant in enumerate(instants):
+        change = cuts.get(instant, (0, 0, 0, 0))
+        units, gpus, cpu, memory = units + change[0], gpus + change[1], cpu + change[2], memory + change[3]
+        until = instants[index + 1] if index + 1 < len(instants) else alive.end
+        for part, price in prices.segments(instant, until):
+            yield part, price, units, Resources(cpu_milli=cpu, memory=memory, gpus=gpus)
+
+
+def _divisor(price: PriceFact | None, unit: int, demand: int) -> int:
+    hourly = known_hourly(price)
+    return 1 if hourly is None else hourly.denominator * max(unit, demand)
+
+
+def _weight(price: PriceFact | None, unit: int, demand: int, scale: int) -> int:
+    hourly = known_hourly(price)
+    if hourly is None:
+        return 0
+    return hourly.numerator * _RATE.numerator * (scale // _divisor(price, unit, demand))

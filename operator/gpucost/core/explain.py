@@ -1,0 +1,138 @@
+"""The arithmetic behind a workload's cost: stretches of time x share x price, which add up to exactly what is reported.
+
+Cost is booked by node and hour; a line of an explanation spans many hours when nothing changes. Each booked unit is
+handed to the stretches inside it by largest remainder, and a line is the sum of what it got.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import groupby
+
+from gpucost.core.activity import PPM
+from gpucost.core.allocate import Lane, Stay, Stretch, known_hourly
+from gpucost.core.booking import Booking, hours
+from gpucost.core.books import Books
+from gpucost.core.clock import HOUR, floor_to
+from gpucost.core.model import CapacityType, Resources
+from gpucost.core.money import Pico, apportion
+from gpucost.core.report import Amounts, Line
+from gpucost.core.timeline import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """Lines by pod and time, and their sum."""
+
+    lines: tuple[Line, ...]
+    total: Amounts
+
+
+def arithmetic(books: Books, pod_uids: Collection[str], span: Interval) -> Arithmetic:
+    """Explain what some pods cost in a span; `books` holds everything that the span needs."""
+    total = Amounts()
+    pieces: list[_Piece] = []
+    for node_uid in sorted({books.pods[uid].node_uid for uid in pod_uids} & books.nodes.keys()):
+        for part in hours(span):
+            booking = books.book(node_uid, part)
+            lane = books.lane(node_uid, floor_to(part.start, HOUR))
+            pieces += _pieces(lane, booking, pod_uids, part)
+            total = sum((c.amounts for c in booking.charges if c.pod_uid in pod_uids), total)
+    pieces.sort(key=lambda piece: (piece.line.pod, piece.uid, piece.line.span.start))
+    lines = [_with_activity(books, uid, line) for uid, line in _merged(pieces)]
+    return Arithmetic(tuple(sorted(lines, key=lambda line: (line.span.start, line.pod, line.node))), total)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    uid: str
+    line: Line
+
+
+def _pieces(lane: Lane, booking: Booking, pod_uids: Collection[str], part: Interval) -> Iterator[_Piece]:
+    booked: dict[str, Pico] = {}
+    for charge in booking.charges:
+        booked[charge.pod_uid] = booked.get(charge.pod_uid, 0) + charge.values[0]
+    for stay in lane.stays:
+        if stay.pod.uid not in pod_uids or max(stay.start, part.start) >= min(stay.end, part.end):
+            continue
+        cuts = list(lane.over(max(stay.start, part.start), min(stay.end, part.end)))
+        priced = [Fraction(s.weight * stay.units * (end - start), lane.denominator) for s, start, end in cuts]
+        for (stretch, start, end), cost in zip(cuts, _shared_out(priced, booked[stay.pod.uid]), strict=True):
+            known = cost if stretch.priced else None
+            yield _Piece(stay.pod.uid, _line(lane, stay, stretch, Interval(start, end), known))
+
+
+def _shared_out(parts: list[Fraction], total: Pico) -> list[Pico]:
+    """Hand out a booked sum; what has no price gets nothing of the rounding either."""
+    costs = iter(apportion([part for part in parts if part], total))
+    return [next(costs) if part else 0 for part in parts]
+
+
+def _line(lane: Lane, stay: Stay, stretch: Stretch, span: Interval, cost: Pico | None) -> Line:
+    return Line(
+        pod=stay.pod.name,
+        node=lane.node.name,
+        span=span,
+        share=lane.share(stay.units, stretch),
+        share_of=share_of(stay, lane, stretch),
+        gpus=stay.pod.requests.gpus,
+        hourly=stretch.price.hourly if stretch.price is not None and known_hourly(stretch.price) else None,
+        capacity_type=lane.capacity_type(stretch),
+        price_source=stretch.price.source if stretch.price is not None else "",
+        cost=cost,
+    )
+
+
+def share_of(stay: Stay, lane: Lane, stretch: Stretch) -> str:
+    """What made the share, such as `4 of 8 GPUs`; says so when the node is overcommitted."""
+    needs, size = stay.pod.requests, lane.node.capacity
+    text = _largest(needs, size)
+    if stretch.demand > lane.unit:
+        text += f", scaled down because the pods ask for {float(Fraction(stretch.demand, lane.unit)):.2f} of the node"
+    return text
+
+
+def _largest(needs: Resources, size: Resources) -> str:
+    names = (
+        (needs.gpus, size.gpus, f"{needs.gpus} of {size.gpus} GPUs"),
+        (needs.cpu_milli, size.cpu_milli, f"{needs.cpu_milli / 1000:g} of {size.cpu_milli / 1000:g} CPUs"),
+        (needs.memory, size.memory, f"{needs.memory / 2**30:.4g} of {size.memory / 2**30:.5g} GiB memory"),
+    )
+    shares = [(Fraction(need, whole), -rank, text) for rank, (need, whole, text) in enumerate(names) if need and whole]
+    return max(shares)[2] if shares else "no requests"
+
+
+_Same = tuple[str, str, Fraction, str, object, CapacityType, str]
+
+
+def _sameness(piece: _Piece) -> _Same:
+    line = piece.line
+    return (piece.uid, line.node, line.share, line.share_of, line.hourly, line.capacity_type, line.price_source)
+
+
+def _merged(pieces: list[_Piece]) -> Iterator[tuple[str, Line]]:
+    """Join pieces that differ in nothing and touch each other."""
+    for (uid, *_), group in groupby(pieces, _sameness):
+        current: Line | None = None
+        for piece in group:
+            line = piece.line
+            if current is not None and current.span.end == line.span.start:
+                cost = None if line.cost is None or current.cost is None else current.cost + line.cost
+                current = replace(current, span=Interval(current.span.start, line.span.end), cost=cost)
+                continue
+            if current is not None:
+                yield uid, current
+            current = line
+        if current is not None:
+            yield uid, current
+
+
+def _with_activity(books: Books, uid: str, line: Line) -> Line:
+    activity = books.activities.get(uid)
+    if activity is None or not line.gpus:
+        return line
+    known, active = activity.integral(*line.span)
+    return replace(line, gpu_active=active / (known * PPM)) if known else line

@@ -1,0 +1,124 @@
+"""Charges of settled hours in the database.
+
+Sums are formed in two halves, millions and the rest, because a sum of pico-units or of byte-like amounts over a large
+cluster does not fit in the 64 bits in which SQLite adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Column, ColumnElement, and_, delete, func, select
+
+from gpucost.core.booking import FIELDS, Booking
+from gpucost.core.clock import Instant
+from gpucost.core.money import Pico
+from gpucost.core.timeline import Interval
+from gpucost.ledger.db import Db
+from gpucost.ledger.facts import chunks
+from gpucost.ledger.schema import charges, node_hours, pods
+
+_HALF = 1_000_000
+_NODES_AT_ONCE = 500
+
+Sum = list[int]
+"""Amounts in the order of `FIELDS`, mutable."""
+
+
+def zero() -> Sum:
+    """Nothing."""
+    return [0] * len(FIELDS)
+
+
+class Total(NamedTuple):
+    """One group: the values that it was grouped by, and its sum."""
+
+    key: tuple[Any, ...]
+    sum: Sum
+
+
+def write(db: Db, bookings: Sequence[Booking]) -> None:
+    """Insert the charges of node-hours that have none yet."""
+    costs = [{"cluster": db.cluster, "node_uid": b.node_uid, "hour": b.hour, "cost": b.cost} for b in bookings]
+    lines = [
+        {
+            "cluster": db.cluster,
+            "node_uid": charge.node_uid,
+            "hour": charge.hour,
+            "pod_uid": charge.pod_uid,
+            "capacity_type": charge.capacity_type.value,
+            **dict(zip(FIELDS, charge.values, strict=True)),
+        }
+        for booking in bookings
+        for charge in booking.charges
+    ]
+    if costs:
+        db.connection.execute(node_hours.insert(), costs)
+    if lines:
+        db.connection.execute(charges.insert(), lines)
+
+
+def remove(db: Db, node_uid: str, span: Interval) -> None:
+    """Delete what is booked for a node in whole hours."""
+    for table in (charges, node_hours):
+        db.connection.execute(
+            delete(table).where(
+                table.c.cluster == db.cluster,
+                table.c.node_uid == node_uid,
+                table.c.hour >= span.start,
+                table.c.hour < span.end,
+            )
+        )
+
+
+def totals(
+    db: Db,
+    by: Sequence[ColumnElement[Any]],
+    *where: ColumnElement[bool],
+    shown: Sequence[ColumnElement[Any]] | None = None,
+) -> list[Total]:
+    """Sums of charges, grouped; `by` and `where` may use columns of `charges` and of its pod.
+
+    The key of a group is `shown` (grouped columns and constants), by default the values of `by`.
+    """
+    keys = by if shown is None else shown
+    halves = [part for name in FIELDS for part in _halves(charges.c[name])]
+    joined = charges.outerjoin(pods, and_(pods.c.cluster == charges.c.cluster, pods.c.uid == charges.c.pod_uid))
+    query = select(*keys, *halves).select_from(joined).where(charges.c.cluster == db.cluster, *where).group_by(*by)
+    width = len(keys)
+    return [Total(tuple(row[:width]), _whole(row[width:])) for row in db.connection.execute(query)]
+
+
+def in_hours(span: Interval) -> ColumnElement[bool]:
+    """Charges of the whole hours in a span."""
+    return and_(charges.c.hour >= span.start, charges.c.hour < span.end)
+
+
+def node_cost(db: Db, span: Interval | None = None) -> Pico:
+    """What the nodes cost in settled hours, by their own integration."""
+    query = select(*_halves(node_hours.c.cost)).where(node_hours.c.cluster == db.cluster)
+    if span is not None:
+        query = query.where(node_hours.c.hour >= span.start, node_hours.c.hour < span.end)
+    return _whole(tuple(db.connection.execute(query).one()))[0]
+
+
+def pods_of_hours(db: Db, node_uids: Iterable[str], since: Instant) -> set[str]:
+    """UIDs of the pods that are charged on some nodes from an hour on."""
+    found: set[str] = set()
+    for part in chunks(sorted(node_uids), _NODES_AT_ONCE):
+        query = (
+            select(charges.c.pod_uid)
+            .distinct()
+            .where(charges.c.cluster == db.cluster, charges.c.node_uid.in_(part), charges.c.hour >= since)
+        )
+        found.update(row.pod_uid for row in db.connection.execute(query))
+    return found
+
+
+def _halves(column: Column[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    return func.coalesce(func.sum(column // _HALF), 0), func.coalesce(func.sum(column % _HALF), 0)
+
+
+def _whole(halves: Sequence[Any]) -> Sum:
+    return [int(halves[i]) * _HALF + int(halves[i + 1]) for i in range(0, len(halves), 2)]

@@ -1,0 +1,166 @@
+"""Facts in the database: idempotent writes, and reading what a span needs.
+
+Each function works on the connection of a transaction that its caller holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import Table, and_, delete, func, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from gpucost.core.books import Books, Fact
+from gpucost.core.clock import Instant
+from gpucost.core.model import Gap, NodeFact, PodFact, PriceFact, UsageFact
+from gpucost.core.timeline import Interval
+from gpucost.ledger import rows
+from gpucost.ledger.db import Db
+from gpucost.ledger.schema import gaps, marks, nodes, pods, prices, usage
+
+T = TypeVar("T")
+_CHUNK = 500  # values in one statement; SQLite's limit is far above
+
+_TABLES: dict[type, tuple[Table, Any]] = {
+    NodeFact: (nodes, rows.node_row),
+    PriceFact: (prices, rows.price_row),
+    PodFact: (pods, rows.pod_row),
+    UsageFact: (usage, rows.usage_row),
+    Gap: (gaps, rows.gap_row),
+}
+
+
+def chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
+    """Cut into lists of at most `size`."""
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part
+
+
+def insert_into(connection: Connection, table: Table) -> Any:
+    """An INSERT that knows `on_conflict_do_update` in the connection's dialect."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def write(db: Db, facts: Sequence[Fact]) -> None:
+    """Insert or update by identity; an end that was set stays."""
+    for kind, (table, to_row) in _TABLES.items():
+        values = [{"cluster": db.cluster, **to_row(fact)} for fact in facts if type(fact) is kind]
+        if values:
+            db.connection.execute(_upsert(db.connection, table), values)
+
+
+def _upsert(connection: Connection, table: Table) -> Any:
+    statement = insert_into(connection, table)
+    keys = [column.name for column in table.primary_key]
+    changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+    where = None
+    if table is nodes:
+        changed["ended"] = func.coalesce(statement.excluded.ended, nodes.c.ended)
+    elif table is pods:
+        where = or_(statement.excluded.ended.is_not(None), pods.c.ended.is_(None))
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed, where=where)
+
+
+def delete_prices(db: Db, node_uid: str) -> None:
+    """Forget a node's prices."""
+    db.connection.execute(delete(prices).where(prices.c.cluster == db.cluster, prices.c.node_uid == node_uid))
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def stored(db: Db, facts: Sequence[Fact]) -> Books:
+    """What the database holds under the identities of these pods and nodes, and all prices of the nodes priced."""
+    books = Books()
+    books.put(by_keys(db, nodes, "uid", {f.uid for f in facts if isinstance(f, NodeFact)}, rows.node_fact))
+    books.put(by_keys(db, pods, "uid", {f.uid for f in facts if isinstance(f, PodFact)}, rows.pod_fact))
+    priced = {f.node_uid for f in facts if isinstance(f, PriceFact)}
+    books.put(by_keys(db, prices, "node_uid", priced, rows.price_fact))
+    return books
+
+
+def by_keys(db: Db, table: Table, column: str, keys: Iterable[str], make: Any) -> Iterator[Any]:
+    """Facts of which a column has one of these values."""
+    for part in chunks(sorted(keys)):
+        query = select(table).where(table.c.cluster == db.cluster, table.c[column].in_(part))
+        yield from map(make, db.connection.execute(query))
+
+
+def load(db: Db, span: Interval, node_uids: Iterable[str] | None = None) -> Books:
+    """Everything that booking a span needs, of all nodes or of some."""
+    books = Books()
+    books.put(map(rows.node_fact, _overlapping(db, nodes, "uid", span, node_uids)))
+    books.put(map(rows.pod_fact, _overlapping(db, pods, "node_uid", span, node_uids)))
+    books.put(by_keys(db, prices, "node_uid", books.nodes, rows.price_fact))
+    for part in chunks(sorted(uid for uid, pod in books.pods.items() if pod.requests.gpus)):
+        books.put(map(rows.usage_fact, db.connection.execute(_usage(db, part, span))))
+    return books
+
+
+def _overlapping(db: Db, table: Table, column: str, span: Interval, node_uids: Iterable[str] | None) -> Iterator[Any]:
+    query = select(table).where(
+        table.c.cluster == db.cluster,
+        table.c.start < span.end,
+        or_(table.c.ended.is_(None), table.c.ended > span.start),
+    )
+    if node_uids is None:
+        yield from db.connection.execute(query)
+        return
+    for part in chunks(sorted(node_uids)):
+        yield from db.connection.execute(query.where(table.c[column].in_(part)))
+
+
+def _usage(db: Db, pod_uids: list[str], span: Interval) -> Any:
+    """Values that begin in the span, and the one that is in force when it begins."""
+    earlier = usage.alias()
+    in_force = (
+        select(func.max(earlier.c.start))
+        .where(earlier.c.cluster == db.cluster, earlier.c.pod_uid == usage.c.pod_uid, earlier.c.start <= span.start)
+        .scalar_subquery()
+    )
+    return select(usage).where(
+        usage.c.cluster == db.cluster,
+        usage.c.pod_uid.in_(pod_uids),
+        usage.c.start < span.end,
+        usage.c.start >= func.coalesce(in_force, span.start),
+    )
+
+
+def next_usage(db: Db, pod_uid: str, start: Instant) -> Instant | None:
+    """When the value after one that begins at `start` begins."""
+    query = select(func.min(usage.c.start)).where(
+        usage.c.cluster == db.cluster, usage.c.pod_uid == pod_uid, usage.c.start > start
+    )
+    return db.connection.execute(query).scalar()
+
+
+def open_facts(db: Db, table: Table, make: Any) -> list[Any]:
+    """Pods or nodes that have not ended."""
+    query = select(table).where(table.c.cluster == db.cluster, table.c.ended.is_(None))
+    return list(map(make, db.connection.execute(query)))
+
+
+def gaps_in(db: Db, span: Interval, uids: Iterable[str] | None = None) -> list[Gap]:
+    """Gaps that overlap a span, of everything or of some pods and nodes."""
+    query = select(gaps).where(and_(gaps.c.cluster == db.cluster, gaps.c.start < span.end, gaps.c.ended > span.start))
+    found = map(rows.gap_fact, db.connection.execute(query.order_by(gaps.c.start, gaps.c.uid)))
+    wanted = None if uids is None else set(uids)
+    return [gap for gap in found if wanted is None or gap.uid in wanted]
+
+
+# --- marks ------------------------------------------------------------------------------------------------------------
+
+
+def read_marks(db: Db) -> dict[str, str]:
+    """All marks."""
+    found = db.connection.execute(select(marks.c.name, marks.c.value).where(marks.c.cluster == db.cluster))
+    return {row.name: row.value for row in found}
+
+
+def write_mark(db: Db, name: str, value: str) -> None:
+    """Set a mark."""
+    db.connection.execute(_upsert(db.connection, marks), [{"cluster": db.cluster, "name": name, "value": value}])

@@ -1,0 +1,254 @@
+"""The ledger: what was observed is written down once, what it cost is computed from that, exactly and at any time.
+
+Hours that are over are *settled*: their charges are stored, so that a pass of the operator and a report over months do
+not go back to the facts. A fact that comes late has the hours that it touches booked again in the transaction that
+records it, so both ways always agree.
+
+All calls are synchronous and may come from any thread; they take turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import RLock
+from types import TracebackType
+from typing import TypeVar
+
+from gpucost.core.allocate import FOREVER
+from gpucost.core.books import Books, Fact
+from gpucost.core.clock import HOUR, MINUTE, Instant, floor_to
+from gpucost.core.grouping import By
+from gpucost.core.model import CapacityType, NodeFact, PodFact, PriceFact, Workload
+from gpucost.core.money import Pico
+from gpucost.core.report import Amounts, Explanation, Report, Row
+from gpucost.core.timeline import Interval
+from gpucost.ledger import charges, facts, reports, rows
+from gpucost.ledger.db import Db
+from gpucost.ledger.engine import open_engine, place_of
+from gpucost.ledger.errors import LedgerError, guard
+from gpucost.ledger.migrate import upgrade
+from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
+from gpucost.ledger.schema import nodes as node_table
+from gpucost.ledger.schema import pods as pod_table
+from gpucost.ledger.settled import Settled, WorkloadKey
+from gpucost.ledger.totals import NodeTotal, Pass
+
+__all__ = ["Ledger", "LedgerError", "NodeTotal"]
+
+GRACE = 2 * MINUTE
+"""How long after its end an hour is settled: what happened in it is known by then, as a rule."""
+
+_WATERMARK = "ledger/settled-until"
+_INTERNAL = "ledger/"
+_FORGET_EVERY = 24  # hours, while a backlog is settled
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """Facts and charges of one cluster in a database. Every call raises `LedgerError` when the database fails."""
+
+    def __init__(self, url: str, *, cluster: str = "default", currency: str = "USD") -> None:
+        """Open, create or upgrade the ledger at a SQLAlchemy URL such as `sqlite:////var/lib/gpucost/ledger.db`."""
+        self.cluster, self.currency, self.place = cluster, currency, place_of(url)
+        self._lock = RLock()
+        self._books, self._settled = Books(), Settled()
+        self._watermark: Instant | None = None
+        self._pass: Pass | None = None
+        with guard(self.place):
+            self._engine = open_engine(url)
+            try:
+                upgrade(self._engine, self.place)
+                self._reload()
+            except BaseException:
+                self._engine.dispose()
+                raise
+
+    def close(self) -> None:
+        """Give the file back; nothing needs to be flushed."""
+        with self._lock:
+            self._engine.dispose()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
+        self.close()
+
+    def _reload(self) -> None:
+        """Take from the database what the open hours need."""
+        with self._transaction() as db:
+            mark = facts.read_marks(db).get(_WATERMARK)
+            self._watermark = int(mark) if mark else None
+            since = Interval(self._watermark or 0, FOREVER)
+            self._books = facts.load(db, since)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Db]:
+        with self._lock, guard(self.place), self._engine.begin() as connection:
+            yield Db(connection, self.cluster)
+
+    # --- facts --------------------------------------------------------------------------------------------------------
+
+    def record(self, new: Iterable[Fact]) -> None:
+        """Write facts in one transaction; when this returns they survive the end of the process.
+
+        Facts are identified by UIDs (prices and usage also by their start), so writing one again changes nothing and
+        their order does not matter; an `end` that was set is not cleared. What touches settled hours has them booked
+        again in the same transaction.
+        """
+        batch = list(new)
+        if not batch:
+            return
+        with self._lock:
+            with self._transaction() as db:
+                late, merged = late_hours(db, batch, self._watermark)
+                facts.write(db, batch)
+                changed = rebook(db, late)
+            self._books.put(merged)
+            self._apply(changed)
+
+    def replace_prices(self, node_uid: str, prices: Iterable[PriceFact], *, since: Instant | None = None) -> None:
+        """Make these a node's whole price timeline; with `since`, keep what it was before that instant."""
+        self.replace_all_prices({node_uid: prices}, since=since)
+
+    def replace_all_prices(self, by_node: Mapping[str, Iterable[PriceFact]], *, since: Instant | None = None) -> None:
+        """`replace_prices` for many nodes in one transaction (a PriceBook has changed)."""
+        with self._lock:
+            with self._transaction() as db:
+                late, timelines = merge_prices(db, by_node, since, self._watermark)
+                for uid, timeline in timelines.items():
+                    facts.delete_prices(db, uid)
+                    facts.write(db, timeline)
+                changed = rebook(db, late)
+            for uid, timeline in timelines.items():
+                if uid in self._books.nodes or uid in self._books.prices:
+                    self._books.replace_prices(uid, timeline)
+            self._apply(changed)
+
+    def _apply(self, changed: Late) -> None:
+        if changed.hours:
+            self._settled.drop(changed.workloads, changed.hours)
+        elif changed.workloads:
+            self._settled.drop_workloads(changed.workloads)
+        self._pass = None
+
+    def open_pods(self) -> list[PodFact]:
+        """Pods without an end: what was there when facts were last written."""
+        with self._transaction() as db:
+            return facts.open_facts(db, pod_table, rows.pod_fact)
+
+    def open_nodes(self) -> list[NodeFact]:
+        """Nodes without an end."""
+        with self._transaction() as db:
+            return facts.open_facts(db, node_table, rows.node_fact)
+
+    def mark(self, name: str, value: str) -> None:
+        """Remember a small value under a name, such as how far a watch has been followed."""
+        if name.startswith(_INTERNAL):
+            raise ValueError(f"marks under {_INTERNAL!r} are the ledger's own: {name!r}")
+        with self._transaction() as db:
+            facts.write_mark(db, name, value)
+
+    def marks(self) -> dict[str, str]:
+        """Everything remembered by `mark`."""
+        with self._transaction() as db:
+            found = facts.read_marks(db)
+        return {name: value for name, value in found.items() if not name.startswith(_INTERNAL)}
+
+    # --- settling -----------------------------------------------------------------------------------------------------
+
+    @property
+    def settled_until(self) -> Instant | None:
+        """All hours before this instant are settled; None before the first."""
+        return self._watermark
+
+    def settle(self, now: Instant) -> int:
+        """Store the charges of the hours that are over since `GRACE`; the number of node-hours booked.
+
+        Each hour is one transaction with the watermark: after a crash it is either settled or not.
+        """
+        with self._lock:
+            ended = range(self._next_hour(now), floor_to(now - GRACE, HOUR), HOUR)
+            booked = 0
+            for turn, hour in enumerate(ended, start=1):
+                booked += self._settle_hour(hour)
+                if turn % _FORGET_EVERY == 0 or turn == len(ended):
+                    self._books.forget(hour + HOUR)
+            if ended:
+                self._settled_some()
+            return booked
+
+    def _next_hour(self, now: Instant) -> Instant:
+        """First hour to settle: nothing costs anything before the first node."""
+        earliest = self._books.earliest()
+        return now if earliest is None else max(self._watermark or 0, floor_to(earliest, HOUR))
+
+    def _settled_some(self) -> None:
+        self._pass = None
+        live = {(pod.namespace, pod.workload) for pod in self._books.pods.values()}
+        self._settled.keep_only(live, set(self._books.nodes))
+
+    def _settle_hour(self, hour: Instant) -> int:
+        span = Interval(hour, hour + HOUR)
+        bookings = [self._books.book(node.uid, span) for node in self._books.alive(span)]
+        with self._transaction() as db:
+            charges.write(db, bookings)
+            facts.write_mark(db, _WATERMARK, str(span.end))
+        self._watermark = span.end
+        self._settled.take(bookings, self._books)
+        return len(bookings)
+
+    # --- what it costs ------------------------------------------------------------------------------------------------
+
+    def _at(self, now: Instant, workloads: Iterable[WorkloadKey] = ()) -> Pass:
+        """Everything that one pass of the operator asks for, computed once for an instant."""
+        current = self._pass
+        if current is None or current.now != now or current.version != self._books.version:
+            current = self._pass = Pass.of(self._books, now, self._watermark)
+        wanted = [*current.live, *workloads]
+        if self._settled.missing(wanted, current.nodes, current.month):
+            with self._transaction() as db:
+                self._settled.read(db, wanted, current.nodes, current.month)
+        return current
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        with self._lock, guard(self.place):
+            return question()
+
+    def workload_totals(
+        self, now: Instant, also: Iterable[tuple[str, Workload]] = ()
+    ) -> dict[tuple[str, Workload], Row]:
+        """Cost since the beginning, by `(namespace, workload)`, of whatever has live pods or is named in `also`."""
+        asked = list(also)
+        return self._ask(lambda: self._at(now, asked).workload_rows(self._settled.sums, asked))
+
+    def namespace_totals(self, now: Instant) -> dict[str, Row]:
+        """Cost since the start of the month (UTC) by namespace."""
+        return self._ask(lambda: self._at(now).namespace_rows(self._settled.sums))
+
+    def node_totals(self, now: Instant) -> dict[str, NodeTotal]:
+        """Cost of the living nodes since their start, by UID."""
+        return self._ask(lambda: self._at(now).node_rows(self._settled.sums, self._books))
+
+    def capacity_totals(self, now: Instant) -> dict[tuple[tuple[str, Workload], CapacityType], Amounts]:
+        """Cost since the beginning of live workloads, by how their nodes are paid for."""
+        return self._ask(lambda: self._at(now).capacity_amounts(self._settled.sums))
+
+    def conservation(self, now: Instant) -> Pico:
+        """Cost of all nodes of all time, integrated on its own, less the sum of all charges; not 0 is a defect."""
+        return self._ask(lambda: self._at(now).difference + self._settled.sums.difference)
+
+    def report(self, span: Interval, *, now: Instant, by: By = "namespace", namespace: str | None = None) -> Report:
+        """Cost of a window up to now, by one grouping; of one namespace alone (idle belongs to none) if given."""
+        with self._transaction() as db:
+            return reports.report(self._desk(db, now), span, by, namespace)
+
+    def explain(self, namespace: str, workload: Workload, span: Interval, *, now: Instant) -> Explanation:
+        """The arithmetic of one workload's cost in a window up to now: its lines add up to what `report` shows."""
+        with self._transaction() as db:
+            return reports.explain(self._desk(db, now), namespace, workload, span)
+
+    def _desk(self, db: Db, now: Instant) -> reports.Desk:
+        return reports.Desk(db, self.currency, self._books, self._watermark, now)

@@ -1,0 +1,145 @@
+"""Facts that come after their hours were settled: find the hours, and book them again in the same transaction.
+
+A late fact is rare (a watch that was broken, a price that was corrected), so it may cost something; what it must not do
+is leave a moment in which the stored charges and the facts disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import select
+
+from gpucost.core.activity import to_ppm
+from gpucost.core.allocate import FOREVER, life, price_timeline
+from gpucost.core.booking import IDLE, Booking, hours
+from gpucost.core.books import Books, Fact, merge_node, merge_pod
+from gpucost.core.clock import HOUR, Instant, floor_to
+from gpucost.core.late import node_change, pod_change, price_change
+from gpucost.core.model import NodeFact, PodFact, PriceFact, UsageFact, Workload
+from gpucost.core.timeline import Interval
+from gpucost.ledger import charges, facts, rows
+from gpucost.ledger.db import Db
+from gpucost.ledger.schema import pods, prices, usage
+
+
+@dataclass
+class Late:
+    """Hours to book again, one span for each node, and the workloads whose sums change."""
+
+    hours: dict[str, Interval] = field(default_factory=dict)
+    workloads: set[tuple[str, Workload]] = field(default_factory=set)
+
+    def add(self, node_uid: str, spans: Iterable[Interval], watermark: Instant | None) -> None:
+        """Note spans of a node as far as they are settled; full hours around them."""
+        for span in spans:
+            start, end = floor_to(span.start, HOUR), min(watermark or 0, -floor_to(-span.end, HOUR))
+            if start < end:
+                known = self.hours.get(node_uid, Interval(start, end))
+                self.hours[node_uid] = Interval(min(start, known.start), max(end, known.end))
+
+
+def late_hours(db: Db, batch: Sequence[Fact], watermark: Instant | None) -> tuple[Late, list[Fact]]:
+    """Compare facts that are about to be written with those stored.
+
+    Returns what they change in settled hours, and the facts as they will stand (an end that is stored stays).
+    """
+    late, known = Late(), facts.stored(db, batch)
+    before = {uid: list(timeline.values()) for uid, timeline in known.prices.items()}
+    for fact in batch:
+        if isinstance(fact, PodFact):
+            _pod(late, known.pods.get(fact.uid), fact, watermark)
+        elif isinstance(fact, NodeFact):
+            old = known.nodes.get(fact.uid)
+            late.add(fact.uid, node_change(old, merge_node(old, fact)), watermark)
+        known.put([fact])
+    for uid in {fact.node_uid for fact in batch if isinstance(fact, PriceFact)}:
+        late.add(uid, price_change(before.get(uid, ()), known.prices[uid].values()), watermark)
+    _usages(db, batch, late, watermark)
+    rest = [fact for fact in batch if not isinstance(fact, (PodFact, NodeFact))]
+    return late, [*known.nodes.values(), *known.pods.values(), *rest]
+
+
+def _pod(late: Late, old: PodFact | None, fact: PodFact, watermark: Instant | None) -> None:
+    new = merge_pod(old, fact)
+    if old is not None and old.node_uid != new.node_uid:
+        late.add(old.node_uid, pod_change(None, old), watermark)
+        old = None
+    late.add(new.node_uid, pod_change(old, new), watermark)
+    if old is not None and (old.namespace, old.workload) != (new.namespace, new.workload):
+        late.workloads |= {(old.namespace, old.workload), (new.namespace, new.workload)}
+
+
+def _usages(db: Db, batch: Sequence[Fact], late: Late, watermark: Instant | None) -> None:
+    found = [fact for fact in batch if isinstance(fact, UsageFact) and fact.start < (watermark or 0)]
+    if not found:
+        return
+    uids = {fact.pod_uid for fact in found}
+    node_of = {p.uid: p.node_uid for p in facts.by_keys(db, pods, "uid", uids, rows.pod_fact)}
+    node_of |= {fact.uid: fact.node_uid for fact in batch if isinstance(fact, PodFact)}
+    for fact in found:
+        if fact.pod_uid in node_of and not _same_usage(db, fact):
+            end = facts.next_usage(db, fact.pod_uid, fact.start)
+            late.add(node_of[fact.pod_uid], [Interval(fact.start, FOREVER if end is None else end)], watermark)
+
+
+def _same_usage(db: Db, fact: UsageFact) -> bool:
+    query = select(usage.c.ppm).where(
+        usage.c.cluster == db.cluster, usage.c.pod_uid == fact.pod_uid, usage.c.start == fact.start
+    )
+    row = db.connection.execute(query).one_or_none()
+    return row is not None and row.ppm == to_ppm(fact.gpu_active)
+
+
+def merge_prices(
+    db: Db,
+    by_node: Mapping[str, Iterable[PriceFact]],
+    since: Instant | None,
+    watermark: Instant | None,
+) -> tuple[Late, dict[str, list[PriceFact]]]:
+    """What node timelines become when they are replaced (from `since` on), and the settled hours that this changes."""
+    late, stored = Late(), Books()
+    stored.put(facts.by_keys(db, prices, "node_uid", by_node, rows.price_fact))
+    merged: dict[str, list[PriceFact]] = {}
+    for uid, new in by_node.items():
+        old = list(stored.prices.get(uid, {}).values())
+        timeline = list(new) if since is None else _joined(old, list(new), since)
+        if changes := price_change(old, timeline):
+            merged[uid] = timeline
+            late.add(uid, changes, watermark)
+    return late, merged
+
+
+def _joined(old: list[PriceFact], new: list[PriceFact], since: Instant) -> list[PriceFact]:
+    """The old timeline until an instant and the new one after it."""
+    kept = [price for price in old if price.start < since]
+    in_force, before = price_timeline(new).at(since), price_timeline(kept).at(since)
+    if in_force is not None and (before is None or replace(before, start=0) != replace(in_force, start=0)):
+        kept.append(replace(in_force, start=since))
+    return kept + [price for price in new if price.start > since]
+
+
+def rebook(db: Db, late: Late) -> Late:
+    """Delete the charges of the hours and book them from the facts as they stand now.
+
+    Returns the same hours with all workloads that had or have a part in them.
+    """
+    uids: set[str] = set()
+    for node_uid, span in late.hours.items():
+        uids |= charges.pods_of_hours(db, [node_uid], span.start)
+        charges.remove(db, node_uid, span)
+        bookings = _book(facts.load(db, span, [node_uid]), node_uid, span)
+        charges.write(db, bookings)
+        uids |= {charge.pod_uid for booking in bookings for charge in booking.charges}
+    concerned = facts.by_keys(db, pods, "uid", uids - {IDLE}, rows.pod_fact)
+    return Late(late.hours, late.workloads | {(pod.namespace, pod.workload) for pod in concerned})
+
+
+def _book(books: Books, node_uid: str, span: Interval) -> list[Booking]:
+    node = books.nodes.get(node_uid)
+    alive = life(node, span) if node is not None else None
+    if alive is None:
+        return []
+    first = floor_to(alive.start, HOUR)
+    return [books.book(node_uid, hour) for hour in hours(Interval(first, -floor_to(-alive.end, HOUR)))]

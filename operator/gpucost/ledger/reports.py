@@ -1,0 +1,246 @@
+"""Reports and explanations: settled hours from stored charges, everything else booked from facts.
+
+A window is cut in three: whole settled hours (sums in the database), settled hours of which the window has only a part
+(booked again from stored facts), and open hours (booked from the facts in memory). All three are booked by the same
+code, so it does not show where one ends and the next begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sqlalchemy import literal, select
+
+from gpucost.core.booking import IDLE, Booking, hours
+from gpucost.core.books import Books
+from gpucost.core.clock import HOUR, Instant, floor_to
+from gpucost.core.explain import arithmetic
+from gpucost.core.grouping import GROUPINGS, By, Group, Holder, group_of
+from gpucost.core.model import Category, PodFact, Workload
+from gpucost.core.money import Pico
+from gpucost.core.report import Amounts, Explanation, Report, Row
+from gpucost.core.timeline import Interval
+from gpucost.ledger import charges as store
+from gpucost.ledger import facts, rows
+from gpucost.ledger.charges import Sum, zero
+from gpucost.ledger.db import Db
+from gpucost.ledger.quality import quality
+from gpucost.ledger.schema import charges, nodes, pods
+from gpucost.ledger.settled import add
+from gpucost.ledger.totals import Live, Rates
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What is at hand for an answer: the database inside a transaction, and the open hours."""
+
+    db: Db
+    currency: str
+    books: Books
+    watermark: Instant | None
+    now: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A window cut at whole settled hours; any part may be empty."""
+
+    settled: Interval
+    edges: tuple[Interval, ...]
+    open: Interval
+
+
+def cut(span: Interval, watermark: Instant | None) -> Cut:
+    """Cut a window: whole hours before the watermark, partial hours before it, and what comes after."""
+    border = max(span.start, min(span.end, watermark or 0))
+    first, last = -floor_to(-span.start, HOUR), floor_to(border, HOUR)
+    opened = Interval(border, span.end)
+    if first >= last:
+        return Cut(Interval(first, first), tuple(_not_empty(hours(Interval(span.start, border)))), opened)
+    edges = (Interval(span.start, first), Interval(last, border))
+    return Cut(Interval(first, last), tuple(_not_empty(iter(edges))), opened)
+
+
+def _not_empty(spans: Iterator[Interval]) -> Iterator[Interval]:
+    return (span for span in spans if span.length > 0)
+
+
+def until_now(span: Interval, now: Instant) -> Interval:
+    """The part of a window that has happened; an inverted window is a `ValueError`."""
+    if span.start > span.end:
+        raise ValueError(f"the window ends ({span.end}) before it starts ({span.start})")
+    end = max(span.start, min(span.end, now))
+    return Interval(span.start, end)
+
+
+# --- reports ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Tally:
+    """A report in the making."""
+
+    by: By
+    namespace: str | None
+    groups: dict[str, Group] = field(default_factory=dict)
+    sums: dict[str, Sum] = field(default_factory=dict)
+    idle: Sum = field(default_factory=zero)
+    nodes: Pico = 0
+    """What the nodes cost, by their own integration."""
+
+    def take(self, holder: Holder, values: Sum | tuple[int, ...]) -> None:
+        if self.namespace is None or holder.namespace == self.namespace:
+            group = group_of(self.by, holder)
+            self.groups.setdefault(group.key, group)
+            add(self.sums.setdefault(group.key, zero()), values)
+
+    def book(self, booking: Booking, books: Books) -> None:
+        self.nodes += booking.cost
+        for charge in booking.charges:
+            if charge.pod_uid == IDLE:
+                add(self.idle, charge.values)
+            else:
+                self.take(holder_of(books, books.pods[charge.pod_uid]), charge.values)
+
+
+def holder_of(books: Books, pod: PodFact) -> Holder:
+    """Whom a pod's charges are for."""
+    node = books.nodes[pod.node_uid].name
+    return Holder(pod.namespace, pod.workload, pod.category, pod.name, pod.node_uid, node)
+
+
+def report(desk: Desk, span: Interval, by: By, namespace: str | None) -> Report:
+    """Cost of a window by one grouping. With a namespace its rows alone: idle cost belongs to nobody in it."""
+    if by not in GROUPINGS:
+        raise ValueError(f"cannot group by {by!r}; want one of {', '.join(GROUPINGS)}")
+    span = until_now(span, desk.now)
+    tally = _Tally(by, namespace)
+    pieces = cut(span, desk.watermark)
+    _take_settled(desk, tally, pieces.settled)
+    for edge in pieces.edges:
+        stored = facts.load(desk.db, edge)
+        for booking in stored.bookings(edge):
+            tally.book(booking, stored)
+    for booking in desk.books.bookings(pieces.open):
+        tally.book(booking, desk.books)
+    return _finished(desk, tally, span)
+
+
+_COLUMNS = {
+    "namespace": pods.c.namespace,
+    "kind": pods.c.workload_kind,
+    "workload": pods.c.workload_name,
+    "category": pods.c.category,
+    "pod": pods.c.name,
+    "node": charges.c.node_uid,
+}
+_NEEDED: dict[str, frozenset[str]] = {
+    "namespace": frozenset({"namespace"}),
+    "workload": frozenset({"namespace", "kind", "workload", "category"}),
+    "pod": frozenset({"namespace", "kind", "workload", "category", "pod"}),
+    "node": frozenset({"namespace", "node"}),
+    "category": frozenset({"namespace", "category"}),
+}
+
+
+def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
+    if span.length <= 0:
+        return
+    needed = _NEEDED[tally.by]
+    columns = [c if name in needed else literal("").label(name) for name, c in _COLUMNS.items()]
+    by = [_COLUMNS[name] for name in _COLUMNS if name in needed]
+    held = store.totals(desk.db, by, store.in_hours(span), charges.c.pod_uid != IDLE, shown=columns)
+    names = _node_names(desk) if tally.by == "node" else {}
+    for (space, kind, workload, category, pod, node), total in held:
+        what = Category(category) if category else Category.OTHER
+        tally.take(Holder(space, Workload(kind, workload), what, pod, node, names.get(node, "")), total)
+    for _, total in store.totals(desk.db, [charges.c.pod_uid], store.in_hours(span), charges.c.pod_uid == IDLE):
+        add(tally.idle, total)
+    tally.nodes += store.node_cost(desk.db, span)
+
+
+def _node_names(desk: Desk) -> dict[str, str]:
+    query = select(nodes.c.uid, nodes.c.name).where(nodes.c.cluster == desk.db.cluster)
+    return {row.uid: row.name for row in desk.db.connection.execute(query)}
+
+
+def _finished(desk: Desk, tally: _Tally, span: Interval) -> Report:
+    rates = Rates.of(desk.books, desk.now)
+    live = _live(desk.books, rates, tally)
+    made = [_row(tally.groups[key], total, live.get(key, Live())) for key, total in tally.sums.items()]
+    whole = tally.namespace is None
+    idle = Amounts(*tally.idle) if whole else Amounts()
+    total = sum((row.amounts for row in made), idle)
+    return Report(
+        currency=desk.currency,
+        span=span,
+        rows=tuple(sorted(made, key=_by_cost)),
+        idle=Row("idle", idle, hourly=rates.idle if whole else 0),
+        stranded=Row("stranded", Amounts()),
+        total=total,
+        difference=tally.nodes - total.cost if whole else 0,
+        quality=quality(desk.db, desk.books, span, desk.now, tally.namespace),
+    )
+
+
+def _by_cost(row: Row) -> tuple[bool, Pico, str]:
+    """Dearest first, what nobody can price last."""
+    return (row.amounts.known_cost is None, -row.amounts.cost, row.key)
+
+
+def _live(books: Books, rates: Rates, tally: _Tally) -> dict[str, Live]:
+    live: dict[str, Live] = {}
+    for uid, rate in rates.pods.items():
+        pod = books.pods[uid]
+        live.setdefault(group_of(tally.by, holder_of(books, pod)).key, Live()).take(rate, pod.category)
+    return live
+
+
+def _row(group: Group, total: Sum, live: Live) -> Row:
+    return Row(
+        key=group.key,
+        amounts=Amounts(*total),
+        hourly=live.hourly,
+        namespace=group.namespace,
+        workload=group.workload,
+        category=group.category,
+        pods=live.pods,
+        name=group.name,
+    )
+
+
+# --- explanations -----------------------------------------------------------------------------------------------------
+
+
+def explain(desk: Desk, namespace: str, workload: Workload, span: Interval) -> Explanation:
+    """The arithmetic of one workload, from facts; a workload that nobody knows has no lines."""
+    span = until_now(span, desk.now)
+    members = _members(desk, namespace, workload, span)
+    node_uids = {pod.node_uid for pod in members}
+    books = facts.load(desk.db, span, node_uids)
+    uids = {pod.uid for pod in members} & books.pods.keys()
+    shown = arithmetic(books, uids, span)
+    gaps = facts.gaps_in(desk.db, span, {*uids, *node_uids})
+    return Explanation(
+        currency=desk.currency,
+        namespace=namespace,
+        workload=workload,
+        span=span,
+        lines=shown.lines,
+        total=shown.total,
+        gaps=tuple((gap.span, gap.reason) for gap in gaps),
+        quality=quality(desk.db, desk.books, span, desk.now, namespace),
+    )
+
+
+def _members(desk: Desk, namespace: str, workload: Workload, span: Interval) -> list[PodFact]:
+    query = select(pods).where(
+        pods.c.cluster == desk.db.cluster,
+        pods.c.namespace == namespace,
+        pods.c.workload_kind == workload.kind,
+        pods.c.workload_name == workload.name,
+        pods.c.start < span.end,
+    )
+    found = map(rows.pod_fact, desk.db.connection.execute(query))
+    return [pod for pod in found if pod.end is None or pod.end > span.start]

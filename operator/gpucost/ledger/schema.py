@@ -1,0 +1,137 @@
+"""Tables: facts as they were observed, and charges of the hours that are settled.
+
+Every table begins with `cluster`, so that several clusters may share one database. Instants are microseconds since the
+epoch, money is pico-units, both in 64 bits: a single charge always fits (an hour of a node would have to cost nine
+million), sums may not and are formed in two halves (`charges.sums`). Prices are decimal text, because a binary float
+would not be what somebody wrote.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, MetaData, PrimaryKeyConstraint, String, Table, Text
+
+from gpucost.core.booking import FIELDS
+
+metadata = MetaData()
+
+
+def _key(name: str) -> Column[str]:
+    return Column(name, String(253), nullable=False)
+
+
+def _instant(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+nodes = Table(
+    "nodes",
+    metadata,
+    _key("cluster"),
+    _key("uid"),
+    _key("name"),
+    _instant("start"),
+    _instant("ended", nullable=True),
+    Column("cpu_milli", BigInteger, nullable=False),
+    Column("memory", BigInteger, nullable=False),
+    Column("gpus", BigInteger, nullable=False),
+    _key("instance_type"),
+    _key("gpu_model"),
+    _key("region"),
+    _key("zone"),
+    _key("capacity_type"),
+    PrimaryKeyConstraint("cluster", "uid"),
+)
+
+prices = Table(
+    "prices",
+    metadata,
+    _key("cluster"),
+    _key("node_uid"),
+    _instant("start"),
+    Column("hourly", String(64), nullable=True),
+    _key("capacity_type"),
+    _key("source"),
+    PrimaryKeyConstraint("cluster", "node_uid", "start"),
+)
+
+pods = Table(
+    "pods",
+    metadata,
+    _key("cluster"),
+    _key("uid"),
+    _key("namespace"),
+    _key("name"),
+    _key("workload_kind"),
+    _key("workload_name"),
+    _key("category"),
+    _key("node_uid"),
+    _instant("start"),
+    _instant("ended", nullable=True),
+    Column("cpu_milli", BigInteger, nullable=False),
+    Column("memory", BigInteger, nullable=False),
+    Column("gpus", BigInteger, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("end_reason", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "uid"),
+    Index("pods_by_node", "cluster", "node_uid", "start"),
+    Index("pods_by_workload", "cluster", "namespace", "workload_kind", "workload_name"),
+    Index("pods_by_end", "cluster", "ended"),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    _key("cluster"),
+    _key("pod_uid"),
+    _instant("start"),
+    Column("ppm", BigInteger, nullable=True),
+    PrimaryKeyConstraint("cluster", "pod_uid", "start"),
+    sqlite_with_rowid=False,
+)
+
+gaps = Table(
+    "gaps",
+    metadata,
+    _key("cluster"),
+    _key("uid"),
+    _instant("start"),
+    _instant("ended"),
+    Column("reason", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "uid", "start"),
+)
+
+charges = Table(
+    "charges",
+    metadata,
+    _key("cluster"),
+    _key("node_uid"),
+    _instant("hour"),
+    _key("pod_uid"),
+    _key("capacity_type"),
+    *(Column(name, BigInteger, nullable=False) for name in FIELDS),
+    PrimaryKeyConstraint("cluster", "node_uid", "hour", "pod_uid", "capacity_type"),
+    Index("charges_by_hour", "cluster", "hour"),
+    Index("charges_by_pod", "cluster", "pod_uid"),
+    sqlite_with_rowid=False,
+)
+
+node_hours = Table(
+    "node_hours",
+    metadata,
+    _key("cluster"),
+    _key("node_uid"),
+    _instant("hour"),
+    Column("cost", BigInteger, nullable=False),
+    PrimaryKeyConstraint("cluster", "node_uid", "hour"),
+    Index("node_hours_by_hour", "cluster", "hour"),
+    sqlite_with_rowid=False,
+)
+
+marks = Table(
+    "marks",
+    metadata,
+    _key("cluster"),
+    _key("name"),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "name"),
+)

@@ -1,0 +1,171 @@
+"""Sums over settled hours that every pass asks for, kept in memory so that a pass does not read history.
+
+A sum is read from the database when it is first asked for and then kept up to date by what is settled. Whatever changes
+settled hours in another way simply drops the sums it may concern; the next pass reads them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, tuple_
+
+from gpucost.core.booking import FIELDS, IDLE, Booking
+from gpucost.core.books import Books
+from gpucost.core.clock import Instant
+from gpucost.core.model import CapacityType, Workload
+from gpucost.core.money import Pico
+from gpucost.ledger import charges as store
+from gpucost.ledger.charges import Sum, zero
+from gpucost.ledger.db import Db
+from gpucost.ledger.facts import chunks
+from gpucost.ledger.schema import charges, pods
+
+WorkloadKey = tuple[str, Workload]
+_WIDTH = range(len(FIELDS))
+
+
+def add(total: Sum, values: Iterable[int]) -> None:
+    """Add in place."""
+    for index, value in enumerate(values):
+        total[index] += value
+
+
+@dataclass
+class NodeSum:
+    """What pods on a node cost, and what idled."""
+
+    used: Sum = field(default_factory=zero)
+    idle: Sum = field(default_factory=zero)
+
+
+@dataclass
+class Sums:
+    """Sums of charges by whom they concern."""
+
+    workloads: dict[WorkloadKey, dict[CapacityType, Sum]] = field(default_factory=dict)
+    namespaces: dict[str, Sum] = field(default_factory=dict)
+    nodes: dict[str, NodeSum] = field(default_factory=dict)
+    difference: Pico = 0
+
+    def take(self, booking: Booking, books: Books, month: Instant) -> None:
+        """Add a booking to every sum; `namespaces` counts from `month` on."""
+        self.difference += booking.difference
+        node = self.nodes.setdefault(booking.node_uid, NodeSum())
+        for charge in booking.charges:
+            if charge.pod_uid == IDLE:
+                add(node.idle, charge.values)
+                continue
+            add(node.used, charge.values)
+            pod = books.pods[charge.pod_uid]
+            kinds = self.workloads.setdefault((pod.namespace, pod.workload), {})
+            add(kinds.setdefault(charge.capacity_type, zero()), charge.values)
+            if booking.hour >= month:
+                add(self.namespaces.setdefault(pod.namespace, zero()), charge.values)
+
+
+@dataclass
+class Settled:
+    """The sums that have been asked for. `month` is the start of the month that `namespaces` is of."""
+
+    month: Instant | None = None
+    sums: Sums = field(default_factory=Sums)
+    _difference_known: bool = False
+
+    def take(self, bookings: Iterable[Booking], books: Books) -> None:
+        """Keep up with hours that were settled just now; sums not asked for yet are left to be read."""
+        for booking in bookings:
+            if self._difference_known:
+                self.sums.difference += booking.difference
+            node = self.sums.nodes.get(booking.node_uid)
+            for charge in booking.charges:
+                if node is not None:
+                    add(node.idle if charge.pod_uid == IDLE else node.used, charge.values)
+                if charge.pod_uid != IDLE:
+                    self._take_pod(booking.hour, charge.pod_uid, charge.capacity_type, charge.values, books)
+
+    def _take_pod(self, hour: Instant, uid: str, kind: CapacityType, values: tuple[int, ...], books: Books) -> None:
+        pod = books.pods[uid]
+        kinds = self.sums.workloads.get((pod.namespace, pod.workload))
+        if kinds is not None:
+            add(kinds.setdefault(kind, zero()), values)
+        if self.month is not None and hour >= self.month:
+            add(self.sums.namespaces.setdefault(pod.namespace, zero()), values)
+
+    # --- dropping -----------------------------------------------------------------------------------------------------
+
+    def drop(self, workloads: Iterable[WorkloadKey], nodes: Iterable[str]) -> None:
+        """Forget sums that a late fact may have changed."""
+        for key in workloads:
+            self.sums.workloads.pop(key, None)
+        for uid in nodes:
+            self.sums.nodes.pop(uid, None)
+        self.month = None
+        self.sums.namespaces = {}
+        self._difference_known = False
+
+    def drop_workloads(self, workloads: Iterable[WorkloadKey]) -> None:
+        """Forget the sums of workloads to which pods came or from which they went."""
+        for key in workloads:
+            self.sums.workloads.pop(key, None)
+
+    def keep_only(self, workloads: set[WorkloadKey], nodes: set[str]) -> None:
+        """Forget what no pass asks for any more."""
+        self.sums.workloads = {key: sums for key, sums in self.sums.workloads.items() if key in workloads}
+        self.sums.nodes = {uid: sums for uid, sums in self.sums.nodes.items() if uid in nodes}
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def missing(self, workloads: Iterable[WorkloadKey], nodes: Iterable[str], month: Instant) -> bool:
+        """Whether something that is asked for has to be read first."""
+        return (
+            month != self.month
+            or not self._difference_known
+            or not self.sums.workloads.keys() >= set(workloads)
+            or not self.sums.nodes.keys() >= set(nodes)
+        )
+
+    def read(self, db: Db, workloads: Iterable[WorkloadKey], nodes: Iterable[str], month: Instant) -> None:
+        """Read what is missing."""
+        self._read_workloads(db, [key for key in workloads if key not in self.sums.workloads])
+        self._read_nodes(db, [uid for uid in nodes if uid not in self.sums.nodes])
+        if month != self.month:
+            self._read_month(db, month)
+        if not self._difference_known:
+            parts = sum(total.sum[0] for total in store.totals(db, (charges.c.capacity_type,)))
+            self.sums.difference = store.node_cost(db) - parts
+            self._difference_known = True
+
+    def _read_workloads(self, db: Db, keys: list[WorkloadKey]) -> None:
+        columns = (pods.c.namespace, pods.c.workload_kind, pods.c.workload_name)
+        for part in chunks(keys):
+            wanted = tuple_(*columns).in_([(ns, workload.kind, workload.name) for ns, workload in part])
+            for key in part:
+                self.sums.workloads[key] = {}
+            for (ns, kind, name, paid), total in self._totals(db, (*columns, charges.c.capacity_type), wanted):
+                self.sums.workloads[ns, Workload(kind, name)][CapacityType(paid)] = total
+
+    def _read_nodes(self, db: Db, uids: list[str]) -> None:
+        idle = (charges.c.pod_uid == IDLE).label("idle")
+        for part in chunks(uids):
+            for uid in part:
+                self.sums.nodes[uid] = NodeSum()
+            where = charges.c.node_uid.in_(part)
+            for (uid, idling), total in self._totals(db, (charges.c.node_uid, idle), where):
+                node = self.sums.nodes[uid]
+                if idling:
+                    node.idle = total
+                else:
+                    node.used = total
+
+    def _read_month(self, db: Db, month: Instant) -> None:
+        where = (charges.c.hour >= month, charges.c.pod_uid != IDLE)
+        self.sums.namespaces = {
+            namespace: total for (namespace,), total in self._totals(db, (pods.c.namespace,), *where)
+        }
+        self.month = month
+
+    def _totals(self, db: Db, by: tuple[ColumnElement[Any], ...], *where: ColumnElement[bool]) -> list[store.Total]:
+        return store.totals(db, by, *where)

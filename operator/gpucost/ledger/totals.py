@@ -1,0 +1,173 @@
+"""What every pass of the operator asks for: running totals and present rates, from open hours plus settled sums.
+
+Computed once for an instant. The hours before the present one are booked once and kept; the present one is booked up to
+the instant, which is what a pass costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from gpucost.core.booking import IDLE
+from gpucost.core.books import Books
+from gpucost.core.clock import Instant, from_datetime, to_datetime
+from gpucost.core.model import CapacityType, Category
+from gpucost.core.money import Pico
+from gpucost.core.report import Amounts, Row
+from gpucost.core.timeline import Interval
+from gpucost.ledger.charges import Sum, zero
+from gpucost.ledger.settled import NodeSum, Sums, WorkloadKey, add
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTotal:
+    """Cost of one living node since its start: what pods held of it, and what idled. `hourly` is the node's price."""
+
+    uid: str
+    name: str
+    used: Amounts
+    idle: Amounts
+    hourly: Pico | None
+    price_source: str
+
+
+@dataclass
+class Live:
+    """What somebody's pods cost per hour right now; `hourly` None as soon as one of them has no price."""
+
+    hourly: Pico | None = 0
+    pods: int = 0
+    category: Category | None = None
+
+    def take(self, rate: Pico | None, category: Category) -> None:
+        """Add a pod."""
+        self.hourly = None if rate is None or self.hourly is None else self.hourly + rate
+        self.pods += 1
+        self.category = category
+
+
+_NOBODY = Live()
+
+
+def month_start(now: Instant) -> Instant:
+    """First instant of the month, UTC."""
+    return from_datetime(to_datetime(now).replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+
+
+@dataclass
+class Rates:
+    """Who holds what right now, and at which rate."""
+
+    pods: dict[str, Pico | None] = field(default_factory=dict)
+    nodes: dict[str, Pico | None] = field(default_factory=dict)
+    idle: Pico | None = 0
+
+    @classmethod
+    def of(cls, books: Books, now: Instant) -> Rates:
+        """Rates of everything that lives at an instant."""
+        rates = cls()
+        for node in books.alive(Interval(now, now + 1)):
+            parts = books.hourly(node.uid, now)
+            known = [rate for rate in parts.values() if rate is not None]
+            rates.nodes[node.uid] = sum(known) if len(known) == len(parts) else None
+            idle = parts.pop(IDLE, 0)
+            rates.idle = None if idle is None or rates.idle is None else rates.idle + idle
+            rates.pods.update(parts)
+        return rates
+
+
+@dataclass
+class Pass:
+    """The open hours summed up to `now`, and the rates at `now`."""
+
+    now: Instant
+    version: int
+    month: Instant
+    open: Sums
+    rates: Rates
+    live: dict[WorkloadKey, Live]
+    namespaces: dict[str, Live]
+
+    @classmethod
+    def of(cls, books: Books, now: Instant, watermark: Instant | None) -> Pass:
+        """Sum up everything that is not settled."""
+        month, sums = month_start(now), Sums()
+        since = watermark if watermark is not None else books.earliest()
+        if since is not None and since < now:
+            for booking in books.bookings(Interval(since, now)):
+                sums.take(booking, books, month)
+        rates = Rates.of(books, now)
+        live: dict[WorkloadKey, Live] = {}
+        namespaces: dict[str, Live] = {}
+        for uid, rate in rates.pods.items():
+            pod = books.pods[uid]
+            live.setdefault((pod.namespace, pod.workload), Live()).take(rate, pod.category)
+            namespaces.setdefault(pod.namespace, Live()).take(rate, pod.category)
+        return cls(now, books.version, month, sums, rates, live, namespaces)
+
+    @property
+    def nodes(self) -> Iterable[str]:
+        """UIDs of the living nodes."""
+        return self.rates.nodes.keys()
+
+    @property
+    def difference(self) -> Pico:
+        """Of the open hours."""
+        return self.open.difference
+
+    def workload_rows(self, settled: Sums, also: Iterable[WorkloadKey]) -> dict[WorkloadKey, Row]:
+        """Totals since the beginning."""
+        return {key: self._workload(key, settled) for key in dict.fromkeys([*self.live, *also])}
+
+    def _workload(self, key: WorkloadKey, settled: Sums) -> Row:
+        total = zero()
+        for sums in (settled, self.open):
+            for part in sums.workloads.get(key, {}).values():
+                add(total, part)
+        namespace, workload = key
+        live = self.live.get(key, _NOBODY)
+        return Row(
+            key=f"{namespace}/{workload.kind}/{workload.name}",
+            amounts=Amounts(*total),
+            hourly=live.hourly,
+            namespace=namespace,
+            workload=workload,
+            category=live.category,
+            pods=live.pods,
+        )
+
+    def capacity_amounts(self, settled: Sums) -> dict[tuple[WorkloadKey, CapacityType], Amounts]:
+        """Totals of live workloads, by how their nodes are paid for."""
+        found: dict[tuple[WorkloadKey, CapacityType], Sum] = {}
+        for key in self.live:
+            for sums in (settled, self.open):
+                for kind, part in sums.workloads.get(key, {}).items():
+                    add(found.setdefault((key, kind), zero()), part)
+        return {key: Amounts(*total) for key, total in found.items()}
+
+    def namespace_rows(self, settled: Sums) -> dict[str, Row]:
+        """Totals of the month."""
+        names = sorted({*settled.namespaces, *self.open.namespaces, *self.namespaces})
+        return {name: self._namespace(name, settled) for name in names}
+
+    def _namespace(self, name: str, settled: Sums) -> Row:
+        total = zero()
+        for sums in (settled, self.open):
+            add(total, sums.namespaces.get(name, ()))
+        live = self.namespaces.get(name, _NOBODY)
+        return Row(key=name, amounts=Amounts(*total), hourly=live.hourly, namespace=name, pods=live.pods)
+
+    def node_rows(self, settled: Sums, books: Books) -> dict[str, NodeTotal]:
+        """Totals of living nodes."""
+        return {uid: self._node(uid, rate, settled, books) for uid, rate in self.rates.nodes.items()}
+
+    def _node(self, uid: str, rate: Pico | None, settled: Sums, books: Books) -> NodeTotal:
+        used, idle = zero(), zero()
+        for sums in (settled, self.open):
+            part = sums.nodes.get(uid, NodeSum())
+            add(used, part.used)
+            add(idle, part.idle)
+        price = books.timeline(uid).at(self.now)
+        source = price.source if price is not None else ""
+        return NodeTotal(uid, books.nodes[uid].name, Amounts(*used), Amounts(*idle), rate, source)
