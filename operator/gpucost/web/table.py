@@ -67,7 +67,7 @@ def _table(columns: tuple[tuple[str, str, int, str], ...], rows: list[dict[str, 
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": {"resourceVersion": ""},
-        "columnDefinitions": [{**definition, "format": definition["format"]} for definition in definitions],
+        "columnDefinitions": definitions,
         "rows": rows,
     }
 
@@ -89,7 +89,7 @@ def _cells(costs: Costs, name: str, currency: str) -> list[str]:
         _fixed(costs.gpu_hours, 1),
         _percent(costs.gpu_utilization, held=bool(Decimal(costs.gpu_hours))),
         _fixed(costs.cost, 2, none="unpriced"),
-        _fixed(costs.held, 2),
+        _wasted(costs),
         _fixed(costs.hourly, 2, none="unpriced"),
         currency,
         _fixed(costs.cpu_core_hours, 1),
@@ -119,6 +119,12 @@ def _line_cells(line: Line) -> list[str]:
         line.capacity_type,
         line.price_source,
     ]
+
+
+def _wasted(costs: Costs) -> str:
+    if not Decimal(costs.gpu_hours):
+        return "-"
+    return _fixed(costs.held, 2) if Decimal(costs.gpu_hours_measured) else "unknown"
 
 
 def _fixed(text: str | None, places: int, *, none: str = "-") -> str:
