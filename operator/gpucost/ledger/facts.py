@@ -5,7 +5,7 @@ Each function works on the connection of a transaction that its caller holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -65,9 +65,11 @@ def _upsert(connection: Connection, table: Table) -> Any:
     return statement.on_conflict_do_update(index_elements=keys, set_=changed, where=where)
 
 
-def delete_prices(db: Db, node_uid: str) -> None:
-    """Forget a node's prices."""
-    db.connection.execute(delete(prices).where(prices.c.cluster == db.cluster, prices.c.node_uid == node_uid))
+def replace_prices(db: Db, timelines: Mapping[str, Sequence[PriceFact]]) -> None:
+    """Make these the whole timelines of some nodes."""
+    for part in chunks(timelines):
+        db.connection.execute(delete(prices).where(prices.c.cluster == db.cluster, prices.c.node_uid.in_(part)))
+    write(db, [price for timeline in timelines.values() for price in timeline])
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -161,6 +163,8 @@ def read_marks(db: Db) -> dict[str, str]:
     return {row.name: row.value for row in found}
 
 
-def write_mark(db: Db, name: str, value: str) -> None:
-    """Set a mark."""
-    db.connection.execute(_upsert(db.connection, marks), [{"cluster": db.cluster, "name": name, "value": value}])
+def write_marks(db: Db, values: Mapping[str, str]) -> None:
+    """Set marks."""
+    found = [{"cluster": db.cluster, "name": name, "value": value} for name, value in values.items()]
+    if found:
+        db.connection.execute(_upsert(db.connection, marks), found)

@@ -46,6 +46,11 @@ _FORGET_EVERY = 24  # hours, while a backlog is settled
 T = TypeVar("T")
 
 
+def _refuse_internal(name: str) -> None:
+    if name.startswith(_INTERNAL):
+        raise ValueError(f"marks under {_INTERNAL!r} are the ledger's own: {name!r}")
+
+
 class Ledger:
     """Facts and charges of one cluster in a database. Every call raises `LedgerError` when the database fails."""
 
@@ -91,22 +96,44 @@ class Ledger:
 
     # --- facts --------------------------------------------------------------------------------------------------------
 
-    def record(self, new: Iterable[Fact]) -> None:
+    def record(
+        self,
+        new: Iterable[Fact],
+        *,
+        prices: Mapping[str, Iterable[PriceFact]] | None = None,
+        marks: Mapping[str, str] | None = None,
+    ) -> None:
         """Write facts in one transaction; when this returns they survive the end of the process.
 
         Facts are identified by UIDs (prices and usage also by their start), so writing one again changes nothing and
-        their order does not matter; an `end` that was set is not cleared. What touches settled hours has them booked
-        again in the same transaction.
+        their order does not matter; an `end` that was set is not cleared. `prices` replaces the whole timelines of some
+        nodes, `marks` are remembered, in the same transaction. What touches settled hours has them booked again in it.
         """
-        batch = list(new)
-        if not batch:
-            return
+        batch, timelines = list(new), {uid: list(timeline) for uid, timeline in (prices or {}).items()}
+        if batch or timelines or marks:
+            self._write(batch, timelines, marks or {}, since=None)
+
+    def _write(
+        self,
+        batch: list[Fact],
+        timelines: Mapping[str, list[PriceFact]],
+        marks: Mapping[str, str],
+        *,
+        since: Instant | None,
+    ) -> None:
+        for name in marks:
+            _refuse_internal(name)
         with self._lock:
             with self._transaction() as db:
-                late, merged = late_hours(db, batch, self._watermark)
+                late, stand = late_hours(db, batch, self._watermark)
                 facts.write(db, batch)
+                priced = merge_prices(db, timelines, since, self._watermark, late)
+                facts.replace_prices(db, priced)
                 changed = rebook(db, late)
-            self._books.put(merged)
+                facts.write_marks(db, marks)
+            self._books.put(stand)
+            for uid, timeline in priced.items():
+                self._books.replace_prices(uid, timeline)
             self._apply(changed)
 
     def replace_prices(self, node_uid: str, prices: Iterable[PriceFact], *, since: Instant | None = None) -> None:
@@ -115,17 +142,7 @@ class Ledger:
 
     def replace_all_prices(self, by_node: Mapping[str, Iterable[PriceFact]], *, since: Instant | None = None) -> None:
         """`replace_prices` for many nodes in one transaction (a PriceBook has changed)."""
-        with self._lock:
-            with self._transaction() as db:
-                late, timelines = merge_prices(db, by_node, since, self._watermark)
-                for uid, timeline in timelines.items():
-                    facts.delete_prices(db, uid)
-                    facts.write(db, timeline)
-                changed = rebook(db, late)
-            for uid, timeline in timelines.items():
-                if uid in self._books.nodes or uid in self._books.prices:
-                    self._books.replace_prices(uid, timeline)
-            self._apply(changed)
+        self._write([], {uid: list(timeline) for uid, timeline in by_node.items()}, {}, since=since)
 
     def _apply(self, changed: Late) -> None:
         if changed.hours:
@@ -146,10 +163,7 @@ class Ledger:
 
     def mark(self, name: str, value: str) -> None:
         """Remember a small value under a name, such as how far a watch has been followed."""
-        if name.startswith(_INTERNAL):
-            raise ValueError(f"marks under {_INTERNAL!r} are the ledger's own: {name!r}")
-        with self._transaction() as db:
-            facts.write_mark(db, name, value)
+        self.record((), marks={name: value})
 
     def marks(self) -> dict[str, str]:
         """Everything remembered by `mark`."""
@@ -195,7 +209,7 @@ class Ledger:
         bookings = [self._books.book(node.uid, span) for node in self._books.alive(span)]
         with self._transaction() as db:
             charges.write(db, bookings)
-            facts.write_mark(db, _WATERMARK, str(span.end))
+            facts.write_marks(db, {_WATERMARK: str(span.end)})
         self._watermark = span.end
         self._settled.take(bookings, self._books)
         return len(bookings)
@@ -204,13 +218,13 @@ class Ledger:
 
     def _at(self, now: Instant, workloads: Iterable[WorkloadKey] = ()) -> Pass:
         """Everything that one pass of the operator asks for, computed once for an instant."""
-        current = self._pass
+        current, unread = self._pass, list(workloads)
         if current is None or current.now != now or current.version != self._books.version:
             current = self._pass = Pass.of(self._books, now, self._watermark)
-        wanted = [*current.live, *workloads]
-        if self._settled.missing(wanted, current.nodes, current.month):
+            unread += current.live
+        if self._settled.missing(unread, current.nodes, current.month):
             with self._transaction() as db:
-                self._settled.read(db, wanted, current.nodes, current.month)
+                self._settled.read(db, unread, current.nodes, current.month)
         return current
 
     def _ask(self, question: Callable[[], T]) -> T:
@@ -235,6 +249,10 @@ class Ledger:
     def capacity_totals(self, now: Instant) -> dict[tuple[tuple[str, Workload], CapacityType], Amounts]:
         """Cost since the beginning of live workloads, by how their nodes are paid for."""
         return self._ask(lambda: self._at(now).capacity_amounts(self._settled.sums))
+
+    def idle_totals(self, now: Instant) -> dict[CapacityType, Amounts]:
+        """Cost since the beginning of what nobody held, on all nodes of all time, by how they are paid for."""
+        return self._ask(lambda: self._at(now).idle_amounts(self._settled.sums))
 
     def conservation(self, now: Instant) -> Pico:
         """Cost of all nodes of all time, integrated on its own, less the sum of all charges; not 0 is a defect."""

@@ -93,22 +93,22 @@ def _same_usage(db: Db, fact: UsageFact) -> bool:
 
 
 def merge_prices(
-    db: Db,
-    by_node: Mapping[str, Iterable[PriceFact]],
-    since: Instant | None,
-    watermark: Instant | None,
-) -> tuple[Late, dict[str, list[PriceFact]]]:
-    """What node timelines become when they are replaced (from `since` on), and the settled hours that this changes."""
-    late, stored = Late(), Books()
+    db: Db, by_node: Mapping[str, list[PriceFact]], since: Instant | None, watermark: Instant | None, late: Late
+) -> dict[str, list[PriceFact]]:
+    """What node timelines become when they are replaced (from `since` on); only those that change.
+
+    Settled hours that this changes are added to `late`.
+    """
+    stored = Books()
     stored.put(facts.by_keys(db, prices, "node_uid", by_node, rows.price_fact))
     merged: dict[str, list[PriceFact]] = {}
     for uid, new in by_node.items():
         old = list(stored.prices.get(uid, {}).values())
-        timeline = list(new) if since is None else _joined(old, list(new), since)
+        timeline = new if since is None else _joined(old, new, since)
         if changes := price_change(old, timeline):
             merged[uid] = timeline
             late.add(uid, changes, watermark)
-    return late, merged
+    return merged
 
 
 def _joined(old: list[PriceFact], new: list[PriceFact], since: Instant) -> list[PriceFact]:

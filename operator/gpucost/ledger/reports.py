@@ -27,7 +27,7 @@ from gpucost.ledger.charges import Sum, zero
 from gpucost.ledger.db import Db
 from gpucost.ledger.quality import quality
 from gpucost.ledger.schema import charges, nodes, pods
-from gpucost.ledger.settled import add
+from gpucost.ledger.settled import NOTHING, plus
 from gpucost.ledger.totals import Live, Rates
 
 
@@ -93,13 +93,13 @@ class _Tally:
         if self.namespace is None or holder.namespace == self.namespace:
             group = group_of(self.by, holder)
             self.groups.setdefault(group.key, group)
-            add(self.sums.setdefault(group.key, zero()), values)
+            self.sums[group.key] = plus(self.sums.get(group.key, NOTHING), values)
 
     def book(self, booking: Booking, books: Books) -> None:
         self.nodes += booking.cost
         for charge in booking.charges:
             if charge.pod_uid == IDLE:
-                add(self.idle, charge.values)
+                self.idle = plus(self.idle, charge.values)
             else:
                 self.take(holder_of(books, books.pods[charge.pod_uid]), charge.values)
 
@@ -156,7 +156,7 @@ def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
         what = Category(category) if category else Category.OTHER
         tally.take(Holder(space, Workload(kind, workload), what, pod, node, names.get(node, "")), total)
     for _, total in store.totals(desk.db, [charges.c.pod_uid], store.in_hours(span), charges.c.pod_uid == IDLE):
-        add(tally.idle, total)
+        tally.idle = plus(tally.idle, total)
     tally.nodes += store.node_cost(desk.db, span)
 
 

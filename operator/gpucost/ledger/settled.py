@@ -6,16 +6,17 @@ settled hours in another way simply drops the sums it may concern; the next pass
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, tuple_
 
-from gpucost.core.booking import FIELDS, IDLE, Booking
+from gpucost.core.booking import IDLE, Booking, Charge
 from gpucost.core.books import Books
 from gpucost.core.clock import Instant
-from gpucost.core.model import CapacityType, Workload
+from gpucost.core.model import CapacityType, PodFact, Workload
 from gpucost.core.money import Pico
 from gpucost.ledger import charges as store
 from gpucost.ledger.charges import Sum, zero
@@ -24,13 +25,12 @@ from gpucost.ledger.facts import chunks
 from gpucost.ledger.schema import charges, pods
 
 WorkloadKey = tuple[str, Workload]
-_WIDTH = range(len(FIELDS))
+NOTHING: Sum = zero()
 
 
-def add(total: Sum, values: Iterable[int]) -> None:
-    """Add in place."""
-    for index, value in enumerate(values):
-        total[index] += value
+def plus(total: Iterable[int], values: Iterable[int]) -> Sum:
+    """Sum of two, field by field."""
+    return list(map(operator.add, total, values))
 
 
 @dataclass
@@ -48,6 +48,7 @@ class Sums:
     workloads: dict[WorkloadKey, dict[CapacityType, Sum]] = field(default_factory=dict)
     namespaces: dict[str, Sum] = field(default_factory=dict)
     nodes: dict[str, NodeSum] = field(default_factory=dict)
+    idle: dict[CapacityType, Sum] = field(default_factory=dict)
     difference: Pico = 0
 
     def take(self, booking: Booking, books: Books, month: Instant) -> None:
@@ -56,14 +57,15 @@ class Sums:
         node = self.nodes.setdefault(booking.node_uid, NodeSum())
         for charge in booking.charges:
             if charge.pod_uid == IDLE:
-                add(node.idle, charge.values)
+                node.idle = plus(node.idle, charge.values)
+                self.idle[charge.capacity_type] = plus(self.idle.get(charge.capacity_type, NOTHING), charge.values)
                 continue
-            add(node.used, charge.values)
+            node.used = plus(node.used, charge.values)
             pod = books.pods[charge.pod_uid]
             kinds = self.workloads.setdefault((pod.namespace, pod.workload), {})
-            add(kinds.setdefault(charge.capacity_type, zero()), charge.values)
+            kinds[charge.capacity_type] = plus(kinds.get(charge.capacity_type, NOTHING), charge.values)
             if booking.hour >= month:
-                add(self.namespaces.setdefault(pod.namespace, zero()), charge.values)
+                self.namespaces[pod.namespace] = plus(self.namespaces.get(pod.namespace, NOTHING), charge.values)
 
 
 @dataclass
@@ -72,27 +74,35 @@ class Settled:
 
     month: Instant | None = None
     sums: Sums = field(default_factory=Sums)
-    _difference_known: bool = False
+    _whole_known: bool = False
 
     def take(self, bookings: Iterable[Booking], books: Books) -> None:
         """Keep up with hours that were settled just now; sums not asked for yet are left to be read."""
         for booking in bookings:
-            if self._difference_known:
-                self.sums.difference += booking.difference
-            node = self.sums.nodes.get(booking.node_uid)
             for charge in booking.charges:
-                if node is not None:
-                    add(node.idle if charge.pod_uid == IDLE else node.used, charge.values)
+                self._take_node(booking.node_uid, charge)
                 if charge.pod_uid != IDLE:
-                    self._take_pod(booking.hour, charge.pod_uid, charge.capacity_type, charge.values, books)
+                    self._take_pod(charge, books.pods[charge.pod_uid])
+            if self._whole_known:
+                self.sums.difference += booking.difference
 
-    def _take_pod(self, hour: Instant, uid: str, kind: CapacityType, values: tuple[int, ...], books: Books) -> None:
-        pod = books.pods[uid]
+    def _take_node(self, uid: str, charge: Charge) -> None:
+        node, idle = self.sums.nodes.get(uid), charge.pod_uid == IDLE
+        if node is not None and idle:
+            node.idle = plus(node.idle, charge.values)
+        elif node is not None:
+            node.used = plus(node.used, charge.values)
+        if idle and self._whole_known:
+            known = self.sums.idle.get(charge.capacity_type, NOTHING)
+            self.sums.idle[charge.capacity_type] = plus(known, charge.values)
+
+    def _take_pod(self, charge: Charge, pod: PodFact) -> None:
         kinds = self.sums.workloads.get((pod.namespace, pod.workload))
         if kinds is not None:
-            add(kinds.setdefault(kind, zero()), values)
-        if self.month is not None and hour >= self.month:
-            add(self.sums.namespaces.setdefault(pod.namespace, zero()), values)
+            kinds[charge.capacity_type] = plus(kinds.get(charge.capacity_type, NOTHING), charge.values)
+        if self.month is not None and charge.hour >= self.month:
+            known = self.sums.namespaces.get(pod.namespace, NOTHING)
+            self.sums.namespaces[pod.namespace] = plus(known, charge.values)
 
     # --- dropping -----------------------------------------------------------------------------------------------------
 
@@ -104,7 +114,7 @@ class Settled:
             self.sums.nodes.pop(uid, None)
         self.month = None
         self.sums.namespaces = {}
-        self._difference_known = False
+        self._whole_known = False
 
     def drop_workloads(self, workloads: Iterable[WorkloadKey]) -> None:
         """Forget the sums of workloads to which pods came or from which they went."""
@@ -122,7 +132,7 @@ class Settled:
         """Whether something that is asked for has to be read first."""
         return (
             month != self.month
-            or not self._difference_known
+            or not self._whole_known
             or not self.sums.workloads.keys() >= set(workloads)
             or not self.sums.nodes.keys() >= set(nodes)
         )
@@ -133,10 +143,15 @@ class Settled:
         self._read_nodes(db, [uid for uid in nodes if uid not in self.sums.nodes])
         if month != self.month:
             self._read_month(db, month)
-        if not self._difference_known:
-            parts = sum(total.sum[0] for total in store.totals(db, (charges.c.capacity_type,)))
-            self.sums.difference = store.node_cost(db) - parts
-            self._difference_known = True
+        if not self._whole_known:
+            self._read_whole(db)
+
+    def _read_whole(self, db: Db) -> None:
+        idle = (charges.c.pod_uid == IDLE).label("idle")
+        found = store.totals(db, (charges.c.capacity_type, idle))
+        self.sums.difference = store.node_cost(db) - sum(total.sum[0] for total in found)
+        self.sums.idle = {CapacityType(kind): total for (kind, idling), total in found if idling}
+        self._whole_known = True
 
     def _read_workloads(self, db: Db, keys: list[WorkloadKey]) -> None:
         columns = (pods.c.namespace, pods.c.workload_kind, pods.c.workload_name)

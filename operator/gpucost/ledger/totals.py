@@ -17,7 +17,7 @@ from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Row
 from gpucost.core.timeline import Interval
 from gpucost.ledger.charges import Sum, zero
-from gpucost.ledger.settled import NodeSum, Sums, WorkloadKey, add
+from gpucost.ledger.settled import NOTHING, NodeSum, Sums, WorkloadKey, plus
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Pass:
         total = zero()
         for sums in (settled, self.open):
             for part in sums.workloads.get(key, {}).values():
-                add(total, part)
+                total = plus(total, part)
         namespace, workload = key
         live = self.live.get(key, _NOBODY)
         return Row(
@@ -143,8 +143,14 @@ class Pass:
         for key in self.live:
             for sums in (settled, self.open):
                 for kind, part in sums.workloads.get(key, {}).items():
-                    add(found.setdefault((key, kind), zero()), part)
+                    found[key, kind] = plus(found.get((key, kind), NOTHING), part)
         return {key: Amounts(*total) for key, total in found.items()}
+
+    def idle_amounts(self, settled: Sums) -> dict[CapacityType, Amounts]:
+        """Totals of what nobody held, by how the node is paid for."""
+        kinds = sorted({*settled.idle, *self.open.idle})
+        both = ((kind, settled.idle.get(kind, NOTHING), self.open.idle.get(kind, NOTHING)) for kind in kinds)
+        return {kind: Amounts(*plus(before, present)) for kind, before, present in both}
 
     def namespace_rows(self, settled: Sums) -> dict[str, Row]:
         """Totals of the month."""
@@ -154,7 +160,7 @@ class Pass:
     def _namespace(self, name: str, settled: Sums) -> Row:
         total = zero()
         for sums in (settled, self.open):
-            add(total, sums.namespaces.get(name, ()))
+            total = plus(total, sums.namespaces.get(name, NOTHING))
         live = self.namespaces.get(name, _NOBODY)
         return Row(key=name, amounts=Amounts(*total), hourly=live.hourly, namespace=name, pods=live.pods)
 
@@ -166,8 +172,7 @@ class Pass:
         used, idle = zero(), zero()
         for sums in (settled, self.open):
             part = sums.nodes.get(uid, NodeSum())
-            add(used, part.used)
-            add(idle, part.idle)
+            used, idle = plus(used, part.used), plus(idle, part.idle)
         price = books.timeline(uid).at(self.now)
         source = price.source if price is not None else ""
         return NodeTotal(uid, books.nodes[uid].name, Amounts(*used), Amounts(*idle), rate, source)
