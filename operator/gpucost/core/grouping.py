@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
-from gpucost.core.model import Category, Workload
+from gpucost.core.model import NO_LABELS, Category, Workload
 
 By = Literal["namespace", "workload", "pod", "node", "category"]
 GROUPINGS: tuple[str, ...] = get_args(By)
@@ -19,6 +20,7 @@ class Holder(NamedTuple):
     pod: str
     node_uid: str
     node: str
+    labels: Mapping[str, str] = NO_LABELS
 
 
 class Group(NamedTuple):

@@ -22,8 +22,9 @@ from gpucost.core.grouping import By
 from gpucost.core.model import CapacityType, NodeFact, PodFact, PriceFact, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Explanation, Report, Row
+from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
-from gpucost.ledger import charges, facts, reports, rows
+from gpucost.ledger import charges, explanations, facts, reports, rows
 from gpucost.ledger.db import Db
 from gpucost.ledger.engine import open_engine, place_of
 from gpucost.ledger.errors import LedgerError, guard
@@ -258,15 +259,27 @@ class Ledger:
         """Cost of all nodes of all time, integrated on its own, less the sum of all charges; not 0 is a defect."""
         return self._ask(lambda: self._at(now).difference + self._settled.sums.difference)
 
-    def report(self, span: Interval, *, now: Instant, by: By = "namespace", namespace: str | None = None) -> Report:
-        """Cost of a window up to now, by one grouping; of one namespace alone (idle belongs to none) if given."""
+    def report(
+        self,
+        span: Interval,
+        *,
+        now: Instant,
+        by: By = "namespace",
+        namespace: str | None = None,
+        selector: Selector | None = None,
+    ) -> Report:
+        """Cost of a window up to now, by one grouping.
+
+        With `namespace` or `selector` (over labels of pods) only that part, and no idle cost: it belongs to nobody.
+        An unknown grouping or an inverted window is a `ValueError`.
+        """
         with self._transaction() as db:
-            return reports.report(self._desk(db, now), span, by, namespace)
+            return reports.report(self._desk(db, now), span, by, namespace, selector)
 
     def explain(self, namespace: str, workload: Workload, span: Interval, *, now: Instant) -> Explanation:
         """The arithmetic of one workload's cost in a window up to now: its lines add up to what `report` shows."""
         with self._transaction() as db:
-            return reports.explain(self._desk(db, now), namespace, workload, span)
+            return explanations.explain(self._desk(db, now), namespace, workload, span)
 
     def _desk(self, db: Db, now: Instant) -> reports.Desk:
         return reports.Desk(db, self.currency, self._books, self._watermark, now)

@@ -7,6 +7,7 @@ code, so it does not show where one ends and the next begins.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -15,14 +16,14 @@ from sqlalchemy import literal, select
 from gpucost.core.booking import IDLE, Booking, hours
 from gpucost.core.books import Books
 from gpucost.core.clock import HOUR, Instant, floor_to
-from gpucost.core.explain import arithmetic
 from gpucost.core.grouping import GROUPINGS, By, Group, Holder, group_of
 from gpucost.core.model import Category, PodFact, Workload
 from gpucost.core.money import Pico
-from gpucost.core.report import Amounts, Explanation, Report, Row
+from gpucost.core.report import Amounts, Report, Row
+from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
 from gpucost.ledger import charges as store
-from gpucost.ledger import facts, rows
+from gpucost.ledger import facts
 from gpucost.ledger.charges import Sum, zero
 from gpucost.ledger.db import Db
 from gpucost.ledger.quality import quality
@@ -83,14 +84,26 @@ class _Tally:
 
     by: By
     namespace: str | None
+    selector: Selector | None
     groups: dict[str, Group] = field(default_factory=dict)
     sums: dict[str, Sum] = field(default_factory=dict)
     idle: Sum = field(default_factory=zero)
     nodes: Pico = 0
     """What the nodes cost, by their own integration."""
 
+    @property
+    def whole(self) -> bool:
+        """Whether everything is asked for; only then is there idle cost, which belongs to nobody in particular."""
+        return self.namespace is None and self.selector is None
+
+    def wants(self, holder: Holder) -> bool:
+        """Whether a holder is asked for."""
+        if self.namespace is not None and holder.namespace != self.namespace:
+            return False
+        return self.selector is None or self.selector.matches(holder.labels)
+
     def take(self, holder: Holder, values: Sum | tuple[int, ...]) -> None:
-        if self.namespace is None or holder.namespace == self.namespace:
+        if self.wants(holder):
             group = group_of(self.by, holder)
             self.groups.setdefault(group.key, group)
             self.sums[group.key] = plus(self.sums.get(group.key, NOTHING), values)
@@ -107,15 +120,15 @@ class _Tally:
 def holder_of(books: Books, pod: PodFact) -> Holder:
     """Whom a pod's charges are for."""
     node = books.nodes[pod.node_uid].name
-    return Holder(pod.namespace, pod.workload, pod.category, pod.name, pod.node_uid, node)
+    return Holder(pod.namespace, pod.workload, pod.category, pod.name, pod.node_uid, node, pod.labels)
 
 
-def report(desk: Desk, span: Interval, by: By, namespace: str | None) -> Report:
-    """Cost of a window by one grouping. With a namespace its rows alone: idle cost belongs to nobody in it."""
+def report(desk: Desk, span: Interval, by: By, namespace: str | None, selector: Selector | None) -> Report:
+    """Cost of a window by one grouping, of a namespace or of selected pods alone when asked so."""
     if by not in GROUPINGS:
         raise ValueError(f"cannot group by {by!r}; want one of {', '.join(GROUPINGS)}")
     span = until_now(span, desk.now)
-    tally = _Tally(by, namespace)
+    tally = _Tally(by, namespace, selector)
     pieces = cut(span, desk.watermark)
     _take_settled(desk, tally, pieces.settled)
     for edge in pieces.edges:
@@ -134,6 +147,7 @@ _COLUMNS = {
     "category": pods.c.category,
     "pod": pods.c.name,
     "node": charges.c.node_uid,
+    "labels": pods.c.labels,
 }
 _NEEDED: dict[str, frozenset[str]] = {
     "namespace": frozenset({"namespace"}),
@@ -147,14 +161,22 @@ _NEEDED: dict[str, frozenset[str]] = {
 def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
     if span.length <= 0:
         return
-    needed = _NEEDED[tally.by]
-    columns = [c if name in needed else literal("").label(name) for name, c in _COLUMNS.items()]
+    needed = _NEEDED[tally.by] | ({"labels"} if tally.selector is not None else frozenset())
+    shown = [c if name in needed else literal("").label(name) for name, c in _COLUMNS.items()]
     by = [_COLUMNS[name] for name in _COLUMNS if name in needed]
-    held = store.totals(desk.db, by, store.in_hours(span), charges.c.pod_uid != IDLE, shown=columns)
     names = _node_names(desk) if tally.by == "node" else {}
-    for (space, kind, workload, category, pod, node), total in held:
+    where = [store.in_hours(span), charges.c.pod_uid != IDLE]
+    if tally.namespace is not None:
+        where.append(pods.c.namespace == tally.namespace)
+    for (space, kind, workload, category, pod, node, labels), total in store.totals(desk.db, by, *where, shown=shown):
         what = Category(category) if category else Category.OTHER
-        tally.take(Holder(space, Workload(kind, workload), what, pod, node, names.get(node, "")), total)
+        selected = json.loads(labels) if labels else {}
+        tally.take(Holder(space, Workload(kind, workload), what, pod, node, names.get(node, ""), selected), total)
+    if tally.whole:
+        _take_idle(desk, tally, span)
+
+
+def _take_idle(desk: Desk, tally: _Tally, span: Interval) -> None:
     for _, total in store.totals(desk.db, [charges.c.pod_uid], store.in_hours(span), charges.c.pod_uid == IDLE):
         tally.idle = plus(tally.idle, total)
     tally.nodes += store.node_cost(desk.db, span)
@@ -169,7 +191,7 @@ def _finished(desk: Desk, tally: _Tally, span: Interval) -> Report:
     rates = Rates.of(desk.books, desk.now)
     live = _live(desk.books, rates, tally)
     made = [_row(tally.groups[key], total, live.get(key, Live())) for key, total in tally.sums.items()]
-    whole = tally.namespace is None
+    whole = tally.whole
     idle = Amounts(*tally.idle) if whole else Amounts()
     total = sum((row.amounts for row in made), idle)
     return Report(
@@ -192,8 +214,9 @@ def _by_cost(row: Row) -> tuple[bool, Pico, str]:
 def _live(books: Books, rates: Rates, tally: _Tally) -> dict[str, Live]:
     live: dict[str, Live] = {}
     for uid, rate in rates.pods.items():
-        pod = books.pods[uid]
-        live.setdefault(group_of(tally.by, holder_of(books, pod)).key, Live()).take(rate, pod.category)
+        holder = holder_of(books, books.pods[uid])
+        if tally.wants(holder):
+            live.setdefault(group_of(tally.by, holder).key, Live()).take(rate, holder.category)
     return live
 
 
@@ -208,39 +231,3 @@ def _row(group: Group, total: Sum, live: Live) -> Row:
         pods=live.pods,
         name=group.name,
     )
-
-
-# --- explanations -----------------------------------------------------------------------------------------------------
-
-
-def explain(desk: Desk, namespace: str, workload: Workload, span: Interval) -> Explanation:
-    """The arithmetic of one workload, from facts; a workload that nobody knows has no lines."""
-    span = until_now(span, desk.now)
-    members = _members(desk, namespace, workload, span)
-    node_uids = {pod.node_uid for pod in members}
-    books = facts.load(desk.db, span, node_uids)
-    uids = {pod.uid for pod in members} & books.pods.keys()
-    shown = arithmetic(books, uids, span)
-    gaps = facts.gaps_in(desk.db, span, {*uids, *node_uids})
-    return Explanation(
-        currency=desk.currency,
-        namespace=namespace,
-        workload=workload,
-        span=span,
-        lines=shown.lines,
-        total=shown.total,
-        gaps=tuple((gap.span, gap.reason) for gap in gaps),
-        quality=quality(desk.db, desk.books, span, desk.now, namespace),
-    )
-
-
-def _members(desk: Desk, namespace: str, workload: Workload, span: Interval) -> list[PodFact]:
-    query = select(pods).where(
-        pods.c.cluster == desk.db.cluster,
-        pods.c.namespace == namespace,
-        pods.c.workload_kind == workload.kind,
-        pods.c.workload_name == workload.name,
-        pods.c.start < span.end,
-    )
-    found = map(rows.pod_fact, desk.db.connection.execute(query))
-    return [pod for pod in found if pod.end is None or pod.end > span.start]
