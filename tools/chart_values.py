@@ -167,7 +167,7 @@ class Values(Section):
     affinity: Free = Field(description="Affinity of the operator.")
     priority_class_name: Name = Field(description="Priority class of the operator.")
     extra_env: list[Free] = Field(description="Further environment variables of the operator.")
-    global_: Free = Field(default_factory=dict, alias="global", description="Values that a parent chart shares.")
+    global_: Annotated[Free, Field(alias="global", description="Values that a parent chart shares.")] = {}
 
 
 def render() -> str:

@@ -7,16 +7,19 @@ import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess, run
 from typing import Any
 
 import pytest
 import yaml
 
-from gpucost.api.kinds import KINDS, PRICE_BOOK, TRAINING_JOB
+from gpucost.api.convert import price_list, training_spec
+from gpucost.api.kinds import KINDS, PRICE_BOOK, TRAINING_JOB, Kind
+from local import LocalCluster
+from local.programs import program
 
 pytestmark = pytest.mark.cluster
 
-CRDS = Path(__file__).parents[2] / "crds"
 CONTAINER = {"name": "train", "image": "train:1"}
 TEMPLATE = {"spec": {"containers": [CONTAINER]}}
 WINDOW = {"start": "0 20 * * 1-5", "duration": "10h"}
@@ -24,19 +27,27 @@ H100 = {"gpuModel": "H100", "hourly": "6.88", "effectiveFrom": "2026-11-01T00:00
 REMOVE = object()
 
 
+class Server:
+    """kubectl against the cluster, with its exit status and what it said."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._command = [str(program("kubectl")), "--kubeconfig", str(kubeconfig)]
+
+    def kubectl(self, *arguments: str, text: str | None = None, check: bool = True) -> CompletedProcess[str]:
+        done = run([*self._command, *arguments], input=text, capture_output=True, text=True, check=False, timeout=60)
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+
 @pytest.fixture(scope="module")
-def server(cluster: Any) -> Any:
-    """The cluster with the CRDs of this tree, whoever installed others before."""
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
-    cluster.kubectl("wait", "--for=condition=Established", *(f"crd/{kind.crd_name}" for kind in KINDS))
-    return cluster
+def server(cluster: LocalCluster) -> Server:
+    """The session's cluster, which has the CRDs of this tree."""
+    return Server(cluster.kubeconfig)
 
 
-def create(server: Any, manifest: dict[str, Any]) -> Any:
+def create(server: Server, manifest: dict[str, Any]) -> CompletedProcess[str]:
     """Create in a dry run: every check runs, nothing is stored."""
-    return server.kubectl(
-        "create", "--dry-run=server", "-o", "json", "-f", "-", input=json.dumps(manifest), check=False
-    )
+    return server.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", text=json.dumps(manifest), check=False)
 
 
 def training_job(spec: dict[str, Any], name: str = "bert") -> dict[str, Any]:
@@ -254,45 +265,88 @@ BAD_BOOKS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("spec", GOOD_JOBS.values(), ids=GOOD_JOBS.keys())
-def test_a_good_training_job_is_accepted(server: Any, spec: dict[str, Any]) -> None:
+def test_a_good_training_job_is_accepted(server: Server, spec: dict[str, Any]) -> None:
     assert create(server, training_job(spec)).returncode == 0, create(server, training_job(spec)).stderr
 
 
 @pytest.mark.parametrize(("spec", "field", "words"), BAD_JOBS.values(), ids=BAD_JOBS.keys())
 def test_a_bad_training_job_is_refused_by_field_and_remedy(
-    server: Any, spec: dict[str, Any], field: str, words: str
+    server: Server, spec: dict[str, Any], field: str, words: str
 ) -> None:
     assert_refused(create(server, training_job(spec)), field, words)
 
 
 @pytest.mark.parametrize("spec", GOOD_BOOKS.values(), ids=GOOD_BOOKS.keys())
-def test_a_good_price_book_is_accepted(server: Any, spec: dict[str, Any]) -> None:
+def test_a_good_price_book_is_accepted(server: Server, spec: dict[str, Any]) -> None:
     assert create(server, price_book(spec)).returncode == 0, create(server, price_book(spec)).stderr
 
 
 @pytest.mark.parametrize(("spec", "field", "words"), BAD_BOOKS.values(), ids=BAD_BOOKS.keys())
 def test_a_bad_price_book_is_refused_by_field_and_remedy(
-    server: Any, spec: dict[str, Any], field: str, words: str
+    server: Server, spec: dict[str, Any], field: str, words: str
 ) -> None:
     assert_refused(create(server, price_book(spec)), field, words)
 
 
-def assert_refused(result: Any, field: str, words: str) -> None:
+def assert_refused(result: CompletedProcess[str], field: str, words: str) -> None:
     assert result.returncode != 0, "accepted"
     causes = [line for line in result.stderr.replace(", spec", "\nspec").splitlines() if f"{field}:" in line]
     assert causes, result.stderr
     assert any(words in line for line in causes), result.stderr
 
 
+ONLY_THE_SERVER_CHECKS = {
+    "two containers of one name",
+    "zero GPUs",
+    "a million GPUs",
+    "65 GPUs",
+    "half a GPU",
+    "negative GPUs",
+    "the code of a signal",
+    "an unknown zone",
+    "the zone of the server",
+    "an offset for a zone",
+    "workers of an adopted job",
+    "an unknown toleration",
+}
+"""What no later step relies on, or the core or the Job's own dry run checks again."""
+
+
+@pytest.mark.parametrize("spec", GOOD_JOBS.values(), ids=GOOD_JOBS.keys())
+def test_what_the_server_accepts_the_operator_can_read(server: Server, spec: dict[str, Any]) -> None:
+    stored = json.loads(create(server, training_job(spec)).stdout)
+    assert training_spec(stored).problems == training_spec(training_job(spec)).problems == ()
+    assert training_spec(stored).value == training_spec(training_job(spec)).value, "defaults differ"
+
+
+@pytest.mark.parametrize("name", sorted(BAD_JOBS.keys() - ONLY_THE_SERVER_CHECKS))
+def test_what_the_server_refuses_the_operator_refuses_too(name: str) -> None:
+    spec, field, _ = BAD_JOBS[name]
+    found = training_spec(training_job(spec)).problems
+    assert any(field.startswith(problem.field) for problem in found), found
+
+
+@pytest.mark.parametrize("spec", GOOD_BOOKS.values(), ids=GOOD_BOOKS.keys())
+def test_what_the_server_accepts_can_be_used_as_prices(server: Server, spec: dict[str, Any]) -> None:
+    stored = json.loads(create(server, price_book(spec)).stdout)
+    assert price_list(stored).problems == price_list(price_book(spec)).problems == ()
+    assert price_list(stored).value == price_list(price_book(spec)).value, "defaults differ"
+
+
+@pytest.mark.parametrize(("spec", "field"), [(s, f) for s, f, _ in BAD_BOOKS.values()], ids=BAD_BOOKS.keys())
+def test_prices_the_server_refuses_are_problems_for_the_operator(spec: dict[str, Any], field: str) -> None:
+    assert any(field.startswith(problem.field) for problem in price_list(price_book(spec)).problems)
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
-def test_the_documented_example_is_accepted(server: Any, kind: Any) -> None:
+def test_the_documented_example_is_accepted(server: Server, kind: Kind) -> None:
     example = yaml.safe_load(kind.example)
     example["metadata"].pop("namespace", None)
     result = create(server, example)
     assert result.returncode == 0, result.stderr
 
 
-def test_defaults_are_filled_in(server: Any) -> None:
+def test_defaults_are_filled_in(server: Server) -> None:
     spec = json.loads(create(server, training_job(scheduled())).stdout)["spec"]
     assert spec["workers"] == 1
     assert spec["backoffLimit"] == 6
@@ -303,7 +357,7 @@ def test_defaults_are_filled_in(server: Any) -> None:
     assert spec["schedule"]["windows"][0]["placement"] == "Spot"
 
 
-def test_prices_get_their_defaults(server: Any) -> None:
+def test_prices_get_their_defaults(server: Server) -> None:
     stored = json.loads(create(server, price_book(price(effectiveFrom=REMOVE))).stdout)["spec"]
     assert stored["currency"] == "USD"
     assert stored["prices"] == [
@@ -318,7 +372,7 @@ def test_prices_get_their_defaults(server: Any) -> None:
     ]
 
 
-def test_the_pod_template_is_preserved_to_the_last_field(server: Any) -> None:
+def test_the_pod_template_is_preserved_to_the_last_field(server: Server) -> None:
     template = {
         "metadata": {"labels": {"team": "nlp"}, "annotations": {"note": "kept"}},
         "spec": {
@@ -330,7 +384,7 @@ def test_the_pod_template_is_preserved_to_the_last_field(server: Any) -> None:
     assert json.loads(create(server, training_job({"template": template})).stdout)["spec"]["template"] == template
 
 
-def test_the_largest_allowed_objects_pass_every_rule(server: Any) -> None:
+def test_the_largest_allowed_objects_pass_every_rule(server: Server) -> None:
     cron = ",".join(str(minute) for minute in range(24)) + " * * * *"
     containers = [{"name": f"c{i}", "resources": {"limits": {"nvidia.com/gpu": 64}}} for i in range(32)]
     spec = {
@@ -347,29 +401,29 @@ def test_the_largest_allowed_objects_pass_every_rule(server: Any) -> None:
 
 
 @pytest.fixture
-def stored(server: Any) -> Iterator[dict[str, Any]]:
+def stored(server: Server) -> Iterator[dict[str, Any]]:
     """A TrainingJob that is really there."""
     body = training_job(with_template(), name=f"run-{uuid.uuid4().hex[:8]}")
-    server.kubectl("create", "-f", "-", input=json.dumps(body))
+    server.kubectl("create", "-f", "-", text=json.dumps(body))
     yield copy.deepcopy(body)
     server.kubectl("delete", "tj", body["metadata"]["name"], "-n", "default", "--wait=false")
 
 
-def patch(server: Any, body: dict[str, Any], change: dict[str, Any], *more: str) -> Any:
+def patch(server: Server, body: dict[str, Any], change: dict[str, Any], *more: str) -> CompletedProcess[str]:
     name = body["metadata"]["name"]
     return server.kubectl(
         "patch", "tj", name, "-n", "default", "--type=merge", "-p", json.dumps(change), *more, check=False
     )
 
 
-def test_the_choice_between_template_and_reference_is_final(server: Any, stored: dict[str, Any]) -> None:
+def test_the_choice_between_template_and_reference_is_final(server: Server, stored: dict[str, Any]) -> None:
     result = patch(server, stored, {"spec": {"template": None, "workloadRef": {"name": "old"}}})
     assert_refused(result, "spec", "the choice between template and workloadRef cannot be changed")
 
 
-def test_an_adopted_job_cannot_be_exchanged(server: Any) -> None:
+def test_an_adopted_job_cannot_be_exchanged(server: Server) -> None:
     body = training_job({"workloadRef": {"name": "first"}}, name=f"adopt-{uuid.uuid4().hex[:8]}")
-    server.kubectl("create", "-f", "-", input=json.dumps(body))
+    server.kubectl("create", "-f", "-", text=json.dumps(body))
     try:
         result = patch(server, body, {"spec": {"workloadRef": {"name": "second"}}})
         assert_refused(result, "spec.workloadRef", "cannot be changed")
@@ -416,18 +470,18 @@ STATUS = {
 }
 
 
-def test_the_whole_status_is_stored(server: Any, stored: dict[str, Any]) -> None:
+def test_the_whole_status_is_stored(server: Server, stored: dict[str, Any]) -> None:
     result = patch(server, stored, {"status": STATUS}, "--subresource=status", "-o", "json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["status"] == STATUS
 
 
-def test_a_condition_cannot_be_there_twice(server: Any, stored: dict[str, Any]) -> None:
+def test_a_condition_cannot_be_there_twice(server: Server, stored: dict[str, Any]) -> None:
     twice = {"status": {"conditions": [STATUS["conditions"][0]] * 2}}
     assert_refused(patch(server, stored, twice, "--subresource=status"), "status.conditions[1]", "Duplicate value")
 
 
-def test_kubectl_get_fits_a_terminal(server: Any, stored: dict[str, Any]) -> None:
+def test_kubectl_get_fits_a_terminal(server: Server, stored: dict[str, Any]) -> None:
     assert patch(server, stored, {"status": STATUS}, "--subresource=status").returncode == 0
     name = stored["metadata"]["name"]
     shown = server.kubectl("get", "tj", name, "-n", "default").stdout
@@ -442,7 +496,7 @@ def test_kubectl_get_fits_a_terminal(server: Any, stored: dict[str, Any]) -> Non
     assert "0/3 nodes are available" in wide
 
 
-def test_both_kinds_are_in_the_category(server: Any) -> None:
+def test_both_kinds_are_in_the_category(server: Server) -> None:
     listed = server.kubectl("api-resources", "--categories=gpucost", "--no-headers", "-o", "name").stdout.split()
     assert sorted(listed) == sorted(kind.crd_name for kind in KINDS)
 
@@ -459,14 +513,14 @@ def test_both_kinds_are_in_the_category(server: Any) -> None:
         ("pb.spec.prices", ["price of one GPU", 'hourly: "2.60"', "RFC 3339 in UTC"]),
     ],
 )
-def test_kubectl_explain_is_enough_to_write_one(server: Any, path: str, words: list[str]) -> None:
+def test_kubectl_explain_is_enough_to_write_one(server: Server, path: str, words: list[str]) -> None:
     shown = server.kubectl("explain", path).stdout
     flat = " ".join(shown.split())
     for word in words:
         assert word.casefold() in flat.casefold(), shown
 
 
-def test_what_is_explained_can_be_applied(server: Any) -> None:
+def test_what_is_explained_can_be_applied(server: Server) -> None:
     """The example inside the description of `schedule` and `prices`, taken out of it as a reader would."""
     schedule = example_in(TRAINING_JOB.spec.model_fields["schedule"].description)
     windows = example_in(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -19,20 +19,11 @@ from gpucost.api.training import Placement, PoolSelector, Schedule, TrainingJobS
 from gpucost.core.clock import format_rfc3339, parse_duration, parse_rfc3339
 from gpucost.core.model import CapacityType, PriceEntry
 from gpucost.core.training import spec as core
+from gpucost.core.training.validate import Problem
 
 T = TypeVar("T")
 
 _CAPACITY = {"Spot": CapacityType.SPOT, "OnDemand": CapacityType.ON_DEMAND}
-
-
-class Problem(NamedTuple):
-    """What is wrong: the path of the field, such as `spec.schedule.windows[0].start`, and what is right."""
-
-    field: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +114,7 @@ def price_list(body: Mapping[str, Any]) -> Converted[PriceList]:
     """
     name = str(body.get("metadata", {}).get("name", ""))
     raw = body.get("spec")
-    if not isinstance(raw, Mapping) or not isinstance(raw.get("prices"), list):
+    if not isinstance(raw, Mapping) or not isinstance(raw.get("prices"), list) or not raw["prices"]:
         return Converted(None, _read(PriceBookSpec, raw, "spec")[1])
     book, problems = _read(PriceBookSpec, {**raw, "prices": [_PLACEHOLDER]}, "spec")
     found = [_read(Price, one, f"spec.prices[{index}]") for index, one in enumerate(raw["prices"])]
