@@ -20,7 +20,7 @@ from gpucost.core.money import PICO
 Labels = tuple[str, ...]
 COST_LABELS = ("namespace", "workload_kind", "workload", "category", "capacity_type", "state")
 GPU_LABELS = ("namespace", "workload_kind", "workload", "category", "capacity_type", "state")
-PRICE_LABELS = ("node", "instance_type", "gpu_model", "capacity_type")
+PRICE_LABELS = ("node", "instance_type", "price_source")
 
 
 @dataclass

@@ -13,14 +13,20 @@ from dataclasses import dataclass, field, replace
 from gpucost.core.capacity import capacity_type, traits
 from gpucost.core.category import category_of
 from gpucost.core.clock import HOUR, SECOND, Instant
-from gpucost.core.model import Gap, Node, NodeFact, Pod, PodFact, PriceFact, Workload
+from gpucost.core.model import CapacityType, Gap, Node, NodeFact, Pod, PodFact, PriceFact, Workload
 from gpucost.core.timeline import Interval
-from gpucost.runtime.world import World
+from gpucost.core.training.state import Interruption
+from gpucost.runtime.world import TRAINING_JOB, World
 from gpucost.sources.records import pod_record
 from gpucost.sources.reflector import Change
 
-Fact = NodeFact | PriceFact | PodFact | Gap
+Fact = NodeFact | PodFact | Gap
+Prices = dict[str, list[PriceFact]]
+"""Price timelines by node UID, each replacing what was known."""
+
 _CLOCK_SLACK = 2 * SECOND  # times of the API server have whole seconds
+_ORDERLY = frozenset({"", "Succeeded", "Failed", "Deleted", "vanished"})
+BROKEN_WATCH = "deleted while the watch was broken"
 _KEEP_ENDED_NODES = 2 * HOUR
 
 
@@ -37,31 +43,37 @@ class Recorder:
     workloads: dict[str, Workload] = field(default_factory=dict)
     """Resolved workloads of those pods: an owner may be deleted before its pods."""
     skipped: Counter[str] = field(default_factory=Counter)
+    interruptions: dict[tuple[str, Workload], dict[str, Interruption]] = field(default_factory=dict)
+    """Pods of TrainingJobs that lost their spot node, by UID."""
     _by_name: dict[str, list[str]] = field(default_factory=dict)
     _dirty: dict[str, Pod] = field(default_factory=dict)
     _queue: list[Fact] = field(default_factory=list)
+    _prices: Prices = field(default_factory=dict)
 
     # --- nodes --------------------------------------------------------------------------------------------------------
 
     def node_changed(self, change: Change[Node]) -> None:
         """A node appeared, changed or went."""
         if change.new is not None:
-            self._node(change.new)
+            fact = node_fact(change.new)
+            self.node_known(fact, change.new)
+            if change.old is not None and change.old.price_annotation != change.new.price_annotation:
+                self._prices[fact.uid] = self.prices_of(fact, change.new)
         elif change.old is not None:
-            end = self.now()
-            self.node_ended(change.old.uid, end, None if change.seen else "node deleted while the watch was broken")
+            if change.seen:
+                self.node_ended(change.old.uid, self.now())
+            else:
+                self.node_ended(change.old.uid, change.last_seen, BROKEN_WATCH)
 
-    def _node(self, node: Node) -> None:
-        fact = node_fact(node)
+    def node_known(self, fact: NodeFact, node: Node) -> None:
+        """A node as the API server shows it, or showed it before it went."""
         known = self.nodes.get(fact.uid)
         if known is not None and replace(known, end=None) == fact:
             return
-        self.nodes[fact.uid] = fact
-        names = self._by_name.setdefault(fact.name, [])
-        if fact.uid not in names:
-            names.append(fact.uid)
+        self.nodes.pop(fact.uid, None)
+        self.adopt_node(fact)
         self._queue.append(fact)
-        self._queue.extend(self.prices_of(fact, node))
+        self._prices[fact.uid] = self.prices_of(fact, node)
 
     def node_ended(self, uid: str, end: Instant, gap: str | None = None) -> None:
         """A node's life is over; with `gap`, it ended at some time between `end` and now."""
@@ -93,10 +105,10 @@ class Recorder:
         assert change.old is not None
         last = pod_record(change.body) if change.body is not None else change.old
         if last.ended is None:
-            last = replace(last, ended=max(self.now(), last.bound or 0))
-            if not change.seen and last.bound is not None:
-                since = last.deleting or last.bound
-                self._queue.append(Gap(last.uid, Interval(min(since, self.now()), self.now()), "pod end not observed"))
+            end = max(self.now() if change.seen else change.last_seen, last.bound or 0)
+            last = replace(last, ended=end)
+            if not change.seen and last.bound is not None and end < self.now():
+                self._queue.append(Gap(last.uid, Interval(end, self.now()), BROKEN_WATCH))
         return last
 
     def pod_ended(self, pod: Pod, end: Instant, gap: str | None = None) -> None:
@@ -129,9 +141,10 @@ class Recorder:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def drain(self) -> tuple[list[Fact], bool]:
+    def drain(self) -> tuple[list[Fact], Prices, bool]:
         """Everything to write, and whether that is all there is (no pod waits for its node to become known)."""
         facts, self._queue = self._queue, []
+        prices, self._prices = self._prices, {}
         dirty, self._dirty = self._dirty, {}
         for pod in dirty.values():
             if pod.bound is None or pod.node_name is None:
@@ -141,15 +154,28 @@ class Recorder:
                 self._without_node(pod)
                 continue
             fact = self._pod_fact(pod, node)
+            self._note_interruption(fact, node)
             if self.written.get(pod.uid) != fact:
                 facts.append(fact)
             self._remember(fact)
         self._forget_nodes()
-        return facts, not self._dirty
+        return facts, prices, not self._dirty
 
-    def put_back(self, facts: list[Fact]) -> None:
-        """Keep facts that could not be written for the next time."""
+    def _note_interruption(self, fact: PodFact, node: NodeFact) -> None:
+        lost = fact.end is not None and fact.end_reason not in _ORDERLY
+        if lost and node.capacity_type is CapacityType.SPOT and fact.workload.kind == TRAINING_JOB:
+            note = Interruption(fact.uid, fact.end or fact.start, node.name, fact.end_reason)
+            self.interruptions.setdefault((fact.namespace, fact.workload), {})[fact.uid] = note
+
+    def interruptions_of(self, namespace: str, workload: Workload) -> tuple[Interruption, ...]:
+        """Pods of a workload that lost their spot node, in order of time."""
+        found = self.interruptions.get((namespace, workload), {})
+        return tuple(sorted(found.values(), key=lambda one: (one.at, one.pod_uid)))
+
+    def put_back(self, facts: list[Fact], prices: Prices) -> None:
+        """Keep what could not be written for the next time."""
         self._queue = facts + self._queue
+        self._prices = {**prices, **self._prices}
 
     def _without_node(self, pod: Pod) -> None:
         if pod.ended is None or pod.uid in self.world.pods:
@@ -215,7 +241,7 @@ class Recorder:
         for fact in self.nodes.values():
             node = self.world.nodes.get(fact.uid)
             if fact.end is None and node is not None:
-                self._queue.extend(self.prices_of(fact, node))
+                self._prices[fact.uid] = self.prices_of(fact, node)
 
 
 def node_fact(node: Node) -> NodeFact:

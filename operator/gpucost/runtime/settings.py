@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field("text", description="Format of the log.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
     lease_name: str = Field("gpucost-operator", description="Name of the Lease that one active operator holds.")
+    identity: str = Field(
+        "", description="Holder name in the Lease: the pod's name, so that a restarted container goes on at once."
+    )
     currency: str = Field("USD", description="Currency of prices that do not name one.")
 
     @field_validator("prometheus_url")

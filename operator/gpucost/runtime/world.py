@@ -171,23 +171,25 @@ class World:
         if owner is None:
             return Workload("Pod", pod.name)
         if owner.kind == "Job":
-            return self._workload_of_job(pod.namespace, owner)
+            return self._workload_of_job(owner)
         if owner.kind == "ReplicaSet":
             suffix = "-" + pod.labels.get("pod-template-hash", "")
             if len(suffix) > 1 and owner.name.endswith(suffix):
                 return Workload("Deployment", owner.name.removesuffix(suffix))
         return Workload(owner.kind, owner.name)
 
-    def _workload_of_job(self, namespace: str, owner: Owner) -> Workload:
+    def _workload_of_job(self, owner: Owner) -> Workload:
         job = self.jobs.get(owner.uid)
-        if job is None:
-            return Workload("Job", owner.name)
+        return self.workload_of_job(job) if job is not None else Workload("Job", owner.name)
+
+    def workload_of_job(self, job: Job) -> Workload:
+        """Whom the cost of a Job is shown for: its owner, the TrainingJob that took it over, or itself."""
         if job.owner is not None:
             return Workload(job.owner.kind, job.owner.name)
-        for key in sorted(self.claims.get(Key(namespace, owner.name), ()), key=str):
+        for key in sorted(self.claims.get(Key(job.namespace, job.name), ())):
             if self.trainingjobs[key].spec.get("workloadRef"):
                 return Workload(TRAINING_JOB, key.name)
-        return Workload("Job", owner.name)
+        return Workload("Job", job.name)
 
     def is_resolved(self, pod: Pod) -> bool:
         """Whether the pod's workload is final: its Job, if it has one, has been seen."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from gpucost.core.clock import SECOND, Instant, parse_rfc3339
@@ -227,6 +228,22 @@ def job_record(body: Json) -> Job:
         managed_by=spec.get("managedBy"),
         queue=labels.get("kueue.x-k8s.io/queue-name"),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceRecord:
+    """A namespace: its identity and what we wrote on it."""
+
+    uid: str
+    name: str
+    annotations: Mapping[str, str]
+
+
+def namespace_record(body: Json) -> NamespaceRecord:
+    """Read a Namespace."""
+    metadata = body["metadata"]
+    annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k.startswith(PREFIX)}
+    return NamespaceRecord(metadata["uid"], metadata["name"], annotations)
 
 
 def last_touched(body: Json) -> Instant:

@@ -50,6 +50,8 @@ class Change(Generic[R]):
     body: Json | None = None
     seen: bool = True
     """Whether the deletion itself was watched; False when the object was only found missing."""
+    last_seen: Instant = 0
+    """Of an object found missing: until when it is known to have existed."""
 
 
 Handler = Callable[[Change[R]], None]
@@ -74,6 +76,7 @@ class Reflector(Generic[R]):
     rejected: int = 0
     """Objects that could not be read; they are skipped, the others go on."""
     _paged: bool = False
+    _complete_until: Instant = 0
 
     async def run(self) -> None:
         """Mirror until cancelled."""
@@ -108,7 +111,7 @@ class Reflector(Generic[R]):
     async def _watch(self, params: Mapping[str, str], *, listing: bool) -> None:
         query = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(_SERVER_SECONDS), **params}
         present: set[str] = set()
-        self.relists += listing
+        self._begin(listing=listing)
         async with self.client.stream(self.path, query, silence=_SILENCE_SECONDS) as lines:
             async for line in lines:
                 event = json.loads(line)
@@ -130,11 +133,16 @@ class Reflector(Generic[R]):
                 if not listing:
                     self.resource_version = body["metadata"]["resourceVersion"]
 
+    def _begin(self, *, listing: bool) -> None:
+        if listing:
+            self.relists += 1
+            self._complete_until = self.last_heard
+
     async def _list(self) -> None:
         """Paged LIST for servers without streaming lists."""
         present: set[str] = set()
         params = {"limit": str(_PAGE)}
-        self.relists += 1
+        self._begin(listing=True)
         while True:
             page = await self.client.get(self.path, params)
             for body in page.get("items") or ():
@@ -167,7 +175,7 @@ class Reflector(Generic[R]):
     def _complete(self, present: set[str]) -> None:
         """The initial state is whole: what it does not contain is gone, and nobody saw it go."""
         for uid in [uid for uid in self.items if uid not in present]:
-            self.handler(Change(self.items.pop(uid), None, seen=False))
+            self.handler(Change(self.items.pop(uid), None, seen=False, last_seen=self._complete_until))
         self.synced.set()
 
 

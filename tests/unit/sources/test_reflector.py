@@ -38,7 +38,7 @@ async def mirror(*steps, path="/things"):
     async with FaultyApiServer(list(steps)) as server:
         client = KubeClient(login_with=server.login)
         changes: list[Change] = []
-        reflector = Reflector(client, path, parse, changes.append, lambda: 0)
+        reflector = Reflector(client, path, parse, changes.append, lambda: 77)
         task = asyncio.create_task(reflector.run())
         try:
             yield reflector, changes, server
@@ -79,7 +79,7 @@ async def test_an_expired_version_relists_and_reports_what_went_missing_unseen()
     again = watch(("ADDED", body("b")), bookmark("9", initial=True), hold=True)
     async with mirror(first, gone, again) as (reflector, changes, _):
         await until(lambda: reflector.relists == 2 and set(reflector.items) == {"b"})
-        assert changes[-1] == Change(Thing("a", "1"), None, None, seen=False)
+        assert changes[-1] == Change(Thing("a", "1"), None, None, seen=False, last_seen=77)
 
 
 async def test_an_unchanged_object_in_a_relist_changes_nothing():

@@ -1,0 +1,213 @@
+"""From facts to numbers, every second and every tick.
+
+The ledger is synchronous and touched by one worker thread only. A fact counts as observed when its write has returned;
+the marks (up to when we watched, and at which resourceVersion) go with the facts that they cover.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from gpucost.core.clock import SECOND, Instant
+from gpucost.core.model import CapacityType, UsageFact, Workload
+from gpucost.core.money import Pico
+from gpucost.core.report import Amounts, Row
+from gpucost.core.usage import Held, activity
+from gpucost.ledger import Ledger, LedgerError, NodeTotal
+from gpucost.runtime.caches import Caches
+from gpucost.runtime.metrics import Figures
+from gpucost.runtime.recorder import Recorder
+from gpucost.runtime.recovery import History, Past
+from gpucost.sources.prometheus import PrometheusError, UtilisationSource
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+OBSERVED_UNTIL = "observed-until"
+PODS_VERSION = "resource-version-pods"
+NODES_VERSION = "resource-version-nodes"
+
+_QUIET_MARKS = 5 * SECOND
+_SAME_ACTIVITY = 0.005  # smaller moves are not worth a row
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What everything costs as of an instant."""
+
+    at: Instant = 0
+    workloads: Mapping[tuple[str, Workload], Row] = field(default_factory=dict)
+    namespaces: Mapping[str, Row] = field(default_factory=dict)
+    """Since the start of the month."""
+    nodes: Mapping[str, NodeTotal] = field(default_factory=dict)
+    by_capacity: Mapping[tuple[tuple[str, Workload], CapacityType], Amounts] = field(default_factory=dict)
+    difference: Pico = 0
+
+
+@dataclass
+class Accounting:
+    """Writes facts, samples utilisation, settles hours."""
+
+    ledger: Ledger
+    recorder: Recorder
+    caches: Caches
+    figures: Figures
+    now: Callable[[], Instant]
+    utilisation: UtilisationSource | None = None
+    problem: str | None = None
+    """Why the ledger cannot be written at present."""
+    measured: dict[str, float | None] = field(default_factory=dict)
+    """Last activity written, by pod UID."""
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "ledger"))
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _marked: Instant = 0
+    _sampled: Instant | None = None
+    _usage: list[UsageFact] = field(default_factory=list)
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run a function of the ledger in its thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+    async def close(self) -> None:
+        """Write what is left and close the ledger."""
+        await self.flush()
+        await self.call(self.ledger.close)
+        self._thread.shutdown()
+
+    # --- facts --------------------------------------------------------------------------------------------------------
+
+    async def past(self, node_history: History, pod_history: History) -> Past:
+        """What the ledger knows of the time before this start."""
+        marks = await self.call(self.ledger.marks)
+        nodes = await self.call(self.ledger.open_nodes)
+        pods = await self.call(self.ledger.open_pods)
+        return Past(
+            observed_until=int(marks.get(OBSERVED_UNTIL) or self.now()),
+            open_nodes={node.uid: node for node in nodes},
+            open_pods={pod.uid: pod for pod in pods},
+            node_history=node_history,
+            pod_history=pod_history,
+        )
+
+    async def versions(self) -> tuple[str, str]:
+        """ResourceVersions of nodes and pods up to which everything is recorded; empty when unknown."""
+        marks = await self.call(self.ledger.marks)
+        return marks.get(NODES_VERSION, ""), marks.get(PODS_VERSION, "")
+
+    async def flush(self) -> bool:
+        """Write what has come in; False when the ledger did not take it (it is kept and tried again)."""
+        async with self._writing:  # one at a time: marks must not overtake facts that a failed write put back
+            return await self._flush()
+
+    async def _flush(self) -> bool:
+        marks = self._marks()
+        facts, prices, complete = self.recorder.drain()
+        usage, self._usage = self._usage, []
+        if not complete or not (facts or prices or usage or self.now() - self._marked >= _QUIET_MARKS):
+            marks = {}
+        if not (facts or prices or usage or marks):
+            return True
+        try:
+            await self.call(lambda: self.ledger.record([*facts, *usage], prices=prices, marks=marks))
+        except LedgerError as error:
+            self.recorder.put_back(facts, prices)
+            self._usage = usage + self._usage
+            self._complain(error)
+            return False
+        self.problem = None
+        self._marked = self.now() if marks else self._marked
+        return True
+
+    def _marks(self) -> dict[str, str]:
+        """Taken before the recorder is drained, so that they never promise more than is written."""
+        mirrors = self.caches
+        return {
+            OBSERVED_UNTIL: str(self.now()),
+            NODES_VERSION: mirrors.nodes.resource_version,
+            PODS_VERSION: mirrors.pods.resource_version,
+        }
+
+    def _complain(self, error: LedgerError) -> None:
+        self.figures.errors["ledger"] += 1
+        if self.problem != str(error):
+            log.error("%s; nothing is lost, writing goes on when it is back", error)
+        self.problem = str(error)
+
+    # --- totals -------------------------------------------------------------------------------------------------------
+
+    async def totals(self, workloads: Iterable[tuple[str, Workload]]) -> Totals:
+        """Settle what is over and compute what everything costs up to now."""
+        now, asked = self.now(), list(workloads)
+
+        def compute() -> Totals:
+            self.ledger.settle(now)
+            return Totals(
+                at=now,
+                workloads=self.ledger.workload_totals(now, asked),
+                namespaces=self.ledger.namespace_totals(now),
+                nodes=self.ledger.node_totals(now),
+                by_capacity=self.ledger.capacity_totals(now),
+                difference=self.ledger.conservation(now),
+            )
+
+        return await self.call(compute)
+
+    # --- utilisation --------------------------------------------------------------------------------------------------
+
+    def forget_activity(self, pods: Mapping[str, object], until: Instant) -> None:
+        """Nobody measured between the last stop and now: say so for every pod that was open."""
+        self._usage.extend(UsageFact(uid, until, None) for uid in pods)
+
+    async def sample(self) -> None:
+        """Ask for utilisation once; whatever cannot be known becomes unknown, and cost goes on."""
+        if self.utilisation is None:
+            return
+        now = self.now()
+        since = self._sampled if self._sampled is not None else now - self.utilisation.window * SECOND
+        self._sampled = now
+        try:
+            samples = await self.utilisation.read(now)
+        except PrometheusError as error:
+            self.figures.errors["prometheus"] += 1
+            log.warning("utilisation is unknown: %s", error)
+            samples = {}
+        self.figures.data_times["prometheus"] = self.utilisation.last_success
+        held = self._held()
+        found = activity(samples, held)
+        self.figures.dropped.update(found.dropped)
+        for holder, value in ((h.uid, found.by_pod[h.uid]) for h in held.values()):
+            self._measured(holder, value if isinstance(value, float) else None, since)
+        for uid in set(self.measured) - {holder.uid for holder in held.values()}:
+            del self.measured[uid]
+
+    def _held(self) -> dict[tuple[str, str], Held]:
+        return {
+            (pod.namespace, pod.name): Held(pod.uid, pod.requests.gpus)
+            for pod in self.caches.pods.items.values()
+            if pod.requests.gpus and pod.bound is not None and pod.ended is None
+        }
+
+    def _measured(self, uid: str, value: float | None, since: Instant) -> None:
+        known = uid in self.measured
+        last = self.measured.get(uid)
+        if known and (value is None) == (last is None) and abs((value or 0.0) - (last or 0.0)) < _SAME_ACTIVITY:
+            return
+        if not known and value is None:
+            self.measured[uid] = None  # unknown from the beginning needs no row
+            return
+        self.measured[uid] = value
+        pod = self.caches.pods.items.get(uid)
+        start = max(since, pod.bound or 0) if pod is not None else since
+        self._usage.append(UsageFact(uid, start, value))
+
+    @property
+    def gpus(self) -> tuple[int, int]:
+        """GPUs held, and those of them whose activity is known."""
+        held = self._held().values()
+        return sum(h.gpus for h in held), sum(h.gpus for h in held if self.measured.get(h.uid) is not None)

@@ -1,0 +1,58 @@
+"""The cost API's doors: registers the serving certificate's authority with the API server."""
+
+from __future__ import annotations
+
+import base64
+import logging
+
+from gpucost.kube.client import KubeClient
+from gpucost.kube.errors import ApiError, Unreachable
+from gpucost.runtime.settings import Settings, address
+from gpucost.web.auth import FrontProxy
+from gpucost.web.provider import CostProvider
+from gpucost.web.server import CostServer
+from gpucost.web.tls import service_hosts
+
+log = logging.getLogger(__name__)
+
+API_SERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.cost.gpucost.dev"
+_FRONT_PROXY = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+
+
+async def open_doors(client: KubeClient, provider: CostProvider, settings: Settings) -> CostServer:
+    """Start listening and tell the API server whom to trust.
+
+    Without aggregation in the cluster only the loopback door opens: cost is booked all the same.
+    """
+    proxy = await _front_proxy(client) if settings.api_listen else None
+    server = CostServer(
+        provider=provider,
+        api=address(settings.api_listen) if proxy is not None else None,
+        front_proxy=proxy,
+        hosts=service_hosts(settings.service_name, settings.namespace, "localhost"),
+        loopback=address(settings.loopback_listen) if settings.loopback_listen else None,
+    )
+    await server.start()
+    if proxy is not None:
+        await _register(client, server)
+    return server
+
+
+async def _front_proxy(client: KubeClient) -> FrontProxy | None:
+    try:
+        found = await client.get(_FRONT_PROXY)
+        return FrontProxy.from_config_map(found.get("data") or {})
+    except (ApiError, ValueError) as error:
+        log.warning("the aggregated cost API stays off (use --api-url or the status of objects): %s", error)
+        return None
+
+
+async def _register(client: KubeClient, server: CostServer) -> None:
+    bundle = base64.b64encode(server.ca_bundle).decode()
+    try:
+        await client.merge(API_SERVICE, {"spec": {"caBundle": bundle}}, manager="gpucost")
+    except ApiError as error:
+        hint = "install the chart with costApi.enabled" if error.status == 404 else "see the chart's RBAC"
+        log.warning("the aggregated cost API is not registered (%s): %s", hint, error)
+    except Unreachable as error:
+        log.warning("the aggregated cost API is not registered: %s", error)

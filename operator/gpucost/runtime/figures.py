@@ -1,0 +1,73 @@
+"""Fill the exported figures from the totals of a tick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from gpucost.core.money import PICO, Pico
+from gpucost.core.report import Amounts
+from gpucost.ledger import NodeTotal
+from gpucost.runtime.accounting import Totals
+from gpucost.runtime.metrics import Figures, Labels
+from gpucost.runtime.world import World
+
+
+def fill(figures: Figures, totals: Totals, world: World) -> None:
+    """Take over what a tick computed."""
+    figures.update_counter(figures.cost, dict(_costs(totals, world)))
+    figures.update_counter(figures.gpu_time, dict(_gpu_time(totals, world)))
+    figures.gpu_price = dict(_gpu_prices(totals, world))
+    figures.conservation = totals.difference
+    figures.sizes = {
+        "node": len(world.nodes),
+        "pod": len(world.pods),
+        "job": len(world.jobs),
+        "trainingjob": len(world.trainingjobs),
+        "pricebook": len(world.pricebooks),
+    }
+
+
+def _holders(totals: Totals) -> Iterator[tuple[Labels, Amounts]]:
+    for ((namespace, workload), kind), amounts in totals.by_capacity.items():
+        row = totals.workloads.get((namespace, workload))
+        category = row.category.value if row is not None and row.category is not None else ""
+        yield (namespace, workload.kind, workload.name, category, kind.value), amounts
+
+
+def _unused(totals: Totals, world: World) -> Iterator[tuple[Labels, NodeTotal]]:
+    for uid, node in totals.nodes.items():
+        if uid in world.nodes:
+            yield ("", "Node", node.name, "", ""), node
+
+
+def _costs(totals: Totals, world: World) -> Iterator[tuple[Labels, Pico]]:
+    for labels, amounts in _holders(totals):
+        by_state: Mapping[str, Pico] = {
+            "active": amounts.active,
+            "held": amounts.held,
+            "unknown": amounts.unknown_activity,
+            "non_gpu": amounts.non_gpu,
+        }
+        yield from (((*labels, state), value) for state, value in by_state.items() if value)
+    for labels, node in _unused(totals, world):
+        yield (*labels, "idle"), node.idle.cost
+
+
+def _gpu_time(totals: Totals, world: World) -> Iterator[tuple[Labels, int]]:
+    for labels, amounts in _holders(totals):
+        if amounts.gpu_time:
+            yield (*labels, "active"), amounts.active_gpu_time
+            yield (*labels, "held"), amounts.known_gpu_time - amounts.active_gpu_time
+            yield (*labels, "unknown"), amounts.gpu_time - amounts.known_gpu_time
+    for labels, node in _unused(totals, world):
+        if node.idle.gpu_time:
+            yield (*labels, "idle"), node.idle.gpu_time
+
+
+def _gpu_prices(totals: Totals, world: World) -> Iterator[tuple[Labels, float]]:
+    for uid, node in totals.nodes.items():
+        record = world.nodes.get(uid)
+        if record is None or not record.capacity.gpus or node.hourly is None:
+            continue
+        instance = record.labels.get("node.kubernetes.io/instance-type", "")
+        yield (node.name, instance, node.price_source), node.hourly / PICO / record.capacity.gpus

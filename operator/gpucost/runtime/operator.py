@@ -1,0 +1,380 @@
+"""The operator's process: everything is put together here, started in order and stopped in reverse.
+
+Order matters: nothing is decided before every cache is complete, nothing is written before the Lease is held, and what
+happened while nobody watched is filled in before the first pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from pydantic import ValidationError
+
+from gpucost.core.capacity import Provider, detect_provider
+from gpucost.core.clock import SECOND, Instant
+from gpucost.core.model import Workload
+from gpucost.core.present import cost_status
+from gpucost.core.publish import Budget
+from gpucost.kube.client import KubeClient
+from gpucost.kube.errors import ApiError, Unreachable
+from gpucost.kube.login import LoginError
+from gpucost.ledger import Ledger, LedgerError
+from gpucost.runtime.accounting import Accounting, Totals
+from gpucost.runtime.caches import Caches
+from gpucost.runtime.costapi import open_doors
+from gpucost.runtime.custom import CustomResources, MissingDefinitions, watch
+from gpucost.runtime.dryrun import print_decisions
+from gpucost.runtime.figures import fill
+from gpucost.runtime.health import Health
+from gpucost.runtime.lease import Lease, LeaseLost
+from gpucost.runtime.logs import configure
+from gpucost.runtime.metrics import Figures, FiguresCollector
+from gpucost.runtime.prices import Prices, report
+from gpucost.runtime.provider import LedgerProvider
+from gpucost.runtime.publisher import Publisher
+from gpucost.runtime.queue import DirtyKeys
+from gpucost.runtime.recorder import Recorder
+from gpucost.runtime.recovery import recover, summary
+from gpucost.runtime.settings import Settings, address
+from gpucost.runtime.training import TrainingController, run_workers
+from gpucost.runtime.world import TRAINING_JOB, Custom, World
+from gpucost.sources.prometheus import UtilisationSource
+from gpucost.sources.reflector import replay
+
+log = logging.getLogger(__name__)
+
+_FLUSH_SECONDS = 1.0
+_STALE_SECONDS = 120.0
+_KARPENTER = "/apis/karpenter.sh"
+_FATAL = (ApiError, LeaseLost, LedgerError, LoginError, MissingDefinitions, OSError, Unreachable, ValueError)
+
+
+def now() -> Instant:
+    """The present, UTC."""
+    return time.time_ns() // 1000
+
+
+class Operator:
+    """One operator; `run` returns when it is told to stop or raises what made it end."""
+
+    def __init__(self, settings: Settings, *, dry_run: bool = False) -> None:
+        """Nothing is opened before `run`."""
+        self.settings = settings
+        self.dry_run = dry_run
+        self.identity = settings.identity or f"{socket.gethostname()}-{os.getpid()}"
+        self.client = KubeClient(dry_run=dry_run)
+        self.figures = Figures(writes=self.client.writes)
+        self.world = World()
+        self.queue = DirtyKeys(now)
+        self.world.on_dirty = self.queue.mark
+        self.prices = Prices(self.world, settings.currency)
+        self.recorder = Recorder(self.world, now, self.prices.of)
+        self.caches = Caches.build(self.client, self.world, self.recorder, now)
+        self.resources = CustomResources(self.world, on_prices=self._prices_changed)
+        self.controller = TrainingController(
+            world=self.world,
+            client=self.client,
+            queue=self.queue,
+            figures=self.figures,
+            now=now,
+            provider=self.provider,
+            cost_of=self.cost_of,
+            interruptions_of=self.recorder.interruptions_of,
+            instance=self.identity,
+        )
+        self.stop = asyncio.Event()
+        self.accounting: Accounting | None = None
+        self.totals = Totals()
+        self.ready = False
+        self.state = "starting"
+        self._beat = time.monotonic()
+        self._prices_dirty = False
+        self._karpenter = False
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Run until told to stop; the exit status."""
+        self._on_signals()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.client.close)
+            if self.dry_run:
+                return await self._dry_run(stack)
+            await self._serve_health(stack)
+            lease = await self._acquire(stack)
+            if lease is None:
+                return 0
+            await self._start(stack)
+            self._task(lease.keep(), "lease")
+            await self._until_stopped()
+        return 0
+
+    def _on_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop.set)
+
+    async def _serve_health(self, stack: AsyncExitStack) -> None:
+        registry = CollectorRegistry()
+        registry.register(FiguresCollector(self.figures, now))
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        runner = web.AppRunner(Health(self._alive, self._not_ready, registry).app(), access_log=None)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, *address(self.settings.metrics_listen)).start()
+
+    async def _acquire(self, stack: AsyncExitStack) -> Lease | None:
+        """Wait for the Lease; None when told to stop meanwhile."""
+        lease = Lease(
+            self.client,
+            namespace=self.settings.namespace,
+            name=self.settings.lease_name,
+            identity=self.identity,
+            now=now,
+        )
+        self.state = "standing by: another operator holds the Lease"
+        acquiring = asyncio.create_task(lease.acquire())
+        stopping = asyncio.create_task(self.stop.wait())
+        await asyncio.wait({acquiring, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not acquiring.done():
+            acquiring.cancel()
+            return None
+        await acquiring
+        stack.push_async_callback(lease.release)
+        return lease
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        """Caches, the past, the first pass; then everything runs."""
+        started = time.monotonic()
+        self.state = "opening the ledger"
+        settings = self.settings
+        ledger = Ledger(settings.ledger_url, cluster=settings.cluster_name, currency=settings.currency)
+        source = UtilisationSource(settings.prometheus_url, settings.prometheus_window_seconds)
+        accounting = Accounting(
+            ledger, self.recorder, self.caches, self.figures, now, source if settings.prometheus_url else None
+        )
+        stack.push_async_callback(accounting.close)
+        self.state = "waiting for the caches"
+        node_version, pod_version = await accounting.versions()
+        histories = asyncio.gather(
+            self._history(self.caches.nodes.path, node_version), self._history(self.caches.pods.path, pod_version)
+        )
+        await self._sync()
+        past = await accounting.past(*await histories)
+        self.recorder.adopt_interruptions(await accounting.call(lambda: ledger.ended_pods(kind=TRAINING_JOB)))
+        recover(self.world, self.recorder, past)
+        accounting.forget_activity(past.open_pods, past.observed_until)
+        log.info(summary(past, self.world.pods))
+        self.accounting = accounting
+        await self._tick()
+        self.ready = True
+        self.state = "running"
+        log.info("first pass complete after %.1f s: %s", time.monotonic() - started, self.figures.sizes)
+        stack.push_async_callback(self._stop_tasks)
+        self._task(run_workers(self.controller), "training")
+        self._task(self._flushes(), "flush")
+        self._task(self._ticks(), "tick")
+        server = await open_doors(self.client, self._provider(), settings)
+        stack.push_async_callback(server.stop)
+
+    async def _sync(self) -> None:
+        """Start every watch and wait until all have shown everything."""
+        for mirror in self.caches.all:
+            self._task(mirror.run(), f"watch {mirror.path}")
+        await self.resources.expect(self.client)
+        self._task(self._kopf(), "watch custom resources")
+        self._karpenter = await self._has_karpenter()
+        synced = asyncio.gather(self.caches.synced(), self.resources.synced.wait())
+        await self._first_of(synced)
+        self.prices.reload()
+        self.recorder.reprice()
+
+    async def _first_of(self, wanted: asyncio.Future[Any]) -> None:
+        """Wait, but not for longer than the tasks that it depends on live."""
+        await asyncio.wait({wanted, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        self._raise_ended()
+        await wanted
+
+    async def _kopf(self) -> None:
+        try:
+            await watch(self.resources, stop=self.stop)
+        finally:
+            self.stop.set()  # kopf takes the signals for itself; its end is ours
+
+    async def _history(self, path: str, version: str) -> Any:
+        return await replay(self.client, path, version) if version else None
+
+    async def _has_karpenter(self) -> bool:
+        """Whether Karpenter is installed: it makes spot nodes where there are none yet."""
+        with suppress(ApiError):
+            return bool(await self.client.get(_KARPENTER))
+        return False
+
+    async def _dry_run(self, stack: AsyncExitStack) -> int:
+        stack.push_async_callback(self._stop_tasks)
+        await self._sync()
+        return 1 if await print_decisions(self.controller, sys.stdout) else 0
+
+    # --- tasks --------------------------------------------------------------------------------------------------------
+
+    def _task(self, work: Any, name: str) -> None:
+        self._tasks.append(asyncio.create_task(work, name=name))
+
+    async def _until_stopped(self) -> None:
+        """Run until stopped; a task that ends by itself ends the process."""
+        stopping = asyncio.create_task(self.stop.wait())
+        await asyncio.wait({stopping, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        self.state = "stopping"
+        self.ready = False
+        self._raise_ended()
+
+    def _raise_ended(self) -> None:
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise _cause(error)
+
+    async def _stop_tasks(self) -> None:
+        """Cancel everything; a write under way is finished by the server, and decided again at the next start."""
+        self.stop.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks, timeout=8)
+
+    async def _flushes(self) -> None:
+        assert self.accounting is not None
+        while True:
+            await asyncio.sleep(_FLUSH_SECONDS)
+            await self.accounting.flush()
+
+    async def _ticks(self) -> None:
+        period = self.settings.tick_seconds
+        while True:
+            await asyncio.sleep(period * random.uniform(0.9, 1.0))
+            try:
+                await self._tick()
+            except (LedgerError, ApiError, Unreachable) as error:
+                self.figures.errors["tick"] += 1
+                log.warning("the pass was not completed: %s", error)
+
+    async def _tick(self) -> None:
+        """A full pass: sample, settle, total, look at every key, publish."""
+        assert self.accounting is not None
+        started = time.monotonic()
+        if self._prices_dirty:
+            self._prices_dirty = False
+            if self.prices.reload():
+                self.recorder.reprice()
+        await self.accounting.sample()
+        await self.accounting.flush()
+        await report(self.client, self.prices, now)
+        workloads = [(r.namespace, Workload(TRAINING_JOB, r.name)) for r in self.world.trainingjobs.values()]
+        self.totals = await self.accounting.totals(workloads)
+        fill(self.figures, self.totals, self.world)
+        for key in self.world.trainingjobs:
+            self.queue.mark(key)
+        await self._publisher().publish(self.totals)
+        self.figures.data_times["kubernetes"] = max(m.last_heard for m in self.caches.all)
+        self.figures.tick_seconds = time.monotonic() - started
+        self.figures.ticks += 1
+        self._beat = time.monotonic()
+
+    def _publisher(self) -> Publisher:
+        if self._publisher_made is None:
+            settings = self.settings
+            self._publisher_made = Publisher(
+                client=self.client,
+                world=self.world,
+                caches=self.caches,
+                currency=settings.currency,
+                interval=int(settings.report_seconds * SECOND),
+                budget=Budget(
+                    settings.writes_per_second, max(10.0, settings.tick_seconds * settings.writes_per_second)
+                ),
+                with_nodes=settings.node_annotations,
+                write_status=self._write_cost,
+            )
+        return self._publisher_made
+
+    _publisher_made: Publisher | None = None
+
+    async def _write_cost(self, record: Custom) -> bool:
+        return await self.controller.report(record, self.controller.decide(record), cost_is_news=True)
+
+    # --- what the parts ask -------------------------------------------------------------------------------------------
+
+    def _prices_changed(self) -> None:
+        self._prices_dirty = True
+
+    def provider(self) -> Provider | None:
+        """Who makes the nodes of this cluster."""
+        if self._karpenter:
+            return Provider.KARPENTER
+        return detect_provider(node.labels for node in self.world.nodes.values())
+
+    def cost_of(self, record: Custom) -> Mapping[str, Any] | None:
+        """`status.cost` of a TrainingJob as of the last tick; what is stored when nothing is known yet."""
+        row = self.totals.workloads.get((record.namespace, Workload(TRAINING_JOB, record.name)))
+        if row is None or not row.amounts.held_time:
+            return record.status.get("cost")
+        return cost_status(
+            row.amounts, hourly=row.hourly, saved=None, currency=self.settings.currency, now=self.totals.at
+        )
+
+    def _provider(self) -> LedgerProvider:
+        return LedgerProvider(lambda: self.accounting, now, self._not_ready)
+
+    def _alive(self) -> str | None:
+        if self.ready and time.monotonic() - self._beat > _STALE_SECONDS + 2 * self.settings.tick_seconds:
+            return f"no pass was completed for {time.monotonic() - self._beat:.0f} s"
+        return None
+
+    def _not_ready(self) -> str | None:
+        return None if self.ready else self.state
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The first error inside groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def main(*, dry_run: bool = False) -> int:
+    """Entry point of `gpucost operator`: 0 after an orderly stop, 1 after a failure, 2 for a wrong set-up."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            print(f"gpucost operator: GPUCOST_{name}: {problem['msg']}", file=sys.stderr)
+        return 2
+    configure(log_format=settings.log_format, level="WARNING" if dry_run else settings.log_level)
+
+    async def operate() -> int:
+        return await Operator(settings, dry_run=dry_run).run()
+
+    try:
+        return asyncio.run(operate())
+    except (LoginError, MissingDefinitions) as error:
+        print(f"gpucost operator: {error}", file=sys.stderr)
+        return 2
+    except _FATAL as error:
+        print(f"gpucost operator: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1

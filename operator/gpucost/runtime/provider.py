@@ -1,0 +1,79 @@
+"""Answers of the cost API, from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar, cast
+
+from gpucost.core.clock import DAY, Instant
+from gpucost.core.grouping import By
+from gpucost.core.model import Workload
+from gpucost.core.report import DataQuality, Explanation, Report
+from gpucost.core.selector import Selector
+from gpucost.core.timeline import Interval
+from gpucost.ledger import LedgerError
+from gpucost.runtime.accounting import Accounting
+from gpucost.web.provider import NotReady
+
+T = TypeVar("T")
+_YEAR = 366 * DAY
+
+
+@dataclass
+class LedgerProvider:
+    """A `CostProvider` over the operator's accounting; `problem()` says why it cannot answer yet."""
+
+    accounting: Callable[[], Accounting | None]
+    clock: Callable[[], Instant]
+    problem: Callable[[], str | None]
+
+    def now(self) -> Instant:
+        """The present."""
+        return self.clock()
+
+    async def report(
+        self, span: Interval, *, by: str, namespace: str | None = None, selector: Selector | None = None
+    ) -> Report:
+        """See `CostProvider`."""
+        books = self._accounting()
+        question = partial(
+            books.ledger.report, span, now=self.clock(), by=cast(By, by), namespace=namespace, selector=selector
+        )
+        result = await self._ask(books, question)
+        return replace(result, quality=self._quality(books, result.quality))
+
+    async def workloads(self, namespace: str) -> Sequence[Workload]:
+        """See `CostProvider`."""
+        now = self.clock()
+        found = await self.report(Interval(now - _YEAR, now), by="workload", namespace=namespace)
+        return [row.workload for row in found.rows if row.workload is not None]
+
+    async def explain(self, namespace: str, workload: Workload, span: Interval) -> Explanation:
+        """See `CostProvider`."""
+        books = self._accounting()
+        question = partial(books.ledger.explain, namespace, workload, span, now=self.clock())
+        result = await self._ask(books, question)
+        return replace(result, quality=self._quality(books, result.quality))
+
+    def _accounting(self) -> Accounting:
+        problem = self.problem()
+        books = self.accounting()
+        if problem is not None or books is None:
+            raise NotReady(problem or "the operator is starting")
+        return books
+
+    @staticmethod
+    async def _ask(books: Accounting, question: Callable[[], T]) -> T:
+        """What was watched until now is written first, so that an answer never lags behind what people saw."""
+        await books.flush()
+        try:
+            return await books.call(question)
+        except LedgerError as error:
+            raise NotReady(str(error)) from None
+
+    def _quality(self, books: Accounting, found: DataQuality) -> DataQuality:
+        source = books.utilisation
+        age = self.clock() - source.last_success if source is not None and source.last_success is not None else None
+        return replace(found, data_age=age)

@@ -1,0 +1,207 @@
+"""Look at one TrainingJob: gather its state, decide, apply, report.
+
+The thin shell around `core.training.plan`. Nothing is remembered here that a restart could lose, except what the API
+server said to the last try (a rejection belongs to one generation of one object and would only be asked for again).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gpucost.api.convert import training_spec
+from gpucost.core.actions import Action, Condition, CreateService, Decision
+from gpucost.core.capacity import Provider
+from gpucost.core.clock import SECOND, Instant
+from gpucost.core.model import Job, Key, Workload
+from gpucost.core.training.plan import plan
+from gpucost.core.training.state import Interruption, TrainingContext, TrainingState
+from gpucost.effects import events
+from gpucost.effects.apply import Outcome, Result, apply
+from gpucost.effects.status import conditions_json, write_status
+from gpucost.kube import paths
+from gpucost.kube.client import KubeClient
+from gpucost.kube.errors import ApiError, Unreachable
+from gpucost.runtime.metrics import Figures
+from gpucost.runtime.queue import DirtyKeys
+from gpucost.runtime.world import TRAINING_JOB, Custom, World
+
+log = logging.getLogger(__name__)
+
+_RETRY = 5 * SECOND
+_POLICY = "training"
+
+
+@dataclass
+class TrainingController:
+    """Works on the dirty keys of TrainingJobs."""
+
+    world: World
+    client: KubeClient
+    queue: DirtyKeys
+    figures: Figures
+    now: Callable[[], Instant]
+    provider: Callable[[], Provider | None]
+    cost_of: Callable[[Custom], Mapping[str, Any] | None]
+    """`status.cost` of a TrainingJob as of now, None when nothing is known yet."""
+    interruptions_of: Callable[[str, Workload], tuple[Interruption, ...]]
+    instance: str = "gpucost"
+    rejections: dict[Key, tuple[str, int, tuple[str, ...]]] = field(default_factory=dict)
+    """What the API server refused, by UID and generation of the TrainingJob."""
+    services: set[tuple[Key, str]] = field(default_factory=set)
+
+    async def work(self) -> None:
+        """Take keys until cancelled."""
+        while True:
+            key = await self.queue.take()
+            try:
+                await self.process(key)
+            except Exception:  # noqa: BLE001 - one object that breaks a policy must not stop the others
+                log.exception("%s: the pass failed", key)
+                self.figures.errors["training"] += 1
+                self.queue.wake_at(key, self.now() + 6 * _RETRY)
+            finally:
+                self.queue.done(key)
+
+    async def process(self, key: Key) -> None:
+        """One pass over one TrainingJob."""
+        record = self.world.trainingjobs.get(key)
+        if record is None or record.deleting:
+            self._forget(key)
+            return
+        decision = self.decide(record)
+        outcomes = await self._act(record, decision)
+        if outcomes and all(outcome.ok for outcome in outcomes):
+            await self._tell(record, decision)
+        if any(not outcome.ok for outcome in outcomes):
+            self._after_failure(record, outcomes)
+        if not any(outcome.result is Result.REJECTED for outcome in outcomes):
+            await self.report(record, _with_refusal(decision, outcomes))
+        self._wake(key, decision, outcomes)
+
+    def decide(self, record: Custom) -> Decision:
+        """What follows for one TrainingJob from what is known now."""
+        job = self.world.job_of(record)
+        read = training_spec(record.body)
+        state = TrainingState(
+            key=record.key,
+            uid=record.uid,
+            generation=record.generation,
+            labels=record.labels,
+            spec=read.value,
+            problems=read.problems,
+            job=job,
+            pods=self.world.pods_of(job) if job else (),
+            service_exists=(record.key, record.uid) in self.services,
+            status=record.status,
+            interruptions=self.interruptions_of(record.namespace, Workload(TRAINING_JOB, record.name)),
+        )
+        return plan(state, self._context(record, job))
+
+    def _context(self, record: Custom, job: Job | None) -> TrainingContext:
+        uid, generation, refused = self.rejections.get(record.key, ("", 0, ()))
+        current = uid == record.uid and generation == record.generation
+        return TrainingContext(
+            now=self.now(),
+            provider=self.provider(),
+            nodes={name: self.world.nodes[uid] for name, uid in self.world.node_by_name.items()} if job else {},
+            rejection=refused if current else (),
+            living=frozenset(other.uid for other in self.world.trainingjobs.values()),
+        )
+
+    async def _act(self, record: Custom, decision: Decision) -> list[Outcome]:
+        """Apply the actions in order and stop at the first that did not work."""
+        outcomes: list[Outcome] = []
+        for action in decision.actions:
+            outcome = await apply(self.client, action)
+            outcomes.append(outcome)
+            self._count(record, action, outcome)
+            if not outcome.ok:
+                break
+        return outcomes
+
+    def _count(self, record: Custom, action: Action, outcome: Outcome) -> None:
+        self.figures.actions[_POLICY, "Enforce", outcome.result.value] += 1
+        level = logging.INFO if outcome.ok or outcome.result is Result.CONFLICT else logging.WARNING
+        note = f" ({'; '.join(outcome.problems)})" if outcome.problems and not outcome.ok else ""
+        log.log(level, "%s: %s %s: %s%s", record.key, outcome.result.value, action.reason, action.message, note)
+        if outcome.ok and isinstance(action, CreateService):
+            self.services.add((record.key, record.uid))
+
+    async def _tell(self, record: Custom, decision: Decision) -> None:
+        regarding = events.Regarding(TRAINING_JOB, record.namespace, record.name, record.uid)
+        for note in decision.events:
+            await events.post(self.client, regarding, note, now=self.now(), instance=self.instance)
+
+    def _after_failure(self, record: Custom, outcomes: list[Outcome]) -> None:
+        last = outcomes[-1]
+        if last.result is Result.REJECTED:
+            self.rejections[record.key] = (record.uid, record.generation, last.problems)
+            self.queue.mark(record.key)
+
+    def _wake(self, key: Key, decision: Decision, outcomes: list[Outcome]) -> None:
+        retry = any(outcome.result in {Result.CONFLICT, Result.FAILED} for outcome in outcomes)
+        wishes = [at for at in (decision.wake_at, self.now() + _RETRY if retry else None) if at is not None]
+        self.queue.wake_at(key, min(wishes, default=None))
+
+    def _forget(self, key: Key) -> None:
+        self.rejections.pop(key, None)
+        self.services = {(k, uid) for k, uid in self.services if k != key}
+        self.queue.forget(key)
+
+    # --- status -------------------------------------------------------------------------------------------------------
+
+    def status_of(self, record: Custom, decision: Decision) -> dict[str, Any]:
+        """The whole status as it should be stored."""
+        stored = record.status.get("conditions") or ()
+        conditions = conditions_json(decision.conditions, stored, generation=record.generation, now=self.now())
+        status = {"observedGeneration": record.generation, **decision.status, "conditions": conditions}
+        cost = self.cost_of(record)
+        if cost is not None:
+            status["cost"] = dict(cost)
+        return status
+
+    async def report(self, record: Custom, decision: Decision, *, cost_is_news: bool = False) -> bool:
+        """Write the status when it says something new; the cost alone is news only when the caller says so."""
+        status = self.status_of(record, decision)
+        if _same(status, record.status) and not cost_is_news:
+            return False
+        metadata = {"name": record.name, "namespace": record.namespace, "uid": record.uid}
+        path = paths.trainingjob(record.namespace, record.name)
+        try:
+            await write_status(self.client, path=path, kind=TRAINING_JOB, metadata=metadata, status=status)
+        except ApiError as error:
+            if error.status not in {404, 409}:
+                log.warning("%s: status not written: %s", record.key, error)
+                self.figures.errors["status"] += 1
+                self.queue.wake_at(record.key, self.now() + _RETRY)
+            return False
+        except Unreachable as error:
+            log.warning("%s: status not written: %s", record.key, error)
+            self.queue.wake_at(record.key, self.now() + _RETRY)
+            return False
+        return True
+
+
+def _with_refusal(decision: Decision, outcomes: list[Outcome]) -> Decision:
+    """Say it in the Ready condition when RBAC kept us from acting: the remedy is the administrator's."""
+    refused = next((o for o in outcomes if o.result is Result.FORBIDDEN), None)
+    if refused is None:
+        return decision
+    ready = Condition("Ready", False, "Forbidden", "; ".join(refused.problems)[:1024])
+    return replace(decision, conditions=(*(c for c in decision.conditions if c.type != "Ready"), ready))
+
+
+def _same(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """Whether two statuses say the same, cost aside."""
+    return {k: v for k, v in new.items() if k != "cost"} == {k: v for k, v in old.items() if k != "cost"}
+
+
+async def run_workers(controller: TrainingController, *, count: int = 8) -> None:
+    """Work with a bounded number of keys at the same time; a key is never worked on twice at once."""
+    async with asyncio.TaskGroup() as group:
+        for _ in range(count):
+            group.create_task(controller.work())
