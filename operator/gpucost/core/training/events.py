@@ -1,0 +1,57 @@
+"""The Events of a TrainingJob: what is news against its stored status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gpucost.core.actions import EventNote
+from gpucost.core.clock import format_duration
+from gpucost.core.model import CapacityType
+from gpucost.core.training.case import Case
+from gpucost.core.training.memory import moment
+from gpucost.core.training.wish import name_of, upcoming
+
+
+def news(case: Case, *, over: bool) -> tuple[EventNote, ...]:
+    """Notes that the stored status does not know of yet; each tells its occurrence apart by `dedupe`."""
+    return (*_interruptions(case), *(() if over else (*_windows(case), *_moves(case))))
+
+
+def _interruptions(case: Case) -> Iterator[EventNote]:
+    known = int((case.state.status.get("interruptions") or {}).get("count") or 0)
+    for one in sorted(case.state.interruptions, key=lambda one: (one.at, one.pod_uid))[known:]:
+        reason = f" ({one.reason})" if one.reason else ""
+        yield EventNote("SpotInterrupted", f"spot node {one.node} was lost{reason}", one.pod_uid, warning=True)
+
+
+def _windows(case: Case) -> Iterator[EventNote]:
+    before = (case.state.status.get("placement") or {}).get("window") or {}
+    window = case.wish.window
+    start = moment(window.start) if window is not None else None
+    if before.get("start") == start:
+        return
+    if before.get("start"):
+        yield EventNote("WindowClosed", f"the window that opened at {before['start']} is over", str(before["start"]))
+    if window is not None:
+        message = f"runs on {name_of(window.placement)} capacity until {moment(window.end)}"
+        yield EventNote("WindowOpened", message, f"{start}/{window.window}")
+
+
+def _moves(case: Case) -> Iterator[EventNote]:
+    """A resumption in another place than before, once; a first placement is no move."""
+    mine, shown = case.memory, case.state.status.get("placement") or {}
+    if mine.moved_at is None or mine.moved_at != mine.resumed_at or mine.suspended:
+        return
+    since = moment(mine.moved_at)
+    if shown.get("since") == since or mine.placement is None or mine.previous is None:
+        return
+    kind = "MovedToSpot" if mine.placement is CapacityType.SPOT else "MovedToOnDemand"
+    yield EventNote(kind, f"moved from {name_of(mine.previous)} to {name_of(mine.placement)}{_why(case)}", since)
+
+
+def _why(case: Case) -> str:
+    if case.is_refused:
+        timeout = format_duration(case.spec.placement.scheduling_timeout)
+        return f": no {name_of(case.wish.placement)} node within {timeout}"
+    change = upcoming(case.spec, case.now)
+    return f"; next change at {moment(change[0])}" if change is not None else ""

@@ -1,0 +1,166 @@
+"""The Job and the Service that a TrainingJob stands for.
+
+Everything that the user's template says is preserved; added is what a training run needs to survive interruptions and
+what its workers need to find each other. All names follow from the TrainingJob's, so that creating twice is refused by
+the API server instead of running twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpucost.core.model import Key
+from gpucost.core.quantity import whole
+from gpucost.core.training.memory import PREFIX
+from gpucost.core.training.placement import Bound, Pool, applied, directives_of, pod_spec_fields
+from gpucost.core.training.spec import TrainingSpec
+from gpucost.core.training.torchrun import PORT, environment, with_environment
+from gpucost.core.training.validate import GPU, gpu_limit
+
+API_VERSION = "gpucost.dev/v1alpha1"
+KIND = "TrainingJob"
+LABEL = PREFIX + "trainingjob"
+TERMINATED = 143
+"""Exit code of a process that ended on SIGTERM (128 + 15)."""
+_QUEUE = "kueue.x-k8s.io/"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The TrainingJob that owns what is created."""
+
+    key: Key
+    uid: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def job_manifest(
+    owner: Identity, spec: TrainingSpec, *, pool: Pool | None, annotations: Mapping[str, str], suspend: bool
+) -> tuple[dict[str, Any], Bound | None]:
+    """A complete batch/v1 Job bound to a pool, and what was bound; `spec.template` must be free of problems.
+
+    `annotations` are for the Job; its pod template never gets one.
+    """
+    assert spec.template is not None
+    template, bound = _pod_template(owner, spec, spec.template, pool)
+    manifest = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {**_metadata(owner, copied_labels(owner)), "annotations": dict(annotations)},
+        "spec": {
+            "suspend": suspend,
+            "backoffLimit": spec.backoff_limit,
+            "completions": spec.workers,
+            "parallelism": spec.workers,
+            **({"completionMode": "Indexed"} if spec.workers > 1 else {}),
+            "podReplacementPolicy": "Failed",
+            **_failure_policy(spec, template["spec"]),
+            "template": template,
+        },
+    }
+    return manifest, bound
+
+
+def service_manifest(owner: Identity) -> dict[str, Any]:
+    """The headless Service under which every worker has a host name, before it is ready too."""
+    name = owner.key.name
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(owner, copied_labels(owner)),
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": {"batch.kubernetes.io/job-name": name},
+            "ports": [{"name": "torchrun", "port": PORT, "targetPort": PORT}],
+        },
+    }
+
+
+def _metadata(owner: Identity, labels: Mapping[str, str]) -> dict[str, Any]:
+    reference = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": owner.key.name,
+        "uid": owner.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    return {
+        "name": owner.key.name,
+        "namespace": owner.key.namespace,
+        "labels": dict(labels),
+        "ownerReferences": [reference],
+    }
+
+
+def copied_labels(owner: Identity) -> dict[str, str]:
+    """Labels of the Job: our own ones of the TrainingJob (team, cost-center, ...) and those that put it in a queue."""
+    ours = {key: value for key, value in owner.labels.items() if key.startswith((PREFIX, _QUEUE))}
+    return {**ours, LABEL: owner.key.name}
+
+
+def _failure_policy(spec: TrainingSpec, pod: Mapping[str, Any]) -> dict[str, Any]:
+    """Interruptions do not count as failures; the API accepts the policy only with `restartPolicy: Never`."""
+    if pod["restartPolicy"] != "Never":
+        return {}
+    rules: list[dict[str, Any]] = []
+    if (code := spec.configuration_error_exit_code) is not None:
+        rules.append({"action": "FailJob", "onExitCodes": {"operator": "In", "values": [code]}})
+    rules += [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [TERMINATED]}},
+    ]
+    return {"podFailurePolicy": {"rules": rules}}
+
+
+# --- pod template -----------------------------------------------------------------------------------------------------
+
+
+def _pod_template(
+    owner: Identity, spec: TrainingSpec, template: Mapping[str, Any], pool: Pool | None
+) -> tuple[dict[str, Any], Bound | None]:
+    directives, bound = applied(directives_of(template["spec"]), pool)
+    pod = {**template["spec"], **pod_spec_fields(directives)}
+    pod = {key: value for key, value in pod.items() if value is not None}
+    pod.setdefault("restartPolicy", "Never")
+    pod["containers"] = _containers(owner, spec, template["spec"]["containers"])
+    if spec.workers > 1:
+        pod["subdomain"] = owner.key.name
+    metadata = dict(template.get("metadata") or {})
+    labels = {k: v for k, v in copied_labels(owner).items() if k.startswith(PREFIX)}
+    metadata["labels"] = {**labels, **(metadata.get("labels") or {}), LABEL: owner.key.name}
+    return {**template, "metadata": metadata, "spec": pod}, bound
+
+
+def _containers(owner: Identity, spec: TrainingSpec, containers: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    result = [dict(container) for container in containers]
+    if spec.gpus_per_worker is not None and not any(gpu_limit(container) for container in result):
+        result[0] = _with_gpus(result[0], spec.gpus_per_worker)
+    if spec.workers == 1:
+        return result
+    variables = environment(name=owner.key.name, workers=spec.workers, gpus=gpus_per_worker(spec))
+    return [with_environment(container, variables) for container in result]
+
+
+def _with_gpus(container: Mapping[str, Any], gpus: int) -> dict[str, Any]:
+    resources = dict(container.get("resources") or {})
+    resources["limits"] = {**(resources.get("limits") or {}), GPU: str(gpus)}
+    return {**container, "resources": resources}
+
+
+def gpus_per_worker(spec: TrainingSpec) -> int | None:
+    """GPUs of one worker: what the template's containers say, else `gpusPerWorker`; None when nobody says."""
+    containers = ((spec.template or {}).get("spec") or {}).get("containers") or ()  # type: ignore[attr-defined]
+    limits = [limit for container in containers if (limit := gpu_limit(container)) is not None]
+    return sum(whole(limit) for limit in limits) if limits else spec.gpus_per_worker
+
+
+def template_hash(spec: TrainingSpec) -> str:
+    """Digest of everything of a specification that becomes part of the Job and cannot change afterwards."""
+    fixed = (spec.template, spec.workers, spec.gpus_per_worker, spec.backoff_limit, spec.configuration_error_exit_code)
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,140 @@
+"""What the operator remembers about a Job, kept in annotations of the Job itself.
+
+The memory of a move must change in the same write as `spec.suspend`, or a crash between two writes could leave a Job
+suspended that nobody claims, or claimed that somebody else suspended. So it is nowhere else: each of the functions here
+gives annotations that go into one merge patch (None removes one), and `Memory.of` reads them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gpucost.core.clock import SECOND, Instant, format_rfc3339, parse_rfc3339
+from gpucost.core.model import CapacityType
+from gpucost.core.training.placement import Bound, from_json, to_json
+
+PREFIX = "gpucost.dev/"
+US = "gpucost"
+
+SUSPENDED_BY = PREFIX + "suspended-by"
+SUSPEND_REASON = PREFIX + "suspend-reason"
+SUSPENDED_AT = PREFIX + "suspended-at"
+PLACEMENT = PREFIX + "placement"
+PREVIOUS = PREFIX + "placement-previous"
+RESUMED_AT = PREFIX + "resumed-at"
+MOVED_AT = PREFIX + "moved-at"
+POOL = PREFIX + "pool"
+REFUSED = PREFIX + "move-refused"
+REFUSED_AT = PREFIX + "move-refused-at"
+FALLBACK = PREFIX + "move-fallback"
+OVERRIDDEN = PREFIX + "overridden"
+ADOPTED_BY = PREFIX + "adopted-by"
+TEMPLATE_HASH = PREFIX + "template-hash"
+
+MOVE = "move"
+WINDOW = "window"
+USER_SPEC = "user-spec"
+NO_POOL = "no-pool"
+EXIT_CAP = "exit-cap"
+
+Annotations = dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The annotations of a Job, read."""
+
+    suspended: bool = False
+    """The Job carries our mark: it was suspended by us and nobody else's suspension is meant."""
+    reason: str = ""
+    suspended_at: Instant | None = None
+    placement: CapacityType | None = None
+    previous: CapacityType | None = None
+    resumed_at: Instant | None = None
+    moved_at: Instant | None = None
+    """Instant of the last resumption that changed the placement."""
+    bound: Bound | None = None
+    refused: str = ""
+    """Key of the wish that could not be met."""
+    refused_at: Instant | None = None
+    fallback: CapacityType | None = None
+    overridden: str = ""
+    """Key of the wish that somebody overrode by resuming the Job."""
+    adopted_by: str = ""
+    template_hash: str = ""
+
+    @classmethod
+    def of(cls, annotations: Mapping[str, str]) -> Memory:
+        """Read; what somebody has made unreadable counts as never written."""
+        return cls(
+            suspended=annotations.get(SUSPENDED_BY) == US,
+            reason=annotations.get(SUSPEND_REASON, ""),
+            suspended_at=_instant(annotations.get(SUSPENDED_AT)),
+            placement=_capacity(annotations.get(PLACEMENT)),
+            previous=_capacity(annotations.get(PREVIOUS)),
+            resumed_at=_instant(annotations.get(RESUMED_AT)),
+            moved_at=_instant(annotations.get(MOVED_AT)),
+            bound=from_json(annotations.get(POOL)),
+            refused=annotations.get(REFUSED, ""),
+            refused_at=_instant(annotations.get(REFUSED_AT)),
+            fallback=_capacity(annotations.get(FALLBACK)),
+            overridden=annotations.get(OVERRIDDEN, ""),
+            adopted_by=annotations.get(ADOPTED_BY, ""),
+            template_hash=annotations.get(TEMPLATE_HASH, ""),
+        )
+
+
+def _instant(text: str | None) -> Instant | None:
+    try:
+        return parse_rfc3339(text) if text else None
+    except ValueError:
+        return None
+
+
+def _capacity(text: str | None) -> CapacityType | None:
+    return CapacityType(text) if text in set(CapacityType) else None
+
+
+def moment(now: Instant) -> str:
+    """An instant as it is kept: whole seconds, as everywhere in Kubernetes."""
+    return format_rfc3339(now - now % SECOND)
+
+
+def suspending(reason: str, now: Instant) -> Annotations:
+    """We suspend, for a reason."""
+    return {SUSPENDED_BY: US, SUSPEND_REASON: reason, SUSPENDED_AT: moment(now)}
+
+
+def unmarked() -> Annotations:
+    """Our mark is gone: either we resume, or somebody else did."""
+    return {SUSPENDED_BY: None, SUSPEND_REASON: None, SUSPENDED_AT: None}
+
+
+def refusing(key: str, fallback: CapacityType, now: Instant) -> Annotations:
+    """A wish could not be met; its fallback holds until the wish is another one."""
+    return {REFUSED: key, REFUSED_AT: moment(now), FALLBACK: str(fallback)}
+
+
+def placed(placement: CapacityType, bound: Bound | None, now: Instant) -> Annotations:
+    """The Job runs from now on with the directives of a placement (no pool: with none of ours)."""
+    return {
+        PLACEMENT: str(placement),
+        POOL: to_json(bound) if bound is not None else None,
+        RESUMED_AT: moment(now),
+    }
+
+
+def moved(previous: CapacityType, now: Instant) -> Annotations:
+    """The placement is another one than before."""
+    return {PREVIOUS: str(previous), MOVED_AT: moment(now)}
+
+
+def only_changes(new: Annotations, old: Mapping[str, str]) -> Annotations:
+    """The part of a patch that changes anything."""
+    return {key: value for key, value in new.items() if old.get(key) != value}
+
+
+def present(annotations: Annotations) -> dict[str, str]:
+    """Annotations for an object that is yet to be created."""
+    return {key: value for key, value in annotations.items() if value is not None}

@@ -1,0 +1,306 @@
+"""What to do about one TrainingJob: the steps, in order, each a function of what is there now.
+
+Nothing is remembered between passes except in the Job's own annotations (`memory`), so a step may be cut off by a crash
+before or after any write and the next pass goes on from what it finds. The protocol of a move and what was decided
+against is told in `docs/decisions/moves.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gpucost.core.actions import Action, CreateJob, CreateService, Decision, PatchJob
+from gpucost.core.clock import format_duration
+from gpucost.core.model import Job, Key
+from gpucost.core.training import memory, observe
+from gpucost.core.training.case import Case, stored_condition
+from gpucost.core.training.manifest import job_manifest, service_manifest, template_hash
+from gpucost.core.training.memory import Annotations
+from gpucost.core.training.placement import Directives, applied, directives_patch
+from gpucost.core.training.report import Verdict, invalid, report
+from gpucost.core.training.state import Interruption, TrainingContext, TrainingState
+from gpucost.core.training.validate import Problem, problems
+from gpucost.core.training.wish import name_of
+
+__all__ = ["Interruption", "TrainingContext", "TrainingState", "plan"]
+
+_LEAST_CAP = 3
+Step = Callable[[Case], Decision | None]
+
+
+def plan(state: TrainingState, context: TrainingContext) -> Decision:
+    """Decide what follows for one TrainingJob. Total: bad input becomes the condition `Invalid`, never an exception."""
+    found = [Problem(*one) for one in state.problems]
+    if state.spec is not None:
+        found += problems(state.spec, name=state.key.name)
+    if state.spec is None or found:
+        return invalid(state, found or [Problem("spec", "could not be read")])
+    case = Case(state, context, state.spec)
+    return next(decision for step in _STEPS if (decision := step(case)) is not None)
+
+
+# --- who owns what ----------------------------------------------------------------------------------------------------
+
+
+def _ended_before(case: Case) -> Decision | None:
+    """A run that has ended stays ended when its Job is cleaned away."""
+    if case.state.job is not None:
+        return None
+    complete, failed = stored_condition(case.state, "Complete"), stored_condition(case.state, "Failed")
+    again = failed.get("reason") in {"InterruptedWithExitZero", "TooManyTerminations"}
+    if complete.get("status") == "True" or (failed.get("status") == "True" and not again):
+        return report(case)
+    return None
+
+
+def _rejected(case: Case) -> Decision | None:
+    """The API server refused what this specification leads to; only another specification helps."""
+    if not case.context.rejection:
+        return None
+    return invalid(case.state, [_refusal(line) for line in case.context.rejection], case=case)
+
+
+def _refusal(line: str) -> Problem:
+    field, found, message = line.partition(": ")
+    return Problem(field, message) if found and " " not in field else Problem("spec", line)
+
+
+def _not_there(case: Case) -> Decision | None:
+    ref = case.spec.workload_ref
+    if case.state.job is not None or ref is None:
+        return None
+    message = f"there is no Job {ref.name} in namespace {case.state.key.namespace}; create it or correct workloadRef"
+    return report(case, Verdict(False, "JobNotFound", message))
+
+
+def _somebody_elses(case: Case) -> Decision | None:
+    """A Job that another controller answers for is left alone."""
+    job = case.state.job
+    if job is None or (job.owner is not None and job.owner.uid == case.state.uid):
+        return None
+    if case.spec.workload_ref is None:
+        owner = f"{job.owner.kind} {job.owner.name}" if job.owner else "nobody"
+        message = f"a Job {job.name} that belongs to {owner} is there; delete it or rename the TrainingJob"
+        return report(case, Verdict(False, "NameTaken", message), foreign=True)
+    if job.owner is not None and job.owner.kind != "CronJob":
+        message = f"Job {job.name} belongs to {job.owner.kind} {job.owner.name}, which would undo every change"
+        return report(case, Verdict(False, "Conflict", message), foreign=True)
+    return _claimed_twice(case, job)
+
+
+def _claimed_twice(case: Case, job: Job) -> Decision | None:
+    other, living = case.memory.adopted_by, case.context.living
+    if not other or other == case.state.uid or (living is not None and other not in living):
+        return None
+    message = (
+        f"Job {job.name} is taken over by another TrainingJob (UID {other}); "
+        f"delete that one, or the annotation {memory.ADOPTED_BY} if it is gone"
+    )
+    return report(case, Verdict(False, "Conflict", message), foreign=True)
+
+
+# --- making and adopting ----------------------------------------------------------------------------------------------
+
+
+def _create(case: Case) -> Decision | None:
+    if case.state.job is not None:
+        return None
+    actions = (*_service(case), _creation(case))
+    return report(case, Verdict(False, "Creating", f"creating Job {case.state.key.name}"), actions)
+
+
+def _service(case: Case) -> tuple[Action, ...]:
+    """The Service, whenever it is not there: a worker that starts alone waits for it."""
+    if case.spec.template is None or case.spec.workers == 1 or case.state.service_exists:
+        return ()
+    message = f"headless Service {case.state.key.name} for {case.spec.workers} workers"
+    return (CreateService(case.state.key, service_manifest(case.owner), "Creating", message),)
+
+
+def _creation(case: Case) -> CreateJob:
+    """The Job in its right place from the start; suspended when it must not run now, or when a queue decides."""
+    target = case.target
+    queued = any(key.startswith("kueue.x-k8s.io/queue-name") for key in case.state.labels)
+    stopped = target.placement is None
+    notes: Annotations = {memory.TEMPLATE_HASH: template_hash(case.spec)}
+    if stopped and not queued:
+        notes |= memory.suspending(_why_stopped(case), case.now)
+    pool = None if stopped or queued else target.pool
+    manifest, bound = job_manifest(case.owner, case.spec, pool=pool, annotations={}, suspend=stopped or queued)
+    if target.placement is not None and not queued:
+        notes |= memory.placed(target.placement, bound, case.now)
+    manifest["metadata"]["annotations"] = memory.present(notes)
+    where = "suspended" if stopped or queued else f"on {name_of(target.placement)} capacity"
+    return CreateJob(case.state.key, manifest, "Creating", f"Job {case.state.key.name} {where}")
+
+
+def _why_stopped(case: Case) -> str:
+    if case.target.holds:
+        return memory.NO_POOL
+    return memory.USER_SPEC if case.spec.suspend else memory.WINDOW
+
+
+def _finished(case: Case) -> Decision | None:
+    job = _job(case)
+    return report(case) if job.condition("Complete") or job.condition("Failed") else None
+
+
+def _adopt(case: Case) -> Decision | None:
+    """Say first whose Job it is, so that two TrainingJobs never work on one."""
+    if case.spec.workload_ref is None or case.memory.adopted_by == case.state.uid:
+        return None
+    change = _patch(case, {memory.ADOPTED_BY: case.state.uid}, reason="Adopting", message="taking over the Job")
+    return report(case, Verdict(False, "Adopting", f"taking over Job {_job(case).name}"), (change,))
+
+
+# --- other people's decisions -----------------------------------------------------------------------------------------
+
+
+def _hands_off(case: Case) -> Decision | None:
+    return report(case, actions=_service(case)) if case.is_hands_off else None
+
+
+def _suspended_by_other(case: Case) -> Decision | None:
+    """Whoever suspended it had a reason that we do not know: only they resume it."""
+    return report(case) if _job(case).suspend and not case.memory.suspended else None
+
+
+def _resumed_by_other(case: Case) -> Decision | None:
+    """Our mark on a Job that runs: somebody resumed it. They win until the specification asks for something else."""
+    job = _job(case)
+    if job.suspend or not case.memory.suspended:
+        return None
+    agrees = case.target.placement is not None and case.is_in_place(job) is True
+    notes: Annotations = {**memory.unmarked(), **({} if agrees else {memory.OVERRIDDEN: case.wish.key})}
+    return report(case, None, (_patch(case, notes, reason="Overridden", message="somebody else resumed the Job"),))
+
+
+def _overridden(case: Case) -> Decision | None:
+    return report(case, actions=_service(case)) if case.is_overridden and not _job(case).suspend else None
+
+
+# --- stop, move, go ---------------------------------------------------------------------------------------------------
+
+
+def _runs_away(case: Case) -> Decision | None:
+    """A program that always ends with exit code 143 is ignored by the failure policy for ever; this is the cap."""
+    job, limit = _job(case), max(case.spec.backoff_limit, _LEAST_CAP) * case.spec.workers
+    if job.suspend or case.spec.template is None or observe.unasked_terminations(job, case.state.pods) <= limit:
+        return None
+    message = f"more than {limit} workers ended with exit code 143 though nobody interrupted them"
+    stop = _suspension(case, memory.suspending(memory.EXIT_CAP, case.now), "TooManyTerminations", message)
+    return report(case, Verdict(False, "TooManyTerminations", message), (stop,))
+
+
+def _stop(case: Case) -> Decision | None:
+    if case.target.placement is not None:
+        return None
+    if _job(case).suspend or case.target.holds:
+        return report(case)
+    why = "the specification says suspend" if case.spec.suspend else "no window is open"
+    notes = memory.suspending(_why_stopped(case), case.now)
+    return report(case, None, (_suspension(case, notes, case.wish.reason, f"suspending: {why}"),))
+
+
+def _leave(case: Case) -> Decision | None:
+    """Suspend what runs in the wrong place; nothing is done while nobody can tell where it runs."""
+    job = _job(case)
+    if job.suspend or case.is_in_place(job) is not False:
+        return None
+    here, there = name_of(case.placement) if case.placement else "unknown capacity", name_of(case.target.placement)
+    notes = memory.suspending(memory.MOVE, case.now)
+    return report(case, None, (_suspension(case, notes, "Moving", f"moving from {here} to {there}"),))
+
+
+def _give_up(case: Case) -> Decision | None:
+    """Nothing was found in time: back to where it came from, and not again before the wish is another one."""
+    since, fallback = case.unscheduled_since, case.fallback
+    timeout = case.spec.placement.scheduling_timeout
+    if _job(case).suspend or since is None or fallback is None or case.now < since + timeout:
+        return None
+    notes = {
+        **memory.suspending(memory.MOVE, case.now),
+        **memory.refusing(case.wish.key, fallback, case.now),
+    }
+    message = (
+        f"no node on {name_of(case.wish.placement)} capacity within {format_duration(timeout)}; "
+        f"back to {name_of(fallback)}"
+    )
+    return report(case, None, (_suspension(case, notes, "MoveReverted", message),))
+
+
+def _go(case: Case) -> Decision | None:
+    """Resume what we suspended, in its place, once everything of it has ended."""
+    job = _job(case)
+    if not job.suspend or not observe.has_stopped(job, case.state.pods):
+        return None
+    return report(case, None, (*_service(case), _resumption(case, job)))
+
+
+def _stay(case: Case) -> Decision:
+    return report(case, actions=_service(case))
+
+
+_STEPS: tuple[Step, ...] = (
+    _ended_before,
+    _rejected,
+    _not_there,
+    _somebody_elses,
+    _create,
+    _finished,
+    _adopt,
+    _hands_off,
+    _suspended_by_other,
+    _resumed_by_other,
+    _overridden,
+    _runs_away,
+    _stop,
+    _leave,
+    _give_up,
+    _go,
+    _stay,
+)
+
+
+# --- patches ----------------------------------------------------------------------------------------------------------
+
+
+def _job(case: Case) -> Job:
+    assert case.state.job is not None
+    return case.state.job
+
+
+def _patch(
+    case: Case, notes: Annotations, spec: dict[str, object] | None = None, *, reason: str, message: str
+) -> PatchJob:
+    job = _job(case)
+    patch: dict[str, object] = {"metadata": {"annotations": memory.only_changes(notes, job.annotations)}}
+    if spec:
+        patch["spec"] = spec
+    return PatchJob(case.state.key, Key(job.namespace, job.name), job.uid, job.resource_version, patch, reason, message)
+
+
+def _suspension(case: Case, notes: Annotations, reason: str, message: str) -> PatchJob:
+    """Suspend, and note where it ran: once its pods are gone, nothing else tells."""
+    if case.memory.bound is None and case.placement is not None:
+        notes = {**notes, memory.PLACEMENT: str(case.placement)}
+    return _patch(case, notes, {"suspend": True}, reason=reason, message=message)
+
+
+def _resumption(case: Case, job: Job) -> PatchJob:
+    """One patch: new directives, our memory of them, and go."""
+    target, mine = case.target, case.memory
+    assert target.placement is not None
+    known = (case.spec.placement.spot, case.spec.placement.on_demand)
+    old = Directives(job.node_selector, job.tolerations, job.affinity)
+    new, bound = old, mine.bound
+    if bound is None or not case.is_in_place(job):
+        new, bound = applied(old, target.pool, before=mine.bound, known=known)
+    notes = {**memory.unmarked(), **memory.placed(target.placement, bound, case.now)}
+    if mine.placement is not None and mine.placement is not target.placement:
+        notes |= memory.moved(mine.placement, case.now)
+    spec: dict[str, object] = {"suspend": False}
+    if change := directives_patch(old, new):
+        spec["template"] = {"spec": change}
+    message = f"resuming on {name_of(target.placement)} capacity"
+    return _patch(case, notes, spec, reason="Resuming", message=message)

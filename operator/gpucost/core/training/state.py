@@ -1,0 +1,58 @@
+"""What one pass over one TrainingJob looks at, gathered by the runtime; the plan asks for nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpucost.core.capacity import Provider
+from gpucost.core.clock import Instant
+from gpucost.core.model import Job, Key, Node, Pod
+from gpucost.core.training.spec import TrainingSpec
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """A pod that lost its spot node."""
+
+    pod_uid: str
+    at: Instant
+    node: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """One TrainingJob and what belongs to it, as last watched."""
+
+    key: Key
+    uid: str
+    generation: int
+    labels: Mapping[str, str]
+    spec: TrainingSpec | None
+    """None when the object could not be read; `problems` says why."""
+    problems: Sequence[tuple[str, str]] = ()
+    """Field path and message of what is wrong with the object as it was read."""
+    job: Job | None = None
+    """The Job of its name, or the one that it refers to, whoever owns it."""
+    pods: Sequence[Pod] = ()
+    """Pods of the Job that still exist."""
+    service_exists: bool = False
+    status: Mapping[str, Any] = field(default_factory=dict)
+    """The status as stored."""
+    interruptions: Sequence[Interruption] = ()
+
+
+@dataclass(frozen=True)
+class TrainingContext:
+    """The rest of the world."""
+
+    now: Instant
+    provider: Provider | None = None
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    """Living nodes by name."""
+    rejection: Sequence[str] = ()
+    """What the API server said to an action for this generation of the object, one line per field."""
+    living: frozenset[str] | None = None
+    """UIDs of the TrainingJobs that exist; None when unknown."""
