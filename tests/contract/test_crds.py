@@ -99,6 +99,7 @@ GOOD_JOBS: dict[str, dict[str, Any]] = {
     "eight GPUs": gpus(8),
     "eight GPUs as text": gpus("8"),
     "most GPUs": gpus(64),
+    "one number of GPUs, said twice": {**gpus("8"), "gpusPerWorker": 8},
     "no GPU named": with_template(),
     "own pools": with_template(
         placement={
@@ -133,6 +134,11 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str, str]] = {
     "too many workers": (with_template(workers=1025), "spec.workers", "less than or equal to 1024"),
     "no GPUs per worker": (with_template(gpusPerWorker=0), "spec.gpusPerWorker", "greater than or equal to 1"),
     "too many GPUs per worker": (with_template(gpusPerWorker=10**6), "spec.gpusPerWorker", "less than or equal to 64"),
+    "two numbers of GPUs": (
+        {**gpus(4), "gpusPerWorker": 8},
+        "spec.gpusPerWorker",
+        "must equal the sum of the limits nvidia.com/gpu",
+    ),
     "the code of a signal": (
         with_template(configurationErrorExitCode=143),
         "spec.configurationErrorExitCode",
@@ -302,6 +308,7 @@ ONLY_THE_SERVER_CHECKS = {
     "65 GPUs",
     "half a GPU",
     "negative GPUs",
+    "two numbers of GPUs",
     "the code of a signal",
     "an unknown zone",
     "the zone of the server",

@@ -133,6 +133,10 @@ _NEEDS_SCHEDULE = "policy Scheduled needs spec.schedule, such as {windows: [{sta
 _NEEDS_POLICY = (
     "schedule is followed only with placement.policy Scheduled: set that, or leave the policy out, or remove schedule"
 )
+_TEMPLATE_GPUS = (
+    "self.template.spec.containers.filter(c, has(c.resources) && has(c.resources.limits)"
+    " && 'nvidia.com/gpu' in c.resources.limits).map(c, int(c.resources.limits['nvidia.com/gpu']))"
+)
 _SPEC_RULES = rules(
     rule("has(self.template) != has(self.workloadRef)", _EXACTLY_ONE),
     rule(
@@ -152,6 +156,11 @@ _SPEC_RULES = rules(
         _NEEDS_POLICY,
         field_path=".schedule",
         reason="FieldValueForbidden",
+    ),
+    rule(
+        f"!has(self.gpusPerWorker) || !has(self.template) || {_TEMPLATE_GPUS}.sum() in [0, self.gpusPerWorker]",
+        "must equal the sum of the limits nvidia.com/gpu in the template; say it in one place only",
+        field_path=".gpusPerWorker",
     ),
     rule(
         "!has(self.workloadRef) || self.workers == 1 && self.backoffLimit == 6 && !has(self.gpusPerWorker)"
@@ -202,7 +211,7 @@ class TrainingJobSpec(ApiModel):
     )
     gpus_per_worker: Annotated[int, Field(ge=1, le=64)] | None = Field(
         None,
-        description="GPUs of each worker: limit `nvidia.com/gpu` of the first container where the template has none.",
+        description="GPUs of each worker: the limit `nvidia.com/gpu` of the first container when no container has one.",
     )
     backoff_limit: Annotated[int, Field(ge=0, le=1000)] = Field(
         6,
