@@ -1,0 +1,77 @@
+"""Entry points: `kubectl cost`, its completion, and `gpucost` with the components and offline tools."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+import click
+from click.shell_completion import ShellComplete, get_completion_class
+
+from gpucost.cli.commands import cost
+
+_NO_FILES = 4
+"""Directive of kubectl's completion: do not offer file names."""
+
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+
+def kubectl_cost() -> None:
+    """`kubectl cost`, as the plugin `kubectl-cost`."""
+    cost.main(prog_name="kubectl cost")
+
+
+def kubectl_complete_cost() -> None:
+    """`kubectl_complete-cost`: kubectl calls it with the words so far and completes from what it prints."""
+    *words, last = sys.argv[1:] or [""]
+    for item in ShellComplete(cost, {}, "kubectl cost", "").get_completions(words, last):
+        click.echo(f"{item.value}\t{item.help}" if item.help else item.value)
+    click.echo(f":{_NO_FILES}")
+
+
+@click.group("gpucost", context_settings=_SETTINGS)
+def gpucost_group() -> None:
+    """GPU cost, visible and under control: the operator and its tools. Costs are shown by `kubectl cost`."""
+
+
+def gpucost() -> None:
+    """`gpucost`."""
+    gpucost_group.main(prog_name="gpucost")
+
+
+@gpucost_group.command(context_settings=_SETTINGS)
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do none of it.")
+def operator(*, dry_run: bool) -> None:
+    """Run the operator. Settings come from environment variables GPUCOST_*."""
+    sys.exit(import_module("gpucost.runtime.operator").main(dry_run=dry_run))
+
+
+@gpucost_group.command(context_settings=_SETTINGS)
+@click.option("--output-dir", type=click.Path(path_type=Path, file_okay=False), help="Write one file per CRD there.")
+def crds(output_dir: Path | None) -> None:
+    """Print the CustomResourceDefinitions, or write them to a folder."""
+    rendered: dict[str, str] = import_module("gpucost.api.crds").render_all()
+    if output_dir is None:
+        click.echo("---\n".join(rendered.values()), nl=False)
+        return
+    output_dir.mkdir(parents=True, exist_ok=True)
+    for name, text in rendered.items():
+        (output_dir / name).write_text(text)
+        click.echo(f"{output_dir / name}")
+
+
+@gpucost_group.command(context_settings=_SETTINGS)
+def version() -> None:
+    """Print the version."""
+    click.echo(f"gpucost {installed_version('gpucost')}")
+
+
+@gpucost_group.command(context_settings=_SETTINGS)
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell: source <(gpucost completion bash)."""
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(gpucost_group, {}, "gpucost", "_GPUCOST_COMPLETE").source())

@@ -1,0 +1,130 @@
+"""Asks the operator, and what to do when it does not answer.
+
+Three fall-backs, each of them told: a caller who may not see all namespaces gets the one of the context; where the cost
+API is not there, the status of TrainingJobs still says what they cost; where that is not there either, nothing is made
+up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import click
+from pydantic import BaseModel, ValidationError
+
+from gpucost.cli.doors import DirectDoor, Door
+from gpucost.cli.failures import Failure, Forbidden, NotFound, NotServed
+from gpucost.cli.options import Options
+from gpucost.cli.statuses import from_statuses
+from gpucost.web.schema import GROUP, VERSION, AllocationList, Explanation
+
+_BASE = f"/apis/{GROUP}/{VERSION}"
+_TRAININGJOBS = "/apis/gpucost.dev/v1alpha1"
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Costs, and where they come from."""
+
+    document: AllocationList
+    namespace: str | None
+    """The one namespace they are of; None for all."""
+    fallback: str = ""
+    """Why they come from the status of TrainingJobs; empty when they come from the cost API."""
+
+
+def open_door(options: Options) -> Door:
+    """Straight to `--api-url` when it is given, else through the API server."""
+    if options.api_url:
+        return DirectDoor(options.api_url)
+    door: Door = import_module("gpucost.cli.cluster").ClusterDoor(options.kubeconfig, options.context)
+    return door
+
+
+@dataclass
+class Asker:
+    """Asks on behalf of one command; `tell` shows a line that is not part of the answer."""
+
+    options: Options
+    tell: Callable[[str], None] = field(default=lambda line: click.echo(line, err=True))
+    _door: Door | None = None
+
+    @property
+    def door(self) -> Door:
+        """The way to the operator."""
+        if self._door is None:
+            self._door = open_door(self.options)
+        return self._door
+
+    def namespaces_of(self, *, everywhere: bool) -> str | None:
+        """The namespace to ask for: the one given, else all (`everywhere` or -A), else the context's."""
+        if self.options.namespace:
+            return self.options.namespace
+        return None if everywhere or self.options.all_namespaces else self.door.namespace
+
+    def costs(self, by: str, namespace: str | None) -> Answer:
+        """Costs by a grouping, of one namespace or of all."""
+        try:
+            return Answer(self._list(by, namespace), namespace)
+        except Forbidden as refused:
+            own = self.door.namespace
+            if namespace is not None or own is None:
+                raise
+            self.tell(f"Showing namespace {own} only: you may not list costs of all namespaces ({refused.message})")
+            return self.costs(by, own)
+        except NotServed as missing:
+            return self._from_statuses(by, namespace, missing.message)
+
+    def explanation(self, kind: str, name: str) -> Explanation:
+        """The arithmetic behind one workload's cost."""
+        namespace = self.namespaces_of(everywhere=False)
+        if namespace is None:
+            raise click.UsageError("say which namespace the workload is in: -n NAMESPACE")
+        path = f"{_BASE}/namespaces/{quote(namespace)}/allocations/{quote(f'{kind}.{name}', safe='')}"
+        try:
+            return _read(Explanation, self.door.get(path, {"window": self.options.window}))
+        except NotServed as missing:
+            raise Failure(f"the arithmetic needs the cost API, which does not answer: {missing.message}") from None
+
+    def _list(self, by: str, namespace: str | None) -> AllocationList:
+        within = f"/namespaces/{quote(namespace)}" if namespace else ""
+        params = {"by": by, "window": self.options.window}
+        if self.options.selector:
+            params["labelSelector"] = self.options.selector
+        return _read(AllocationList, self.door.get(f"{_BASE}{within}/allocations", params))
+
+    def _from_statuses(self, by: str, namespace: str | None, reason: str) -> Answer:
+        if not self.door.has_cluster:
+            raise Failure(f"the cost API at {self.options.api_url} does not answer: {reason}")
+        within = f"/namespaces/{quote(namespace)}" if namespace else ""
+        params = {"labelSelector": self.options.selector} if self.options.selector else {}
+        try:
+            listed = self.door.get(f"{_TRAININGJOBS}{within}/trainingjobs", params)
+        except (NotServed, NotFound):
+            raise Failure(
+                "gpucost is not installed in this cluster: neither its cost API nor its TrainingJobs are there; "
+                "install it with helm, or choose another --context"
+            ) from None
+        except Forbidden:
+            if namespace is not None or self.door.namespace is None:
+                raise
+            self.tell(f"Showing namespace {self.door.namespace} only: you may not list TrainingJobs of all namespaces")
+            return self._from_statuses(by, self.door.namespace, reason)
+        return Answer(from_statuses(listed.get("items") or [], by), namespace, fallback=reason)
+
+
+def _read(model: type[M], document: Any) -> M:
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise Failure(
+            f"the answer is not one of the cost API v1alpha1 ({where}: {first['msg']}); do versions match?"
+        ) from None
