@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from gpucost.core.books import Books, Fact
 from gpucost.core.clock import Instant
-from gpucost.core.model import Gap, NodeFact, PodFact, PriceFact, UsageFact
+from gpucost.core.model import CapacityType, Gap, NodeFact, PodFact, PriceFact, UsageFact
 from gpucost.core.timeline import Interval
 from gpucost.ledger import rows
 from gpucost.ledger.db import Db
@@ -144,6 +144,15 @@ def open_facts(db: Db, table: Table, make: Any) -> list[Any]:
     """Pods or nodes that have not ended."""
     query = select(table).where(table.c.cluster == db.cluster, table.c.ended.is_(None))
     return list(map(make, db.connection.execute(query)))
+
+
+def ended_on(db: Db, kind: str, capacity_type: CapacityType) -> list[tuple[PodFact, str]]:
+    """Pods of a kind of workload that have ended on nodes of a capacity type, with the names of the nodes."""
+    same_node = and_(nodes.c.cluster == pods.c.cluster, nodes.c.uid == pods.c.node_uid)
+    query = select(pods, nodes.c.name.label("node")).join(nodes, same_node)
+    query = query.where(pods.c.cluster == db.cluster, pods.c.workload_kind == kind, pods.c.ended.is_not(None))
+    query = query.where(nodes.c.capacity_type == capacity_type.value)
+    return [(rows.pod_fact(row), row.node) for row in db.connection.execute(query)]
 
 
 def gaps_in(db: Db, span: Interval, uids: Iterable[str] | None = None) -> list[Gap]:

@@ -162,6 +162,11 @@ class Ledger:
         with self._transaction() as db:
             return facts.open_facts(db, node_table, rows.node_fact)
 
+    def ended_pods(self, *, kind: str, capacity_type: CapacityType) -> list[tuple[PodFact, str]]:
+        """Pods of workloads of a kind that have ended on nodes paid for so, each with the name of its node."""
+        with self._transaction() as db:
+            return facts.ended_on(db, kind, capacity_type)
+
     def mark(self, name: str, value: str) -> None:
         """Remember a small value under a name, such as how far a watch has been followed."""
         self.record((), marks={name: value})

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 DURATION_SECONDS = 15
 _RENEW_WITHIN_SECONDS = 10.0
 _RETRY_SECONDS = 2.0
+_RELEASE_SECONDS = 3.0
 
 
 class LeaseLost(Exception):
@@ -45,14 +46,16 @@ class Lease:
         self._seen: tuple[str, float] = ("", 0.0)
         self._renewed = 0.0
         self.holder = ""
+        self.problem = ""
+        """Why the Lease is not ours, in words."""
 
     async def acquire(self) -> None:
         """Wait until the Lease is ours."""
         waiting_for = ""
         while not await self._try():
-            if self.holder != waiting_for:
-                waiting_for = self.holder
-                log.info("standing by: %s holds the Lease %s/%s", waiting_for, self._namespace, self._name)
+            if self.problem != waiting_for:
+                waiting_for = self.problem
+                log.info("standing by: %s", waiting_for)
             await asyncio.sleep(_RETRY_SECONDS * random.uniform(0.8, 1.2))
         log.info("active: holding the Lease %s/%s as %s", self._namespace, self._name, self._identity)
 
@@ -73,11 +76,12 @@ class Lease:
     async def release(self) -> None:
         """Give the Lease back, so that a standby need not wait; failing to is harmless."""
         try:
-            lease = await self._client.get(paths.lease(self._namespace, self._name))
-            if lease["spec"].get("holderIdentity") == self._identity:
-                await self._swap(lease, holder="")
-        except (ApiError, Unreachable) as error:
-            log.warning("the Lease was not released: %s", error)
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                lease = await self._client.get(paths.lease(self._namespace, self._name))
+                if lease["spec"].get("holderIdentity") == self._identity:
+                    await self._swap(lease, holder="")
+        except (ApiError, Unreachable, TimeoutError) as error:
+            log.warning("the Lease was not released: %s", error or "no answer in time")
 
     async def _try(self) -> bool:
         try:
@@ -85,9 +89,9 @@ class Lease:
         except ApiError as error:
             if error.status == 403:
                 raise
-            log.debug("lease: %s", error)
+            self.problem = f"the Lease {self._namespace}/{self._name} cannot be had: {error}"
         except Unreachable as error:
-            log.debug("lease: %s", error)
+            self.problem = f"the API server does not answer: {error}"
         return False
 
     async def _step(self) -> bool:
@@ -105,6 +109,7 @@ class Lease:
             self._seen = (version, started)
         expired = started - self._seen[1] > DURATION_SECONDS
         if self.holder not in {"", self._identity} and not expired:
+            self.problem = f"{self.holder} holds the Lease {self._namespace}/{self._name}"
             return False
         await self._swap(lease, holder=self._identity)
         return self._ours(started)

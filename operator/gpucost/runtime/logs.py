@@ -21,5 +21,8 @@ def configure(*, log_format: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("aiohttp.access", "alembic", "stamina", "urllib3"):
+    for noisy in ("aiohttp.access", "alembic", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # These log every single attempt; what comes of it is logged where it matters.
+    for chatty in ("kopf._cogs.clients", "stamina"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from gpucost.core.capacity import Provider, detect_provider
 from gpucost.core.clock import SECOND, Instant
-from gpucost.core.model import Workload
+from gpucost.core.model import CapacityType, Workload
 from gpucost.core.present import cost_status
 from gpucost.core.publish import Budget
 from gpucost.kube.client import KubeClient
@@ -177,7 +177,10 @@ class Operator:
         )
         await self._sync()
         past = await accounting.past(*await histories)
-        self.recorder.adopt_interruptions(await accounting.call(lambda: ledger.ended_pods(kind=TRAINING_JOB)))
+        for fact, node in await accounting.call(
+            lambda: ledger.ended_pods(kind=TRAINING_JOB, capacity_type=CapacityType.SPOT)
+        ):
+            self.recorder.note_end(fact, node)
         recover(self.world, self.recorder, past)
         accounting.forget_activity(past.open_pods, past.observed_until)
         log.info(summary(past, self.world.pods))

@@ -162,9 +162,13 @@ class Recorder:
         return facts, prices, not self._dirty
 
     def _note_interruption(self, fact: PodFact, node: NodeFact) -> None:
-        lost = fact.end is not None and fact.end_reason not in _ORDERLY
-        if lost and node.capacity_type is CapacityType.SPOT and fact.workload.kind == TRAINING_JOB:
-            note = Interruption(fact.uid, fact.end or fact.start, node.name, fact.end_reason)
+        if node.capacity_type is CapacityType.SPOT and fact.workload.kind == TRAINING_JOB:
+            self.note_end(fact, node.name)
+
+    def note_end(self, fact: PodFact, node: str) -> None:
+        """A pod of a TrainingJob ended on a spot node: an interruption, unless it ended in good order."""
+        if fact.end is not None and fact.end_reason not in _ORDERLY:
+            note = Interruption(fact.uid, fact.end, node, fact.end_reason)
             self.interruptions.setdefault((fact.namespace, fact.workload), {})[fact.uid] = note
 
     def interruptions_of(self, namespace: str, workload: Workload) -> tuple[Interruption, ...]:

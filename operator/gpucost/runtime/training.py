@@ -59,7 +59,7 @@ class TrainingController:
             key = await self.queue.take()
             try:
                 await self.process(key)
-            except Exception:  # noqa: BLE001 - one object that breaks a policy must not stop the others
+            except Exception:
                 log.exception("%s: the pass failed", key)
                 self.figures.errors["training"] += 1
                 self.queue.wake_at(key, self.now() + 6 * _RETRY)
