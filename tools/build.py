@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -40,6 +41,19 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Source:
+    """The module that a program comes from, where more than its program is wanted.
+
+    `patches` are (file, text, replacement), applied to a copy when it is compiled; `data` are folders whose files are
+    kept beside the program.
+    """
+
+    module: str = ""
+    patches: tuple[tuple[str, str, str], ...] = ()
+    data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Module:
     """One pinned Go module below tools/ and the programs it provides."""
 
@@ -48,6 +62,7 @@ class Module:
     programs: tuple[Program, ...]
     ldflags: str = ""
     folder: Path = field(default=HERE)
+    source: Source = field(default=Source())
 
     def key(self) -> str:
         """Content key of everything that changes the result of a build."""
@@ -55,6 +70,8 @@ class Module:
         for name in ("go.mod", "go.sum"):
             digest.update((self.folder / name).read_bytes())
         digest.update(repr((self.version, self.ldflags, self.programs)).encode())
+        if self.source.module:
+            digest.update(repr(self.source).encode())
         return digest.hexdigest()[:16]
 
 
@@ -84,7 +101,13 @@ def _module(name: str, entry: dict[str, object]) -> Module:
     ldflags = str(entry.get("ldflags", "")).format(version=version.removeprefix("v"))
     if name == "kubernetes":  # Kubernetes reports its version with the leading v
         ldflags = str(entry["ldflags"]).format(version=version)
-    return Module(name, version, programs, ldflags, HERE / name)
+    return Module(name, version, programs, ldflags, HERE / name, _source(entry.get("source", {})))
+
+
+def _source(entry: object) -> Source:
+    assert isinstance(entry, dict)
+    patches = tuple((p["file"], p["text"], p["replacement"]) for p in entry.get("patches", ()))
+    return Source(str(entry.get("module", "")), patches, tuple(entry.get("data", ())))
 
 
 def cache_root() -> Path:
@@ -160,8 +183,11 @@ def build(module: Module, target: Path, label: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{module.name}-", dir=target.parent))
     try:
+        flags = _prepare(go, module, scratch) if module.source.module else []
         for program in module.programs:
-            _compile(go, module, program, scratch / program.name, f"{label} {program.name}")
+            _compile(go, module, program, scratch / program.name, label=f"{label} {program.name}", flags=flags)
+        for leftover in ("source", "go.mod", "go.sum"):
+            _discard(scratch / leftover)
         scratch.chmod(0o755)
         if target.exists():
             shutil.rmtree(target)
@@ -170,8 +196,52 @@ def build(module: Module, target: Path, label: str) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _compile(go: str, module: Module, program: Program, output: Path, label: str) -> None:
-    command = [go, "build", "-mod=readonly", "-trimpath", "-v"]
+def _discard(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+
+
+def _prepare(go: str, module: Module, scratch: Path) -> list[str]:
+    """Copy a module's data, patch copies of its sources, and return the compiler's flags that use them."""
+    where = _module_folder(go, module)
+    for folder in module.source.data:
+        for file in sorted((where / folder).glob("*")):
+            target = scratch / "data" / file.name
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(file.read_bytes())
+    return _patch(module, where, scratch) if module.source.patches else []
+
+
+def _patch(module: Module, where: Path, scratch: Path) -> list[str]:
+    """Patch a copy of a module and return the flags that compile the copy; Go's own cache may not be overlaid."""
+    copy = scratch / "source"
+    shutil.copytree(where, copy, copy_function=shutil.copyfile)
+    for folder in [copy, *(path for path in copy.rglob("*") if path.is_dir())]:
+        folder.chmod(0o755)
+    for file, text, replacement in module.source.patches:
+        original = (copy / file).read_text()
+        if text not in original:
+            raise Failure(f"{module.source.module}/{file} no longer has {text!r}: see patches in tools.toml")
+        (copy / file).write_text(original.replace(text, replacement))
+    replaced = (module.folder / "go.mod").read_text() + f"\nreplace {module.source.module} => {copy}\n"
+    (scratch / "go.mod").write_text(replaced)
+    shutil.copyfile(module.folder / "go.sum", scratch / "go.sum")
+    return ["-modfile", str(scratch / "go.mod")]
+
+
+def _module_folder(go: str, module: Module) -> Path:
+    """Folder of the module's sources in Go's module cache, downloaded when it is not there."""
+    command = [go, "mod", "download", "-json", module.source.module]
+    environment = {**os.environ, "GOWORK": "off"}
+    done = subprocess.run(command, cwd=module.folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failure(f"downloading {module.source.module} failed: {(done.stderr or done.stdout).strip()}")
+    return Path(json.loads(done.stdout)["Dir"])
+
+
+def _compile(go: str, module: Module, program: Program, output: Path, *, label: str, flags: list[str]) -> None:
+    command = [go, "build", "-mod=readonly", "-trimpath", "-v", *flags]
     command += ["-ldflags", f"-s -w {module.ldflags}".strip(), "-o", str(output), program.package]
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
     started = time.monotonic()
@@ -247,7 +317,10 @@ def main() -> int:
         raise Failure(f"unknown module {', '.join(sorted(unknown))}; known are {', '.join(sorted(names))}")
     wanted = [m for m in modules if not arguments.modules or m.name in arguments.modules]
     for number, module in enumerate(wanted, 1):
-        link(provide(module, arguments.bin_dir, f"[{number}/{len(wanted)}] {module.name} {module.version}"), arguments.bin_dir)
+        link(
+            provide(module, arguments.bin_dir, f"[{number}/{len(wanted)}] {module.name} {module.version}"),
+            arguments.bin_dir,
+        )
     return 0
 
 

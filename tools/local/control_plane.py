@@ -17,7 +17,7 @@ import yaml
 
 from local import front_proxy, guardian, prometheus
 from local.cluster import Cluster
-from local.helpers import Helper
+from local.helpers import Helper, answers
 from local.processes import Identity, terminate
 from local.programs import CONTROL_PLANE, program, require
 from local.run_folder import RunFolder, reap
@@ -25,6 +25,17 @@ from local.waiting import wait_for
 
 STAGES = Path(__file__).with_name("stages.yaml")
 AUDIT_POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}
+KUBELET = {
+    "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+    "kind": "KwokConfiguration",
+    # Thousands of pods start at once. What is not named here would be zero, not kwok's default.
+    "options": {
+        "cidr": "10.0.0.1/24",
+        "podPlayStageParallelism": 16,
+        "nodePlayStageParallelism": 16,
+        "nodeLeaseParallelism": 4,
+    },
+}
 START_TIMEOUT = 120
 PORTS = (
     "etcdPort",
@@ -125,7 +136,8 @@ class LocalCluster(Cluster):
 
     def _create(self) -> None:
         config = self.folder.path / "kwokctl.yaml"
-        config.write_text(yaml.safe_dump_all([self._configuration(), *yaml.safe_load_all(STAGES.read_text())]))
+        documents = [self._configuration(), KUBELET, *yaml.safe_load_all(STAGES.read_text())]
+        config.write_text(yaml.safe_dump_all(documents))
         arguments = ["create", "cluster", "--name", "local", "--config", str(config), "--wait", "60s"]
         arguments += ["--kubeconfig", str(self.kubeconfig)]
         if self._audit:
@@ -133,7 +145,12 @@ class LocalCluster(Cluster):
             policy.write_text(yaml.safe_dump(AUDIT_POLICY))
             arguments += ["--kube-audit-policy", str(policy)]
         self._kwokctl(*arguments)
-        wait_for(lambda: self.api.get("/api/v1/namespaces/default/serviceaccounts/default"), 60, "API server ready")
+        wait_for(lambda: self.api.get("/api/v1/namespaces/default/serviceaccounts/default"), 60, "controllers work")
+        wait_for(self._kubelet_lives, 30, lambda: f"simulated kubelet\n{self.component_log('kwok-controller')}")
+
+    def _kubelet_lives(self) -> bool:
+        port = self.folder.read_state()["ports"]["kwokControllerPort"]
+        return answers(f"http://127.0.0.1:{port}/healthz")
 
     def _configuration(self) -> dict[str, Any]:
         flags = {**front_proxy.write(self.folder.path / "front-proxy"), **self._flags}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 
 from local.processes import Identity, terminate
@@ -70,11 +70,7 @@ class Helper:
     def _answers(self, url: str) -> bool:
         if not self.running():
             raise HelperFailed(f"{self.name} ended:\n{self.log_tail()}")
-        try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        return answers(url)
 
     def log_tail(self) -> str:
         """The end of the log, for messages."""
@@ -99,6 +95,15 @@ class Helper:
         if identity:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(10)
+
+
+def answers(url: str) -> bool:
+    """Whether a URL answers 200 now."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:  # refused, reset, timed out, or an HTTP error
+        return False
 
 
 def stop_recorded(folder: RunFolder, name: str, grace: float = 10.0) -> None:

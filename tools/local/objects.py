@@ -8,6 +8,7 @@ from typing import Any
 Manifest = dict[str, Any]
 
 FAKE = "kwok.x-k8s.io/node"
+_READY = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "simulated kubelet"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,8 @@ def gpu_node(spec: GpuNode) -> Manifest:
             "annotations": {FAKE: "fake", **spec.annotations},
         },
         "spec": {"taints": list(spec.taints), "providerID": f"kwok://{spec.name}"},
-        "status": {"capacity": resources, "allocatable": resources},
+        # A kubelet registers its node with a status; being Ready from the start saves a write per node.
+        "status": {"capacity": resources, "allocatable": resources, "conditions": [_READY], "phase": "Running"},
     }
 
 

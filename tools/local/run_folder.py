@@ -14,6 +14,7 @@ import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from local import ports, processes
 from local.processes import Identity
@@ -56,13 +57,13 @@ class RunFolder:
         folder.write_state({"name": name, "owner": owner.as_json() if owner else None})
         return folder
 
-    def write_state(self, state: dict[str, object]) -> None:
+    def write_state(self, state: dict[str, Any]) -> None:
         """Replace the state file as a whole, so that nobody reads half of it."""
         scratch = self.path / f".{STATE}"
         scratch.write_text(json.dumps(state))
         scratch.replace(self.path / STATE)
 
-    def read_state(self) -> dict[str, object]:
+    def read_state(self) -> dict[str, Any]:
         """What was written last; empty while the folder is being made or removed."""
         try:
             state = json.loads((self.path / STATE).read_text())
