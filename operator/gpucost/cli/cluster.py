@@ -63,7 +63,8 @@ def _load(configuration: Any, kubeconfig: str | None, context: str | None) -> st
         contexts, active = _kubeconfig.list_kube_config_contexts(kubeconfig)
         _kubeconfig.load_kube_config(kubeconfig, context, client_configuration=configuration, persist_config=False)
     except (ConfigException, OSError, ValueError, KeyError) as error:
-        raise Failure(f"no usable kubeconfig: {one_line(str(error))}; set --kubeconfig or KUBECONFIG") from None
+        problem = one_line(str(error)).rstrip(".")
+        raise Failure(f"no usable kubeconfig: {problem}; set --kubeconfig, --context or KUBECONFIG") from None
     chosen = next((found for found in contexts if found["name"] == context), active)
     return chosen["context"].get("namespace") or "default"
 

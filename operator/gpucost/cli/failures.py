@@ -41,10 +41,17 @@ def failure(status: int, body: Mapping[str, Any] | None, text: str) -> Failure:
         return Failure(f"the cluster does not know you: {message}; log in again, or try another --context")
     if status == 403:
         return Forbidden(message)
-    if status == 404 and ours:
-        return NotFound(message)
     if status == 404:
-        return NotServed("the cost API is not registered in this cluster")
+        return NotFound(message) if ours else NotServed("the cost API is not registered in this cluster")
     if status in {502, 503, 504}:
         return NotServed(message)
-    return Failure(message if status == 400 else f"the cost API failed ({status}): {message}")
+    if status == 400:
+        return Failure(_as_flag(message))
+    return Failure(f"the cost API failed ({status}): {message}")
+
+
+def _as_flag(message: str) -> str:
+    """A refusal of a parameter, in the words of whoever typed the flag."""
+    for parameter, flag in (("window", "--window"), ("labelSelector", "-l")):
+        message = message.replace(f"parameter {parameter}: ", f"{flag}: ", 1)
+    return message

@@ -27,7 +27,7 @@ class Grid:
 
 
 def print_grid(grid: Grid, *, headers: bool = True, cut: bool = True) -> None:
-    """Print a table in columns; without `cut` names keep their full length and lines may be longer than the terminal."""
+    """Print a table in columns; without `cut` names keep their length and lines may be longer than the terminal."""
     table = import_module("rich.table").Table(
         box=None, show_header=headers, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold"
     )

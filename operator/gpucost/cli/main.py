@@ -48,7 +48,7 @@ def operator(*, dry_run: bool) -> None:
     sys.exit(import_module("gpucost.runtime.operator").main(dry_run=dry_run))
 
 
-@gpucost_group.command(context_settings=_SETTINGS)
+@gpucost_group.command(context_settings=_SETTINGS, short_help="Print the CustomResourceDefinitions.")
 @click.option("--output-dir", type=click.Path(path_type=Path, file_okay=False), help="Write one file per CRD there.")
 def crds(output_dir: Path | None) -> None:
     """Print the CustomResourceDefinitions, or write them to a folder."""
@@ -68,7 +68,7 @@ def version() -> None:
     click.echo(f"gpucost {installed_version('gpucost')}")
 
 
-@gpucost_group.command(context_settings=_SETTINGS)
+@gpucost_group.command(context_settings=_SETTINGS, short_help="Print the completion script of a shell.")
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 def completion(shell: str) -> None:
     """Print the completion script of a shell: source <(gpucost completion bash)."""
