@@ -63,10 +63,10 @@ class Activity:
         """When the newest value began."""
         return self._starts[-1] if self._starts else None
 
-    def last_known(self) -> Instant | None:
-        """When the newest known value began."""
-        pairs = zip(reversed(self._starts), reversed(self._values), strict=True)
-        return next((start for start, value in pairs if value != _UNKNOWN), None)
+    def known_since(self, instant: Instant) -> Instant | None:
+        """When the value in force began; None when it is unknown."""
+        index = bisect_right(self._starts, instant) - 1
+        return None if index < 0 or self._values[index] == _UNKNOWN else self._starts[index]
 
     def forget(self, before: Instant) -> None:
         """Drop what is over at an instant; the value in force then stays."""

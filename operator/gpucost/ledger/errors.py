@@ -12,6 +12,7 @@ class LedgerError(Exception):
     """The ledger could not be read or written. Nothing that was recorded is lost; facts may be recorded again."""
 
 
+_WRITABLE = "make sure that its directory is one, and writable for the operator's user"
 _REMEDIES = (
     ("disk is full", "free space on its volume or enlarge it"),
     ("full", "free space on its volume or enlarge it"),
@@ -19,7 +20,10 @@ _REMEDIES = (
     ("not a database", "this is another kind of file: set the ledger's URL to a path of its own"),
     ("readonly", "make the file and its directory writable for the operator's user"),
     ("read-only", "make the file and its directory writable for the operator's user"),
-    ("unable to open", "make sure that the directory exists and is writable for the operator's user"),
+    ("unable to open", _WRITABLE),
+    ("not a directory", _WRITABLE),
+    ("file exists", _WRITABLE),
+    ("permission denied", _WRITABLE),
     ("locked", "another process holds it: run one operator for each ledger"),
     ("disk i/o error", "check the volume that it is on"),
 )
@@ -28,7 +32,9 @@ _REMEDIES = (
 def explain(place: str, error: Exception) -> LedgerError:
     """Put an error of the database into one line with its remedy."""
     cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-    remedy = next((remedy for sign, remedy in _REMEDIES if sign in cause.lower()), "see the cause")
+    remedy = next(
+        (remedy for sign, remedy in _REMEDIES if sign in cause.lower()), "check that its volume is healthy and writable"
+    )
     return LedgerError(f"ledger {place}: {cause}; {remedy}")
 
 

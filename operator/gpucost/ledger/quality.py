@@ -41,7 +41,7 @@ def _age(newest: Instant | None, now: Instant) -> Micros | None:
 
 
 def _measured(books: Books, now: Instant, namespace: str | None) -> tuple[int, int, Instant | None]:
-    """GPUs held at an instant, how many of them are measured, and when the newest known value began."""
+    """GPUs held at an instant, how many are measured, and when the newest value in force began."""
     held = measured = 0
     newest: Instant | None = None
     for pod in books.pods.values():
@@ -52,10 +52,10 @@ def _measured(books: Books, now: Instant, namespace: str | None) -> tuple[int, i
             continue
         held += gpus
         activity = books.activities.get(pod.uid)
-        if activity is not None:
-            measured += gpus if activity.at(now) is not None else 0
-            known = activity.last_known()
-            newest = known if newest is None or (known is not None and known > newest) else newest
+        known = activity.known_since(now) if activity is not None else None
+        if known is not None:
+            measured += gpus
+            newest = known if newest is None else max(newest, known)
     return held, measured, newest
 
 
