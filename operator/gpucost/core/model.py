@@ -179,6 +179,8 @@ class Job:
     managed_by: str | None = None
     queue: str | None = None
     """Value of the label `kueue.x-k8s.io/queue-name`: such a Job is never suspended or resumed by us."""
+    suspend_manager: str | None = None
+    """Field manager that set `spec.suspend` last (`metadata.managedFields`); None when unknown."""
 
     def condition(self, kind: str) -> JobCondition | None:
         """The condition of a type when it is true."""

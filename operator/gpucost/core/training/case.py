@@ -60,7 +60,7 @@ class Case:
     @cached_property
     def memory(self) -> Memory:
         """What the Job's annotations say."""
-        return Memory.of(self.state.job.annotations if self.state.job else {})
+        return memory.recall(self.state.job) if self.state.job else Memory()
 
     @cached_property
     def wish(self) -> Wish:

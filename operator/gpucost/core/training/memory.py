@@ -8,10 +8,10 @@ gives annotations that go into one merge patch (None removes one), and `Memory.o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpucost.core.clock import SECOND, Instant, format_rfc3339, parse_rfc3339
-from gpucost.core.model import CapacityType
+from gpucost.core.model import CapacityType, Job
 from gpucost.core.training.placement import Bound, from_json, to_json
 
 PREFIX = "gpucost.dev/"
@@ -83,6 +83,17 @@ class Memory:
             adopted_by=annotations.get(ADOPTED_BY, ""),
             template_hash=annotations.get(TEMPLATE_HASH, ""),
         )
+
+
+def recall(job: Job) -> Memory:
+    """The memory of a Job; our mark does not count on a suspension whose field manager is somebody else.
+
+    Whoever resumes a Job that we suspended and suspends it again leaves our mark where it was; who set the field last
+    is known to the API server alone.
+    """
+    read = Memory.of(job.annotations)
+    foreign = job.suspend and job.suspend_manager not in {None, US}
+    return replace(read, suspended=False) if foreign and read.suspended else read
 
 
 def _instant(text: str | None) -> Instant | None:

@@ -9,7 +9,7 @@ from gpucost.core.model import Job
 from gpucost.core.training import memory, observe
 from gpucost.core.training.case import Case, stored_condition
 from gpucost.core.training.manifest import template_hash
-from gpucost.core.training.memory import Memory, moment
+from gpucost.core.training.memory import moment
 from gpucost.core.training.state import TrainingState
 from gpucost.core.training.wish import name_of
 
@@ -64,8 +64,9 @@ def _not_really(state: TrainingState, job: Job) -> Verdict | None:
 
 
 def _ran_away(job: Job) -> Verdict | None:
-    mine = Memory.of(job.annotations)
-    if not (job.suspend and mine.suspended and mine.reason == memory.EXIT_CAP):
+    if not job.suspend or job.annotations.get(memory.SUSPEND_REASON) != memory.EXIT_CAP:
+        return None
+    if not memory.recall(job).suspended:
         return None
     message = (
         "workers ended with exit code 143 again and again though nobody interrupted them; correct the program, then "

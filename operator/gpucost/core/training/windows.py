@@ -51,12 +51,38 @@ def occurrence_at(schedule: Schedule, now: Instant) -> Occurrence | None:
     return None
 
 
+@dataclass(slots=True)
+class _Answer:
+    """The last answer to a question about a schedule, which holds until the instant that it names."""
+
+    since: Instant = 1
+    until: Instant | None = 0
+    value: CapacityType | None = None
+
+    def holds_at(self, now: Instant) -> bool:
+        return self.since <= now and (self.until is None or now < self.until)
+
+
+@lru_cache(maxsize=8192)
+def _answers(schedule: Schedule) -> tuple[_Answer, _Answer]:
+    """Walking a calendar costs a hundred times more than everything else in a pass, and its answers last for hours."""
+    del schedule
+    return _Answer(), _Answer()
+
+
 def next_change(schedule: Schedule, now: Instant) -> Instant | None:
     """The next instant at which another occurrence applies, or none; None when that never happens.
 
     A schedule in which very many starts change nothing may be answered with an earlier instant, at which nothing
     changes: looking again there is harmless.
     """
+    answer = _answers(schedule)[0]
+    if not answer.holds_at(now):
+        answer.since, answer.until = now, _find_change(schedule, now)
+    return answer.until
+
+
+def _find_change(schedule: Schedule, now: Instant) -> Instant | None:
     current, moment = occurrence_at(schedule, now), now
     for _ in range(_STEPS):
         edge = _next_edge(schedule, moment)
@@ -78,6 +104,14 @@ def placement_at(schedule: Schedule, now: Instant) -> CapacityType | None:
 
 def next_placement(schedule: Schedule, now: Instant) -> tuple[Instant, CapacityType | None] | None:
     """When the placement changes next and to what; edges that change nothing are skipped, 64 at most."""
+    answer = _answers(schedule)[1]
+    if not answer.holds_at(now):
+        found = _find_placement(schedule, now)
+        answer.since, answer.until, answer.value = now, found and found[0], found and found[1]
+    return None if answer.until is None else (answer.until, answer.value)
+
+
+def _find_placement(schedule: Schedule, now: Instant) -> tuple[Instant, CapacityType | None] | None:
     current, moment = placement_at(schedule, now), now
     for _ in range(_SAME_EDGES):
         edge = next_change(schedule, moment)
@@ -153,10 +187,10 @@ def cron_problem(expression: str) -> str | None:
 
 @lru_cache(maxsize=1024)
 def shortest_period(expression: str, *, since: Instant = 0) -> Micros | None:
-    """Smallest time between two openings in the five years after an instant, at most 1,500 of them looked at.
+    """Smallest time between two openings in the nine years (two leap years) after an instant, at most 1,500 of them looked at.
 
     On UTC, so that the two days a year with 23 and 25 hours do not count. None when there are not two.
     """
-    horizon = since + 5 * 366 * DAY
+    horizon = since + 9 * 366 * DAY
     starts = [start for start in islice(_walk(expression, to_datetime(since)), 1_500) if start <= horizon]
     return min((after - before for before, after in pairwise(starts)), default=None)
