@@ -199,11 +199,9 @@ def _table(view: View, rows: Sequence[Allocation]) -> None:
     print_grid(grid, headers=not view.options.no_headers, cut=view.options.output == "table")
     if view.summary:
         print_line()
-        print_line(_next(rows))
-    legend = footers.legend([cell for row in cells for cell in row])
-    if legend:
-        print_line(legend, "dim")
-    for line in _footer(view):
+        for line in _next(rows):
+            print_line(line)
+    for line in (*footers.legend([cell for row in cells for cell in row]), *_footer(view)):
         print_line(line, "dim")
     return None
 
@@ -215,16 +213,18 @@ def _headline(view: View, total: Entry) -> str:
     hourly = sum((Decimal(rate) for rate in total.rates if rate is not None), Decimal(0))
     monthly = figures.money(Rate("month", Fraction(1)).of_hourly(hourly), currency, places=0)
     amount = figures.money(None if total.costs.cost is None else spent, currency, at_least=total.is_partly_unpriced)
-    parts = [f"{amount} {_when(view)}", f"{figures.money(hourly, currency)} an hour now, about {monthly} a month"]
+    now = figures.money(hourly, currency, at_least=None in total.rates)
+    parts = [f"{amount} {_when(view)}", f"{now} an hour now, about {monthly} a month"]
     if total.wasted is not None and spent:
         least = "at least " if total.is_partly_unmeasured or total.is_partly_unpriced else ""
         parts.append(f"{least}{figures.percent(total.wasted / spent)} of it wasted")
     return " · ".join(parts)
 
 
-def _next(rows: Sequence[Allocation]) -> str:
+def _next(rows: Sequence[Allocation]) -> tuple[str, str]:
+    """What to ask next."""
     where = f"-n {rows[0].namespace}" if rows and rows[0].namespace else "-A"
-    return f"Who spends it: kubectl cost workload {where} · why: kubectl cost explain KIND/NAME {where}"
+    return f"Who spends it:  kubectl cost workload {where}", f"For what:       kubectl cost explain KIND/NAME {where}"
 
 
 def _footer(view: View) -> list[str]:

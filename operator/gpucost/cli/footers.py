@@ -33,14 +33,14 @@ def status_line(reason: str, as_of: str) -> str:
     )
 
 
-def legend(cells: Sequence[str]) -> str:
-    """Explains the marks that are used in a table; empty when there are none."""
+def legend(cells: Sequence[str]) -> list[str]:
+    """Explains the marks that are used in a table, one a line."""
     marks = []
     if any(cell.endswith("+") for cell in cells):
         marks.append("+ at least this much: some of it is unpriced or unmeasured")
     if any(cell == "?" for cell in cells):
         marks.append("? not known: unmeasured or unpriced")
-    return " · ".join(marks)
+    return marks
 
 
 def _measured(quality: Quality) -> str:

@@ -1,18 +1,23 @@
-"""Lays out tables on the terminal: fits its width, colours only where they are wanted, pipes get plain text."""
+"""Lays out tables on the terminal: fits its width, colours only where they are wanted, pipes get plain text.
+
+The layout is our own because a table of money has a rule that general ones do not know: names may be cut, numbers
+never, and no column may silently go missing.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 import click
 
-_UNLIMITED = 1000
-_SHORTEST_NAME = 12
+_UNLIMITED = 100_000
+_SHORTEST_NAME = 8
+_GAP = "  "
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +33,25 @@ class Grid:
 
 def print_grid(grid: Grid, *, headers: bool = True, cut: bool = True) -> None:
     """Print a table in columns; without `cut` names keep their length and lines may be longer than the terminal."""
-    table = import_module("rich.table").Table(
-        box=None, show_header=headers, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold"
-    )
-    for index, title in enumerate(grid.titles):
-        if index < grid.names and cut:
-            table.add_column(title, no_wrap=True, overflow="ellipsis", min_width=_shortest(grid, index))
-        else:
-            width = max(len(text) for text in (title, *(row[index] for row in grid.rows)))
-            table.add_column(title, no_wrap=True, justify="left" if index < grid.names else "right", min_width=width)
-    for row, style in zip(grid.rows, grid.styles, strict=True):
-        table.add_row(*map(_plain, row), style=style)
-    _print(table, width=_width() if cut else _UNLIMITED)
+    lines = [grid.titles, *grid.rows] if headers else list(grid.rows)
+    styles = ["bold", *grid.styles] if headers else grid.styles
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    if cut:
+        widths = _fitted(widths, grid.names, width())
+    texts = (_line(cells, widths, grid.names) for cells in lines)
+    _print(zip(texts, styles, strict=True))
 
 
 def print_line(text: str = "", style: str = "") -> None:
     """Print one line, broken at ` · ` where the terminal is too narrow for it."""
-    width = _width() or _terminal_width()
-    line = ""
+    limit, lines = width(), [""]
     for part in text.split(" · "):
-        if line and len(line) + 3 + len(part) > width:
-            _print(_plain(line, style), width=_UNLIMITED)
-            line = part
+        longer = f"{lines[-1]} · {part}" if lines[-1] else part
+        if lines[-1] and len(longer) > limit:
+            lines.append(f"  {part}")
         else:
-            line = f"{line} · {part}" if line else part
-    _print(_plain(line, style), width=_UNLIMITED)
+            lines[-1] = longer
+    _print((line, style) for line in lines)
 
 
 def markdown(titles: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> str:
@@ -62,28 +61,41 @@ def markdown(titles: Sequence[str], rows: Sequence[Sequence[str]], names: int = 
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def _shortest(grid: Grid, index: int) -> int:
-    longest = max((len(row[index]) for row in grid.rows), default=0)
-    return max(len(grid.titles[index]), min(longest, _SHORTEST_NAME))
+def width() -> int:
+    """Width of the output: COLUMNS or the terminal's; a pipe is as wide as it needs to be."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        return shutil.get_terminal_size().columns
+    return _UNLIMITED
 
 
-def _plain(text: str, style: str = "") -> Any:
-    """Text that rich does not read markup into."""
-    return import_module("rich.text").Text(text, style=style)
+def _fitted(widths: Sequence[int], names: int, limit: int) -> list[int]:
+    """Take from the widest name until the line fits, or until names cannot get any shorter."""
+    fitted = list(widths)
+    excess = sum(fitted) + len(_GAP) * (len(fitted) - 1) - limit
+    while excess > 0 and max(fitted[:names]) > _SHORTEST_NAME:
+        fitted[fitted.index(max(fitted[:names]))] -= 1
+        excess -= 1
+    return fitted
 
 
-def _width() -> int | None:
-    """Width of the output: the terminal's or COLUMNS (None: rich finds out); a pipe is as wide as it needs to be."""
-    return None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit() else _UNLIMITED
+def _line(cells: Sequence[str], widths: Sequence[int], names: int) -> str:
+    """Names to the left, numbers to the right."""
+    shown = [
+        _cut(cell, size).ljust(size) if index < names else cell.rjust(size)
+        for index, (cell, size) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return _GAP.join(shown)
 
 
-def _terminal_width() -> int:
-    return int(import_module("rich.console").Console().width)
+def _cut(text: str, size: int) -> str:
+    return text if len(text) <= size else f"{text[: size - 1]}…"
 
 
-def _print(renderable: Any, width: int | None = None) -> None:
-    """Render, without the blanks with which rich fills lines."""
-    console = import_module("rich.console").Console(width=width, highlight=False, markup=False, emoji=False)
+def _print(lines: Iterable[tuple[str, str]]) -> None:
+    """Print styled lines; whether there is colour at all is rich's knowledge (terminal, NO_COLOR, TERM)."""
+    console = import_module("rich.console").Console(width=_UNLIMITED, highlight=False, markup=False, emoji=False)
+    styled = import_module("rich.text").Text
     with console.capture() as captured:
-        console.print(renderable, soft_wrap=False, no_wrap=True, overflow="ignore", crop=False)
-    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+        for text, style in lines:
+            console.print(styled(text.rstrip(), style=style), crop=False, overflow="ignore")
+    click.echo(captured.get(), nl=False)

@@ -154,3 +154,39 @@ class Explanation(ApiModel):
     total: Costs = Field(description="What all lines add up to.")
     gaps: tuple[Gap, ...] = Field(description="Spans that nobody could observe.")
     quality: Quality
+
+
+# --- what the CLI prints with -o json ---------------------------------------------------------------------------------
+
+
+class CostDocument(ApiModel):
+    """What `kubectl cost`, `kubectl cost namespace` and `kubectl cost workload` print with `-o json` and `-o yaml`.
+
+    With `--rate day` every part also has `costPerDay`, and so on.
+    """
+
+    currency: str = Field(description="ISO 4217 code of all amounts.")
+    window: Window | None = Field(description="null when costs come from the status of TrainingJobs, since they began.")
+    by: str = Field(description="namespace or workload.")
+    namespace: str | None = Field(description="The one namespace that is shown; null for all.")
+    source: str = Field(description="`cost API`, or `TrainingJob status` when that did not answer.")
+    rows: tuple[Row, ...] = Field(description="Most expensive first, or as --sort-by says.")
+    idle: Remainder = Field(description="Capacity that was allocated to nobody.")
+    stranded: Remainder = Field(description="Capacity that could not be allocated to anybody.")
+    total: Costs = Field(description="All rows, idle and stranded.")
+    difference: Money = Field(description="Cost of the nodes, integrated on its own, less the parts; 0 or a defect.")
+    quality: Quality
+
+
+class ExplanationDocument(ApiModel):
+    """What `kubectl cost explain` prints with `-o json` and `-o yaml`. `sum(lines.cost) = cost`, exactly."""
+
+    currency: str = Field(description="ISO 4217 code of all amounts.")
+    namespace: str = Field(description="Namespace of the workload.")
+    workload: str = Field(description="`Kind/name`.")
+    window: Window
+    cost: Money | None = Field(description="What all lines add up to; null when none has a price.")
+    lines: tuple[Line, ...] = Field(description="Stretches, by pod and time.")
+    total: Costs = Field(description="The same, with what it is made of.")
+    gaps: tuple[Gap, ...] = Field(description="Spans that nobody could observe.")
+    quality: Quality

@@ -1,0 +1,42 @@
+"""Publishes the documents of the cost API and of the CLI as JSON Schema; the files in docs/reference are its output.
+
+`python -m gpucost.web.reference docs/reference` writes them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from gpucost.web.schema import AllocationList, CostDocument, Explanation, ExplanationDocument
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_FILES: dict[str, type[BaseModel]] = {
+    "allocation-list.schema.json": AllocationList,
+    "explanation.schema.json": Explanation,
+    "kubectl-cost.schema.json": CostDocument,
+    "kubectl-cost-explain.schema.json": ExplanationDocument,
+}
+
+
+def render_all() -> dict[str, str]:
+    """Every schema as JSON, by file name."""
+    return {name: _render(model) for name, model in _FILES.items()}
+
+
+def _render(model: type[BaseModel]) -> str:
+    schema = {"$schema": _DIALECT, **model.model_json_schema(by_alias=True, mode="serialization")}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def main(folder: str) -> None:
+    """Write the files into a folder."""
+    for name, text in render_all().items():
+        Path(folder, name).write_text(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
