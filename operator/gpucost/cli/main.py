@@ -10,23 +10,27 @@ from pathlib import Path
 import click
 from click.shell_completion import ShellComplete, get_completion_class
 
-from gpucost.cli.commands import cost
-
 _NO_FILES = 4
 """Directive of kubectl's completion: do not offer file names."""
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
+def _cost() -> click.Group:
+    """The commands of `kubectl cost`, imported only there: the operator starts from this module too."""
+    group: click.Group = import_module("gpucost.cli.commands").cost
+    return group
+
+
 def kubectl_cost() -> None:
     """`kubectl cost`, as the plugin `kubectl-cost`."""
-    cost.main(prog_name="kubectl cost")
+    _cost().main(prog_name="kubectl cost")
 
 
 def kubectl_complete_cost() -> None:
     """`kubectl_complete-cost`: kubectl calls it with the words so far and completes from what it prints."""
     *words, last = sys.argv[1:] or [""]
-    for item in ShellComplete(cost, {}, "kubectl cost", "").get_completions(words, last):
+    for item in ShellComplete(_cost(), {}, "kubectl cost", "").get_completions(words, last):
         click.echo(f"{item.value}\t{item.help}" if item.help else item.value)
     click.echo(f":{_NO_FILES}")
 
