@@ -34,6 +34,7 @@ _WORDS = {
     "month": "this month",
     "lastmonth": "last month",
 }
+_UNITS = {"m": "minute", "h": "hour", "d": "day", "w": "week"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def _named(view: View) -> list[Allocation]:
     found = [row for row in view.document.items if wanted in _names_of(row)]
     if not found:
         there = ", ".join(sorted({row.workload or row.key for row in view.document.items})[:5]) or "none"
-        raise Failure(f"no cost of {by} {view.name} in {_where(view)}, {_when(view)}; there is: {there}")
+        raise Failure(f"no cost of {by} {view.name} in {_where(view)} {_when(view)}; there is: {there}")
     return found
 
 
@@ -238,7 +239,7 @@ def _footer(view: View) -> list[str]:
 
 def _nothing(view: View) -> None:
     """An empty answer says what to do next."""
-    print_line(f"No cost in {_where(view)}, {_when(view)}.")
+    print_line(f"No cost in {_where(view)} {_when(view)}.")
     steps = ["a longer window: --window month"]
     if view.answer.namespace is not None:
         steps.insert(0, "all namespaces: -A")
@@ -257,7 +258,12 @@ def _when(view: View) -> str:
     if view.answer.fallback:
         return "since each job began"
     words = view.options.window.strip().lower()
-    return _WORDS.get(words) or (f"in the last {words}" if "," not in words else "in the window")
+    if words in _WORDS:
+        return _WORDS[words]
+    if "," in words:
+        return "in the window"
+    number, unit = words[:-1], _UNITS.get(words[-1:], words[-1:])
+    return f"in the last {unit}" if number == "1" else f"in the last {number} {unit}s"
 
 
 # --- other formats ----------------------------------------------------------------------------------------------------

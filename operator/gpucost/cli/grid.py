@@ -92,10 +92,11 @@ def _cut(text: str, size: int) -> str:
 
 
 def _print(lines: Iterable[tuple[str, str]]) -> None:
-    """Print styled lines; whether there is colour at all is rich's knowledge (terminal, NO_COLOR, TERM)."""
+    """Print styled lines; rich knows what the terminal can do, and NO_COLOR turns off bold and dim too."""
+    plain = bool(os.environ.get("NO_COLOR"))
     console = import_module("rich.console").Console(width=_UNLIMITED, highlight=False, markup=False, emoji=False)
     styled = import_module("rich.text").Text
     with console.capture() as captured:
         for text, style in lines:
-            console.print(styled(text.rstrip(), style=style), crop=False, overflow="ignore")
+            console.print(styled(text.rstrip(), style="" if plain else style), crop=False, overflow="ignore")
     click.echo(captured.get(), nl=False)

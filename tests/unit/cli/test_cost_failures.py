@@ -188,6 +188,17 @@ def test_without_the_cost_api_the_status_of_jobs_is_shown_and_it_says_so(
     assert (document["source"], document["window"]) == ("TrainingJob status", None)
 
 
+def test_who_may_not_list_all_jobs_gets_those_of_the_contexts_namespace(
+    kubectl_cost: Run, api_server: ApiServer, tmp_path: Path
+) -> None:
+    api_server.answers[f"{JOBS}/trainingjobs"] = status(403, "ada cannot list trainingjobs")
+    api_server.answers[f"{JOBS}/namespaces/research/trainingjobs"] = jobs(job("bert", "research", total="20.100000"))
+    result = kubectl_cost("--kubeconfig", api_server.kubeconfig(tmp_path, namespace="research"))
+    assert result.exit_code == 0
+    assert "Showing namespace research only" in result.stderr
+    assert "$20.10" in result.stdout
+
+
 def test_status_totals_are_of_no_window_so_they_have_no_rate(
     kubectl_cost: Run, api_server: ApiServer, tmp_path: Path
 ) -> None:

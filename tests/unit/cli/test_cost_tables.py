@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -19,6 +20,7 @@ from gpucost.core.model import Workload
 from gpucost.core.report import Amounts, Row
 from gpucost.core.timeline import Interval
 from gpucost.web.schema import CostDocument, ExplanationDocument
+from screenshot import run_in_terminal
 from unit.cli.conftest import CostApi
 from unit.web.cost_example import BERT, IDLE, NOTHING, QUALITY, ROWS, START, bert_lines
 
@@ -229,6 +231,17 @@ def test_a_workload_that_held_nothing_says_what_to_try(ask: Run) -> None:
 
 def test_a_pipe_gets_no_colour(ask: Run) -> None:
     assert "\x1b" not in ask().stdout
+
+
+def test_a_terminal_gets_colour_unless_it_is_not_wanted(api: CostApi) -> None:
+    command = [sys.executable, "-c", "from gpucost.cli.main import kubectl_cost; kubectl_cost()", "--api-url", api.url]
+    coloured, status = run_in_terminal(command, 80)
+    assert status == 0
+    assert "\x1b[1m" in coloured
+    plain, status = run_in_terminal(["env", "NO_COLOR=1", *command], 80)
+    assert status == 0
+    assert "\x1b" not in plain
+    assert "$210.78+ in the last 7 days" in plain
 
 
 def test_quality_names_everything_that_is_wrong(ask: Run, api: CostApi) -> None:
