@@ -187,7 +187,7 @@ def cron_problem(expression: str) -> str | None:
 
 @lru_cache(maxsize=1024)
 def shortest_period(expression: str, *, since: Instant = 0) -> Micros | None:
-    """Smallest time between two openings in the nine years (two leap years) after an instant, at most 1,500 of them looked at.
+    """Smallest time between two openings in the nine years after an instant (two leap years), of 1,500 at most.
 
     On UTC, so that the two days a year with 23 and 25 hours do not count. None when there are not two.
     """
