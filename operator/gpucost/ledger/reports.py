@@ -105,7 +105,9 @@ class _Tally:
     def take(self, holder: Holder, values: Sum | tuple[int, ...]) -> None:
         if self.wants(holder):
             group = group_of(self.by, holder)
-            self.groups.setdefault(group.key, group)
+            known = self.groups.setdefault(group.key, group)
+            if _precedence(group) < _precedence(known):
+                self.groups[group.key] = group  # pods that differ share a row: one answer in whatever order
             self.sums[group.key] = plus(self.sums.get(group.key, NOTHING), values)
 
     def book(self, booking: Booking, books: Books) -> None:
@@ -115,6 +117,11 @@ class _Tally:
                 self.idle = plus(self.idle, charge.values)
             else:
                 self.take(holder_of(books, books.pods[charge.pod_uid]), charge.values)
+
+
+def _precedence(group: Group) -> tuple[str, str, str]:
+    workload = group.workload or Workload("", "")
+    return (group.category or "", workload.kind, workload.name)
 
 
 def holder_of(books: Books, pod: PodFact) -> Holder:

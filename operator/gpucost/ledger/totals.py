@@ -44,7 +44,7 @@ class Live:
         """Add a pod."""
         self.hourly = None if rate is None or self.hourly is None else self.hourly + rate
         self.pods += 1
-        self.category = category
+        self.category = category if self.category is None else min(self.category, category)
 
 
 _NOBODY = Live()
