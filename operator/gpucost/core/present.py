@@ -18,7 +18,14 @@ def decimals(value: Fraction, places: int) -> str:
     return f"{whole}.{rest:0{places}d}" if places else str(whole)
 
 
-def gpu_hours(amounts: Amounts, places: int = 6) -> str:
+def plain(amount: Pico) -> str:
+    """Money with at least two places and no further trailing zeros: `55.04`, `0.978`; for columns of kubectl."""
+    text = format_pico(amount).rstrip("0")
+    units, _, fraction = text.partition(".")
+    return f"{units}.{fraction:0<2}"
+
+
+def gpu_hours(amounts: Amounts, places: int = 3) -> str:
     """GPU-hours held, as a decimal string."""
     return decimals(Fraction(amounts.gpu_time, HOUR), places)
 
@@ -38,7 +45,7 @@ def cost_status(
         status["onDemand"] = format_pico(amounts.on_demand)
         status["wasted"] = format_pico(amounts.held)
     if hourly is not None:
-        status["hourly"] = format_pico(hourly)
+        status["hourly"] = plain(hourly)
     if saved is not None:
         status["saved"] = format_pico(saved)
     if amounts.coverage is not None:
@@ -67,7 +74,7 @@ def cost_annotations(
     """Annotations `gpucost.dev/…` for a Job, Namespace or Node; unknown values are left out."""
     values = {
         "currency": currency,
-        "gpu-hours": gpu_hours(amounts, 3),
+        "gpu-hours": gpu_hours(amounts),
         "confidence": confidence(amounts),
         "as-of": format_rfc3339(now - now % 1_000_000),
     }

@@ -51,6 +51,8 @@ class TrainingController:
     instance: str = "gpucost"
     rejections: dict[Key, tuple[str, int, tuple[str, ...]]] = field(default_factory=dict)
     """What the API server refused, by UID and generation of the TrainingJob."""
+    told: dict[Key, set[tuple[str, str, str]]] = field(default_factory=dict)
+    """Events posted since the start; the API server refuses what was posted before it."""
     services: set[tuple[Key, str]] = field(default_factory=set)
 
     async def work(self) -> None:
@@ -74,9 +76,9 @@ class TrainingController:
             return
         decision = self.decide(record)
         outcomes = await self._act(record, decision)
-        if outcomes and all(outcome.ok for outcome in outcomes):
+        if all(outcome.ok for outcome in outcomes):
             await self._tell(record, decision)
-        if any(not outcome.ok for outcome in outcomes):
+        else:
             self._after_failure(record, outcomes)
         if not any(outcome.result is Result.REJECTED for outcome in outcomes):
             await self.report(record, _with_refusal(decision, outcomes))
@@ -133,8 +135,12 @@ class TrainingController:
 
     async def _tell(self, record: Custom, decision: Decision) -> None:
         regarding = events.Regarding(TRAINING_JOB, record.namespace, record.name, record.uid)
+        told = self.told.setdefault(record.key, set())
         for note in decision.events:
-            await events.post(self.client, regarding, note, now=self.now(), instance=self.instance)
+            occurrence = (record.uid, note.reason, note.dedupe)
+            if occurrence not in told:
+                await events.post(self.client, regarding, note, now=self.now(), instance=self.instance)
+                told.add(occurrence)
 
     def _after_failure(self, record: Custom, outcomes: list[Outcome]) -> None:
         last = outcomes[-1]
@@ -149,6 +155,7 @@ class TrainingController:
 
     def _forget(self, key: Key) -> None:
         self.rejections.pop(key, None)
+        self.told.pop(key, None)
         self.services = {(k, uid) for k, uid in self.services if k != key}
         self.queue.forget(key)
 
