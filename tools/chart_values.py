@@ -108,6 +108,9 @@ class CostApi(Section):
     """The aggregated cost API."""
 
     enabled: bool = Field(description="Serve it and register it at the API server.")
+    loopback_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        description="Port of the plain cost API on the pod's own loopback, for kubectl port-forward; 0 turns it off."
+    )
 
 
 class Service(Section):

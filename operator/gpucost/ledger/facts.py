@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from gpucost.core.books import Books, Fact
 from gpucost.core.clock import Instant
-from gpucost.core.model import CapacityType, Gap, NodeFact, PodFact, PriceFact, UsageFact
+from gpucost.core.model import CapacityType, Gap, NodeFact, PodFact, PriceFact, UsageFact, Workload
 from gpucost.core.timeline import Interval
 from gpucost.ledger import rows
 from gpucost.ledger.db import Db
@@ -153,6 +153,13 @@ def ended_on(db: Db, kind: str, capacity_type: CapacityType) -> list[tuple[PodFa
     query = query.where(pods.c.cluster == db.cluster, pods.c.workload_kind == kind, pods.c.ended.is_not(None))
     query = query.where(nodes.c.capacity_type == capacity_type.value)
     return [(rows.pod_fact(row), row.node) for row in db.connection.execute(query)]
+
+
+def workloads_of(db: Db, namespace: str) -> list[Workload]:
+    """Workloads of a namespace, in order of kind and name."""
+    query = select(pods.c.workload_kind, pods.c.workload_name).distinct()
+    query = query.where(pods.c.cluster == db.cluster, pods.c.namespace == namespace)
+    return sorted((Workload(*row) for row in db.connection.execute(query)), key=lambda w: (w.kind, w.name))
 
 
 def gaps_in(db: Db, span: Interval, uids: Iterable[str] | None = None) -> list[Gap]:

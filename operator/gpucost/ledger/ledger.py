@@ -32,7 +32,7 @@ from gpucost.ledger.migrate import upgrade
 from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
 from gpucost.ledger.schema import nodes as node_table
 from gpucost.ledger.schema import pods as pod_table
-from gpucost.ledger.settled import Settled, WorkloadKey
+from gpucost.ledger.settled import Settled, WorkloadKey, key_of
 from gpucost.ledger.totals import NodeTotal, Pass
 
 __all__ = ["Ledger", "LedgerError", "NodeTotal"]
@@ -167,6 +167,11 @@ class Ledger:
         with self._transaction() as db:
             return facts.ended_on(db, kind, capacity_type)
 
+    def workloads(self, namespace: str) -> list[Workload]:
+        """Every workload of a namespace that ever held something."""
+        with self._transaction() as db:
+            return facts.workloads_of(db, namespace)
+
     def mark(self, name: str, value: str) -> None:
         """Remember a small value under a name, such as how far a watch has been followed."""
         self.record((), marks={name: value})
@@ -207,7 +212,7 @@ class Ledger:
 
     def _settled_some(self) -> None:
         self._pass = None
-        live = {(pod.namespace, pod.workload) for pod in self._books.pods.values()}
+        live = {key_of(pod) for pod in self._books.pods.values()}
         self._settled.keep_only(live, set(self._books.nodes))
 
     def _settle_hour(self, hour: Instant) -> int:
@@ -241,7 +246,7 @@ class Ledger:
         self, now: Instant, also: Iterable[tuple[str, Workload]] = ()
     ) -> dict[tuple[str, Workload], Row]:
         """Cost since the beginning, by `(namespace, workload)`, of whatever has live pods or is named in `also`."""
-        asked = list(also)
+        asked = [(namespace, workload.kind, workload.name) for namespace, workload in also]
         return self._ask(lambda: self._at(now, asked).workload_rows(self._settled.sums, asked))
 
     def namespace_totals(self, now: Instant) -> dict[str, Row]:

@@ -17,11 +17,12 @@ from gpucost.core.booking import IDLE, Booking, hours
 from gpucost.core.books import Books, Fact, merge_node, merge_pod
 from gpucost.core.clock import HOUR, Instant, floor_to
 from gpucost.core.late import node_change, pod_change, price_change
-from gpucost.core.model import NodeFact, PodFact, PriceFact, UsageFact, Workload
+from gpucost.core.model import NodeFact, PodFact, PriceFact, UsageFact
 from gpucost.core.timeline import Interval
 from gpucost.ledger import charges, facts, rows
 from gpucost.ledger.db import Db
 from gpucost.ledger.schema import pods, prices, usage
+from gpucost.ledger.settled import WorkloadKey, key_of
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Late:
     """Hours to book again, one span for each node, and the workloads whose sums change."""
 
     hours: dict[str, Interval] = field(default_factory=dict)
-    workloads: set[tuple[str, Workload]] = field(default_factory=set)
+    workloads: set[WorkloadKey] = field(default_factory=set)
 
     def add(self, node_uid: str, spans: Iterable[Interval], watermark: Instant | None) -> None:
         """Note spans of a node as far as they are settled; full hours around them."""
@@ -67,8 +68,8 @@ def _pod(late: Late, old: PodFact | None, fact: PodFact, watermark: Instant | No
         late.add(old.node_uid, pod_change(None, old), watermark)
         old = None
     late.add(new.node_uid, pod_change(old, new), watermark)
-    if old is not None and (old.namespace, old.workload) != (new.namespace, new.workload):
-        late.workloads |= {(old.namespace, old.workload), (new.namespace, new.workload)}
+    if old is not None and key_of(old) != key_of(new):
+        late.workloads |= {key_of(old), key_of(new)}
 
 
 def _usages(db: Db, batch: Sequence[Fact], late: Late, watermark: Instant | None) -> None:
@@ -133,7 +134,7 @@ def rebook(db: Db, late: Late) -> Late:
         charges.write(db, bookings)
         uids |= {charge.pod_uid for booking in bookings for charge in booking.charges}
     concerned = facts.by_keys(db, pods, "uid", uids - {IDLE}, rows.pod_fact)
-    return Late(late.hours, late.workloads | {(pod.namespace, pod.workload) for pod in concerned})
+    return Late(late.hours, late.workloads | {key_of(pod) for pod in concerned})
 
 
 def _book(books: Books, node_uid: str, span: Interval) -> list[Booking]:

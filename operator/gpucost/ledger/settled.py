@@ -7,7 +7,8 @@ settled hours in another way simply drops the sums it may concern; the next pass
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ from sqlalchemy import ColumnElement, tuple_
 from gpucost.core.booking import IDLE, Booking, Charge
 from gpucost.core.books import Books
 from gpucost.core.clock import Instant
-from gpucost.core.model import CapacityType, PodFact, Workload
+from gpucost.core.model import CapacityType, PodFact
 from gpucost.core.money import Pico
 from gpucost.ledger import charges as store
 from gpucost.ledger.charges import Sum, zero
@@ -24,8 +25,22 @@ from gpucost.ledger.db import Db
 from gpucost.ledger.facts import chunks
 from gpucost.ledger.schema import charges, pods
 
-WorkloadKey = tuple[str, Workload]
+WorkloadKey = tuple[str, str, str]
+"""Namespace, kind and name: plain strings, because thousands are looked up at every pass."""
 NOTHING: Sum = zero()
+
+
+Values = tuple[int, ...]
+
+
+def key_of(pod: PodFact) -> WorkloadKey:
+    """Whose sum a pod belongs to."""
+    return (pod.namespace, pod.workload.kind, pod.workload.name)
+
+
+def added(parts: Sequence[Iterable[int]]) -> Sum:
+    """Sum of many, field by field."""
+    return list(map(sum, zip(*parts, strict=True))) if parts else zero()
 
 
 def plus(total: Iterable[int], values: Iterable[int]) -> Sum:
@@ -51,21 +66,36 @@ class Sums:
     idle: dict[CapacityType, Sum] = field(default_factory=dict)
     difference: Pico = 0
 
-    def take(self, booking: Booking, books: Books, month: Instant) -> None:
-        """Add a booking to every sum; `namespaces` counts from `month` on."""
-        self.difference += booking.difference
-        node = self.nodes.setdefault(booking.node_uid, NodeSum())
-        for charge in booking.charges:
-            if charge.pod_uid == IDLE:
-                node.idle = plus(node.idle, charge.values)
-                self.idle[charge.capacity_type] = plus(self.idle.get(charge.capacity_type, NOTHING), charge.values)
-                continue
-            node.used = plus(node.used, charge.values)
-            pod = books.pods[charge.pod_uid]
-            kinds = self.workloads.setdefault((pod.namespace, pod.workload), {})
-            kinds[charge.capacity_type] = plus(kinds.get(charge.capacity_type, NOTHING), charge.values)
-            if booking.hour >= month:
-                self.namespaces[pod.namespace] = plus(self.namespaces.get(pod.namespace, NOTHING), charge.values)
+    @classmethod
+    def of(cls, bookings: Iterable[Booking], books: Books, month: Instant) -> Sums:
+        """Sums of many bookings; `namespaces` counts from `month` on.
+
+        Values are collected first and added up column by column: this runs over every pod at every pass.
+        """
+        sums, idle = cls(), defaultdict[CapacityType, list[Values]](list)
+        workloads = defaultdict[WorkloadKey, dict[CapacityType, list[Values]]](dict)
+        namespaces = defaultdict[str, list[Values]](list)
+        nodes = defaultdict[str, tuple[list[Values], list[Values]]](lambda: ([], []))
+        for booking in bookings:
+            sums.difference += booking.difference
+            used, unused = nodes[booking.node_uid]
+            for _, _, uid, kind, values in booking.charges:
+                if uid == IDLE:
+                    unused.append(values)
+                    idle[kind].append(values)
+                    continue
+                used.append(values)
+                pod = books.pods[uid]
+                workloads[key_of(pod)].setdefault(kind, []).append(values)
+                if booking.hour >= month:
+                    namespaces[pod.namespace].append(values)
+        sums.idle = {kind: added(parts) for kind, parts in idle.items()}
+        sums.namespaces = {name: added(parts) for name, parts in namespaces.items()}
+        sums.nodes = {uid: NodeSum(added(used), added(unused)) for uid, (used, unused) in nodes.items()}
+        sums.workloads = {
+            key: {kind: added(parts) for kind, parts in kinds.items()} for key, kinds in workloads.items()
+        }
+        return sums
 
 
 @dataclass
@@ -97,7 +127,7 @@ class Settled:
             self.sums.idle[charge.capacity_type] = plus(known, charge.values)
 
     def _take_pod(self, charge: Charge, pod: PodFact) -> None:
-        kinds = self.sums.workloads.get((pod.namespace, pod.workload))
+        kinds = self.sums.workloads.get(key_of(pod))
         if kinds is not None:
             kinds[charge.capacity_type] = plus(kinds.get(charge.capacity_type, NOTHING), charge.values)
         if self.month is not None and charge.hour >= self.month:
@@ -156,11 +186,11 @@ class Settled:
     def _read_workloads(self, db: Db, keys: list[WorkloadKey]) -> None:
         columns = (pods.c.namespace, pods.c.workload_kind, pods.c.workload_name)
         for part in chunks(keys):
-            wanted = tuple_(*columns).in_([(ns, workload.kind, workload.name) for ns, workload in part])
+            wanted = tuple_(*columns).in_(part)
             for key in part:
                 self.sums.workloads[key] = {}
             for (ns, kind, name, paid), total in self._totals(db, (*columns, charges.c.capacity_type), wanted):
-                self.sums.workloads[ns, Workload(kind, name)][CapacityType(paid)] = total
+                self.sums.workloads[ns, kind, name][CapacityType(paid)] = total
 
     def _read_nodes(self, db: Db, uids: list[str]) -> None:
         idle = (charges.c.pod_uid == IDLE).label("idle")

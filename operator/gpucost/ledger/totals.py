@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from gpucost.core.booking import IDLE
 from gpucost.core.books import Books
 from gpucost.core.clock import Instant, from_datetime, to_datetime
-from gpucost.core.model import CapacityType, Category
+from gpucost.core.model import CapacityType, Category, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Row
 from gpucost.core.timeline import Interval
-from gpucost.ledger.charges import Sum, zero
-from gpucost.ledger.settled import NOTHING, NodeSum, Sums, WorkloadKey, plus
+from gpucost.ledger.charges import zero
+from gpucost.ledger.settled import NOTHING, NodeSum, Sums, WorkloadKey, added, key_of, plus
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +92,16 @@ class Pass:
     @classmethod
     def of(cls, books: Books, now: Instant, watermark: Instant | None) -> Pass:
         """Sum up everything that is not settled."""
-        month, sums = month_start(now), Sums()
-        since = watermark if watermark is not None else books.earliest()
-        if since is not None and since < now:
-            for booking in books.bookings(Interval(since, now)):
-                sums.take(booking, books, month)
+        month, earliest = month_start(now), books.earliest()
+        since = watermark if watermark is not None else earliest
+        unsettled = books.bookings(Interval(now if since is None else since, now))
+        sums = Sums.of(unsettled, books, month)
         rates = Rates.of(books, now)
         live: dict[WorkloadKey, Live] = {}
         namespaces: dict[str, Live] = {}
         for uid, rate in rates.pods.items():
             pod = books.pods[uid]
-            live.setdefault((pod.namespace, pod.workload), Live()).take(rate, pod.category)
+            live.setdefault(key_of(pod), Live()).take(rate, pod.category)
             namespaces.setdefault(pod.namespace, Live()).take(rate, pod.category)
         return cls(now, books.version, month, sums, rates, live, namespaces)
 
@@ -116,35 +115,35 @@ class Pass:
         """Of the open hours."""
         return self.open.difference
 
-    def workload_rows(self, settled: Sums, also: Iterable[WorkloadKey]) -> dict[WorkloadKey, Row]:
+    def workload_rows(self, settled: Sums, also: Iterable[WorkloadKey]) -> dict[tuple[str, Workload], Row]:
         """Totals since the beginning."""
-        return {key: self._workload(key, settled) for key in dict.fromkeys([*self.live, *also])}
+        rows = (self._workload(key, settled) for key in dict.fromkeys([*self.live, *also]))
+        return {(row.namespace, row.workload): row for row in rows if row.workload is not None}
 
     def _workload(self, key: WorkloadKey, settled: Sums) -> Row:
-        total = zero()
-        for sums in (settled, self.open):
-            for part in sums.workloads.get(key, {}).values():
-                total = plus(total, part)
-        namespace, workload = key
+        parts = [*settled.workloads.get(key, {}).values(), *self.open.workloads.get(key, {}).values()]
+        namespace, kind, name = key
         live = self.live.get(key, _NOBODY)
         return Row(
-            key=f"{namespace}/{workload.kind}/{workload.name}",
-            amounts=Amounts(*total),
+            key=f"{namespace}/{kind}/{name}",
+            amounts=Amounts(*added(parts)),
             hourly=live.hourly,
             namespace=namespace,
-            workload=workload,
+            workload=Workload(kind, name),
             category=live.category,
             pods=live.pods,
         )
 
-    def capacity_amounts(self, settled: Sums) -> dict[tuple[WorkloadKey, CapacityType], Amounts]:
+    def capacity_amounts(self, settled: Sums) -> dict[tuple[tuple[str, Workload], CapacityType], Amounts]:
         """Totals of live workloads, by how their nodes are paid for."""
-        found: dict[tuple[WorkloadKey, CapacityType], Sum] = {}
+        found: dict[tuple[tuple[str, Workload], CapacityType], Amounts] = {}
         for key in self.live:
-            for sums in (settled, self.open):
-                for kind, part in sums.workloads.get(key, {}).items():
-                    found[key, kind] = plus(found.get((key, kind), NOTHING), part)
-        return {key: Amounts(*total) for key, total in found.items()}
+            namespace, *names = key
+            before, present = settled.workloads.get(key, {}), self.open.workloads.get(key, {})
+            for kind in sorted({*before, *present}):
+                total = added([kinds[kind] for kinds in (before, present) if kind in kinds])
+                found[(namespace, Workload(*names)), kind] = Amounts(*total)
+        return found
 
     def idle_amounts(self, settled: Sums) -> dict[CapacityType, Amounts]:
         """Totals of what nobody held, by how the node is paid for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 
@@ -16,6 +17,7 @@ from gpucost.web.tls import service_hosts
 log = logging.getLogger(__name__)
 
 API_SERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.cost.gpucost.dev"
+_CHECK_SECONDS = 60.0
 _FRONT_PROXY = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
 
 
@@ -47,10 +49,20 @@ async def _front_proxy(client: KubeClient) -> FrontProxy | None:
         return None
 
 
+async def keep_registered(client: KubeClient, server: CostServer) -> None:
+    """Look now and then whether the registration still names our authority: it may have been applied anew."""
+    while server.ca_bundle:
+        await asyncio.sleep(_CHECK_SECONDS)
+        await _register(client, server)
+
+
 async def _register(client: KubeClient, server: CostServer) -> None:
+    """Write our authority into the registration unless it is there; a failure is told and tried again later."""
     bundle = base64.b64encode(server.ca_bundle).decode()
     try:
-        await client.merge(API_SERVICE, {"spec": {"caBundle": bundle}}, manager="gpucost")
+        found = await client.get(API_SERVICE)
+        if found["spec"].get("caBundle") != bundle:
+            await client.merge(API_SERVICE, {"spec": {"caBundle": bundle}}, manager="gpucost")
     except ApiError as error:
         hint = "install the chart with costApi.enabled" if error.status == 404 else "see the chart's RBAC"
         log.warning("the aggregated cost API is not registered (%s): %s", hint, error)

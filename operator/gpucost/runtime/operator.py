@@ -33,7 +33,7 @@ from gpucost.kube.login import LoginError
 from gpucost.ledger import Ledger, LedgerError
 from gpucost.runtime.accounting import Accounting, Totals
 from gpucost.runtime.caches import Caches
-from gpucost.runtime.costapi import open_doors
+from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import CustomResources, MissingDefinitions, watch
 from gpucost.runtime.dryrun import print_decisions
 from gpucost.runtime.figures import fill
@@ -195,6 +195,8 @@ class Operator:
         self._task(self._ticks(), "tick")
         server = await open_doors(self.client, self._provider(), settings)
         stack.push_async_callback(server.stop)
+        if server.ca_bundle:
+            self._task(keep_registered(self.client, server), "registration of the cost API")
 
     async def _sync(self) -> None:
         """Start every watch and wait until all have shown everything."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar, cast
 
-from gpucost.core.clock import DAY, Instant
+from gpucost.core.clock import Instant
 from gpucost.core.grouping import By
 from gpucost.core.model import Workload
 from gpucost.core.report import DataQuality, Explanation, Report
@@ -18,7 +18,6 @@ from gpucost.runtime.accounting import Accounting
 from gpucost.web.provider import NotReady
 
 T = TypeVar("T")
-_YEAR = 366 * DAY
 
 
 @dataclass
@@ -46,9 +45,8 @@ class LedgerProvider:
 
     async def workloads(self, namespace: str) -> Sequence[Workload]:
         """See `CostProvider`."""
-        now = self.clock()
-        found = await self.report(Interval(now - _YEAR, now), by="workload", namespace=namespace)
-        return [row.workload for row in found.rows if row.workload is not None]
+        books = self._accounting()
+        return await self._ask(books, partial(books.ledger.workloads, namespace))
 
     async def explain(self, namespace: str, workload: Workload, span: Interval) -> Explanation:
         """See `CostProvider`."""
