@@ -1,6 +1,6 @@
-"""One cluster for a whole test session, shared by all pytest-xdist workers.
+"""Clusters for a whole test session, shared by all pytest-xdist workers.
 
-Whoever needs it first starts it, under a lock. It belongs to the controlling pytest process: that one stops it at the
+Whoever needs one first starts it, under a lock. It belongs to the controlling pytest process: that one stops it at the
 end of the session, and the cluster's guardian does when pytest is killed.
 """
 
@@ -10,22 +10,25 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from local import LocalCluster
+from local import LocalCluster, OperatorProcess, dcgm_exporter
+from local.karpenter import Karpenter
+from local.operator_process import CRDS
 from local.processes import Identity
-from local.programs import REPOSITORY
 from local.run_folder import RunFolder, base_folder
 
 SESSION = "GPUCOST_TEST_SESSION"
-CRDS = REPOSITORY / "crds"
 
 
 def open_session() -> None:
     """Name the session in the environment, which the workers inherit; called in the controlling process."""
-    os.environ[SESSION] = f"{os.getpid()}-{secrets.token_hex(4)}"
+    for leftover in base_folder().glob("session-*"):
+        if Identity.of(int(leftover.name.split("-")[1])) is None:
+            shutil.rmtree(leftover, ignore_errors=True)
+    os.environ[SESSION] = f"{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def close_session() -> None:
@@ -36,8 +39,38 @@ def close_session() -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def shared(name: str) -> LocalCluster:
-    """The session's cluster of that name, started at the first call."""
+def plain() -> LocalCluster:
+    """The API server, scheduler, controllers, Prometheus and the exporter, with our custom resources."""
+    return _shared("tests", _prepare)
+
+
+def with_karpenter() -> LocalCluster:
+    """A second cluster, in which Karpenter makes and removes the nodes."""
+    return _shared("nodepools", _prepare_with_karpenter)
+
+
+def operator_settings(cluster: LocalCluster) -> dict[str, str]:
+    """Settings of the one operator of the second cluster, started at the first call."""
+    folder = _folder()
+    with _locked(folder / "operator.lock"):
+        known = folder / "operator.environment"
+        if not known.exists():
+            process = OperatorProcess(cluster).start()
+            known.write_text("\n".join(f"{key}={value}" for key, value in process.env.items()))
+        return dict(line.split("=", 1) for line in known.read_text().splitlines())
+
+
+def _prepare(cluster: LocalCluster) -> None:
+    cluster.install_crds(CRDS)
+    dcgm_exporter.start(cluster)
+
+
+def _prepare_with_karpenter(cluster: LocalCluster) -> None:
+    _prepare(cluster)
+    Karpenter(cluster).start(boot_seconds=1)
+
+
+def _shared(name: str, prepare: Callable[[LocalCluster], None]) -> LocalCluster:
     folder = _folder()
     folder.mkdir(exist_ok=True)
     with _locked(folder / f"{name}.lock"):
@@ -45,8 +78,12 @@ def shared(name: str) -> LocalCluster:
         if known.exists():
             return LocalCluster.attach(Path(known.read_text()))
         cluster = LocalCluster(name, owner=_controller(), with_prometheus=True, audit=True).start()
+        try:
+            prepare(cluster)
+        except BaseException:
+            cluster.stop()
+            raise
         known.write_text(str(cluster.folder.path))
-        cluster.install_crds(CRDS)
         return cluster
 
 

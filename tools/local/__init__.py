@@ -7,6 +7,7 @@ and the GPU utilisation are simulated. Nothing here needs a container engine, an
 from local.cluster import Cluster, KubectlError
 from local.control_plane import LocalCluster, StartError
 from local.objects import GpuNode, gpu_node, namespace
+from local.operator_process import OperatorProcess, install_chart
 from local.programs import MissingProgram
 from local.waiting import TimedOut, wait_for
 
@@ -16,9 +17,11 @@ __all__ = [
     "KubectlError",
     "LocalCluster",
     "MissingProgram",
+    "OperatorProcess",
     "StartError",
     "TimedOut",
     "gpu_node",
+    "install_chart",
     "namespace",
     "wait_for",
 ]

@@ -78,15 +78,21 @@ class Cluster:
         return names
 
     def add_nodes(self, nodes: Iterable[GpuNode]) -> None:
-        """Create simulated nodes, many at a time, and wait until all are Ready."""
+        """Create simulated nodes, many at a time, and wait until all are Ready and have their kubelet."""
         manifests = [gpu_node(spec) for spec in nodes]
         self.api.many(("POST", "/api/v1/nodes", manifest) for manifest in manifests)
         wanted = {manifest["metadata"]["name"] for manifest in manifests}
         wait_for(lambda: wanted <= self.ready_nodes(), 60, f"{len(wanted)} nodes Ready", interval=0.2)
+        wait_for(lambda: wanted <= self._leased(), 60, f"{len(wanted)} nodes have a kubelet", interval=0.2)
 
     def ready_nodes(self) -> set[str]:
         """Names of the nodes whose Ready condition is True."""
         return {node["metadata"]["name"] for node in self.api.list("/api/v1/nodes") if _ready(node)}
+
+    def _leased(self) -> set[str]:
+        # The simulated kubelet takes a node's pods when it has its lease, with a costly list for those already there.
+        leases = self.api.list("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases")
+        return {lease["metadata"]["name"] for lease in leases if lease["spec"].get("holderIdentity")}
 
     def add_pods(self, pods: Iterable[Manifest]) -> int:
         """Create pods, many at a time; a pod with `nodeName` is bound without the scheduler."""

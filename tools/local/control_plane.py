@@ -30,10 +30,12 @@ KUBELET = {
     "kind": "KwokConfiguration",
     # Thousands of pods start at once. What is not named here would be zero, not kwok's default.
     "options": {
-        "cidr": "10.0.0.1/24",
+        "cidr": "10.0.0.1/12",
         "podPlayStageParallelism": 16,
         "nodePlayStageParallelism": 16,
-        "nodeLeaseParallelism": 4,
+        "nodeLeaseParallelism": 16,
+        "podsOnNodeSyncParallelism": 4,
+        "enablePodsOnNodeSyncListPager": True,
     },
 }
 START_TIMEOUT = 120

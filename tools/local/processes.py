@@ -43,6 +43,14 @@ class Identity:
             except ProcessLookupError:
                 return
 
+    @staticmethod
+    def cpu_seconds(pid: int) -> float:
+        """User and system time of a process in seconds; raises LookupError when it is gone."""
+        fields = _stat(pid)
+        if fields is None:
+            raise LookupError(f"no process {pid}")
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def as_json(self) -> dict[str, int]:
         """Form for a state file."""
         return asdict(self)
