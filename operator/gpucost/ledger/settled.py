@@ -38,14 +38,18 @@ def key_of(pod: PodFact) -> WorkloadKey:
     return (pod.namespace, pod.workload.kind, pod.workload.name)
 
 
-def added(parts: Sequence[Iterable[int]]) -> Sum:
-    """Sum of many, field by field."""
-    return list(map(sum, zip(*parts, strict=True))) if parts else zero()
-
-
 def plus(total: Iterable[int], values: Iterable[int]) -> Sum:
     """Sum of two, field by field."""
     return list(map(operator.add, total, values))
+
+
+def added(parts: Sequence[Iterable[int]]) -> Sum:
+    """Sum of any number, field by field; most often there are one or two."""
+    if len(parts) == 1:
+        return list(parts[0])
+    if len(parts) == 2:
+        return plus(parts[0], parts[1])
+    return list(map(sum, zip(*parts, strict=True))) if parts else zero()
 
 
 @dataclass
