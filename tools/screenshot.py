@@ -26,11 +26,11 @@ _FONTS = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 _ROWS = 200
 
 
-def run_in_terminal(command: list[str], columns: int) -> tuple[str, int]:
+def run_in_terminal(command: list[str], columns: int, env: dict[str, str] | None = None) -> tuple[str, int]:
     """Run a command in a pseudo-terminal of a width; the result is what it printed there and its exit status."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, columns, 0, 0))
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns)}
+    environment = {**(env or os.environ), "TERM": "xterm-256color", "COLUMNS": str(columns)}
     environment.pop("NO_COLOR", None)
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)

@@ -21,6 +21,7 @@ from demo.story import Story
 from local import Cluster, KubectlError, LocalCluster, MissingProgram, StartError, TimedOut
 from local.dcgm_exporter import start as start_exporter
 from local.karpenter import Karpenter
+from screenshot import run_in_terminal, to_svg
 
 PROJECT = Path(__file__).resolve().parents[2]
 EXPLAINED = ["kubectl", "cost", "explain", "trainingjob/bert", "-n", RESEARCH]
@@ -35,10 +36,10 @@ def main() -> int:
     """Entry point; exit status 0 when everything happened and every sum is exact."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__.splitlines()[0])
     parser.add_argument("--keep", action="store_true", help="keep the cluster until Ctrl-C")
-    parser.add_argument("--record", type=Path, metavar="FOLDER", help="write what the tables print to files there")
+    parser.add_argument("--picture", type=Path, metavar="SVG", help="draw the tables as they look in a terminal")
     arguments = parser.parse_args()
     try:
-        return demonstrate(keep=arguments.keep, record=arguments.record)
+        return demonstrate(keep=arguments.keep, picture=arguments.picture)
     except KeyboardInterrupt:
         print("\ninterrupted; everything is stopped", file=sys.stderr)
         return 130
@@ -47,7 +48,7 @@ def main() -> int:
         return 1
 
 
-def demonstrate(*, keep: bool, record: Path | None) -> int:
+def demonstrate(*, keep: bool, picture: Path | None) -> int:
     """Start, tell the story, show the tables, check the sums, stop."""
     begun = time.monotonic()
     print("Starting a real control plane on loopback; nodes and GPU utilisation are simulated.", flush=True)
@@ -61,12 +62,14 @@ def demonstrate(*, keep: bool, record: Path | None) -> int:
             story.run()
             print()
             for command in TABLES:
-                show(cluster, command, record)
+                show(cluster, command)
+            if picture:
+                draw(cluster, picture)
             exact = check(cluster)
             if keep:
                 hold(cluster)
         except BaseException:
-            print(operator.log_tail(), file=sys.stderr)
+            print(operator.log()[-4000:], file=sys.stderr)
             raise
         finally:
             operator.stop()
@@ -80,16 +83,24 @@ def environment(cluster: Cluster) -> dict[str, str]:
     return {**env, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"}
 
 
-def show(cluster: Cluster, command: list[str], record: Path | None) -> None:
+def show(cluster: Cluster, command: list[str]) -> None:
     """Print a command and what it prints."""
     print(f"$ {' '.join(command)}", flush=True)
     done = subprocess.run(
         command, env={**environment(cluster), "COLUMNS": "100"}, capture_output=True, text=True, check=False
     )
     print(done.stdout or done.stderr, flush=True)
-    if record:
-        record.mkdir(parents=True, exist_ok=True)
-        (record / f"{command[1]}-{command[2].lstrip('-')}.txt").write_text(done.stdout)
+
+
+def draw(cluster: Cluster, picture: Path) -> None:
+    """The tables once more, in a terminal of 80 columns, as an SVG."""
+    env = environment(cluster)
+    parts = []
+    for command in TABLES:
+        output, _ = run_in_terminal(command, 80, env)
+        parts.append(f"\033[32m$\033[0m \033[1m{' '.join(command)}\033[0m\n{output}")
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_text(to_svg("\n".join(parts), title="gpucost", columns=80))
 
 
 def check(cluster: Cluster) -> bool:

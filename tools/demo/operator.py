@@ -8,9 +8,5 @@ from local.operator_process import OperatorProcess
 
 def run_operator(cluster: LocalCluster) -> OperatorProcess:
     """Install the chart and start the operator beside it."""
-    settings = {
-        "GPUCOST_PROMETHEUS_URL": cluster.prometheus_url,
-        "GPUCOST_PROMETHEUS_WINDOW_SECONDS": "15",
-        "GPUCOST_CLUSTER_NAME": "demo",
-    }
-    return OperatorProcess(cluster, settings).install().start()
+    settings = {"GPUCOST_CLUSTER_NAME": "demo", "GPUCOST_REPORT_SECONDS": "3"}
+    return OperatorProcess(cluster, settings).start()
