@@ -1,20 +1,21 @@
 """When a window of a schedule is open: cron expressions in a time zone, with durations in elapsed time.
 
 A window opens when its cron expression fires on the wall clock of its zone, as Debian's cron does on the two days when
-clocks change: a time that is skipped fires right after the gap, a time that comes twice fires the first time. It then
-stays open for its duration in elapsed time. Where windows overlap, the one listed first counts.
+clocks change. A time that is skipped fires right after the gap and one that comes twice fires the first time, unless
+minute or hour begin with a star: such an expression follows the clock and fires in every hour that there is. A window
+then stays open for its duration in elapsed time. Where windows overlap, the one listed first counts.
 
-cronsim walks on the naive wall clock, which runs twice through the hour after the clocks go back. A search therefore
-begins beyond any such fold and filters by the instant.
+cronsim walks the naive wall clock here; what the clocks do is worked out beside it. Its own handling of time zones goes
+by whole hours, which Lord Howe Island's half hour defeats.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import islice, pairwise
+from itertools import islice, pairwise, takewhile
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -147,22 +148,49 @@ def next_start(window: Window, time_zone: str, now: Instant) -> Instant | None:
 
 @lru_cache(maxsize=4096)
 def _last_start(expression: str, time_zone: str, now: Instant) -> Instant | None:
-    moments = _walk(expression, _local(now + _FOLD, time_zone), reverse=True)
-    return next((start for start in moments if start <= now), None)
+    best: Instant | None = None
+    for moments in _walk(expression, time_zone, now + _FOLD, reverse=True):
+        best = max((moment for moment in (*moments, best) if moment is not None and moment <= now), default=None)
+        if best is not None and max(moments, default=now) <= best:
+            break
+    return best
 
 
 @lru_cache(maxsize=4096)
 def _next_start(expression: str, time_zone: str, now: Instant) -> Instant | None:
-    moments = _walk(expression, _local(now - _FOLD, time_zone))
-    return next((start for start in moments if start > now), None)
+    best: Instant | None = None
+    for moments in _walk(expression, time_zone, now - _FOLD):
+        best = min((moment for moment in (*moments, best) if moment is not None and moment > now), default=None)
+        if best is not None and min(moments, default=now) >= best:
+            break
+    return best
 
 
-def _local(instant: Instant, time_zone: str) -> datetime:
-    return to_datetime(instant).astimezone(ZoneInfo(time_zone))
+def _walk(expression: str, time_zone: str, start: Instant, *, reverse: bool = False) -> Iterator[tuple[Instant, ...]]:
+    """Instants of one wall clock time after another: none where it is skipped, two where it comes twice."""
+    zone = ZoneInfo(time_zone)
+    follows = any(part.startswith("*") for part in expression.split()[:2])
+    begin = to_datetime(start).astimezone(zone).replace(tzinfo=None)
+    for wall in CronSim(expression, begin, reverse=reverse):
+        yield _instants(wall.replace(tzinfo=zone), follows=follows)
 
 
-def _walk(expression: str, start: datetime, *, reverse: bool = False) -> Iterator[Instant]:
-    yield from (from_datetime(moment) for moment in CronSim(expression, start, reverse=reverse))
+def _instants(wall: datetime, *, follows: bool) -> tuple[Instant, ...]:
+    """When a wall clock has shown a time; `follows` as in a star expression."""
+    if _is_skipped(wall):
+        return () if follows else (_after_gap(wall),)
+    first, second = from_datetime(wall.replace(fold=0)), from_datetime(wall.replace(fold=1))
+    return (first, second) if follows and first != second else (first,)
+
+
+def _is_skipped(wall: datetime) -> bool:
+    return wall.astimezone(UTC).astimezone(wall.tzinfo) != wall
+
+
+def _after_gap(wall: datetime) -> Instant:
+    while _is_skipped(wall):
+        wall += timedelta(minutes=1)
+    return from_datetime(wall)
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------
@@ -192,5 +220,6 @@ def shortest_period(expression: str, *, since: Instant = 0) -> Micros | None:
     On UTC, so that the two days a year with 23 and 25 hours do not count. None when there are not two.
     """
     horizon = since + 9 * 366 * DAY
-    starts = [start for start in islice(_walk(expression, to_datetime(since)), 1_500) if start <= horizon]
+    walk = islice(CronSim(expression, to_datetime(since)), 1_500)
+    starts = list(takewhile(horizon.__ge__, map(from_datetime, walk)))
     return min((after - before for before, after in pairwise(starts)), default=None)
