@@ -309,8 +309,13 @@ def main() -> int:
     """Entry point; exit status 0, or 2 with one clear line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin-dir", type=Path, default=HERE.parent / ".tools" / "bin", help="folder for the links")
+    parser.add_argument("--clean", action="store_true", help="remove what was built for this user, and build nothing")
     parser.add_argument("modules", nargs="*", help="modules to provide (default: all)")
     arguments = parser.parse_args()
+    if arguments.clean:
+        shutil.rmtree(cache_root(), ignore_errors=True)
+        print(f"removed {cache_root()}")
+        return 0
     modules = load_modules()
     names = {module.name for module in modules}
     if unknown := set(arguments.modules) - names:

@@ -86,7 +86,7 @@ class Cluster:
         wait_for(lambda: wanted <= self._leased(), 60, f"{len(wanted)} nodes have a kubelet", interval=0.2)
 
     def ready_nodes(self) -> set[str]:
-        """Names of the nodes whose Ready condition is True."""
+        """Names of the nodes that are Ready and no longer tainted as not being so."""
         return {node["metadata"]["name"] for node in self.api.list("/api/v1/nodes") if _ready(node)}
 
     def _leased(self) -> set[str]:
@@ -119,7 +119,9 @@ def _documents(path: Path) -> list[dict[str, Any]]:
 
 
 def _ready(node: Manifest) -> bool:
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", ()))
+    tainted = any(taint["key"] == "node.kubernetes.io/not-ready" for taint in node["spec"].get("taints", ()))
+    conditions = node["status"].get("conditions", ())
+    return not tainted and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
 def _with_token(config: dict[str, Any], token: str, namespace: str) -> dict[str, Any]:

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from local import front_proxy, guardian, prometheus
-from local.cluster import Cluster
+from local import front_proxy, guardian
 from local.helpers import Helper, answers
 from local.processes import Identity, terminate
 from local.programs import CONTROL_PLANE, program, require
 from local.run_folder import RunFolder, reap
-from local.waiting import wait_for
+from local.waiting import TimedOut, wait_for
+from local.workbench import Workbench
 
 STAGES = Path(__file__).with_name("stages.yaml")
 AUDIT_POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}
@@ -61,7 +60,7 @@ class StartError(RuntimeError):
     """The control plane did not come up; the message carries the ends of its logs."""
 
 
-class LocalCluster(Cluster):
+class LocalCluster(Workbench):
     """A control plane of one's own; a context manager, which stops it and removes all its files.
 
     `owner` is the process whose end removes the cluster (default: this one); `detached=True` means no owner, so
@@ -84,10 +83,9 @@ class LocalCluster(Cluster):
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
             raise ValueError(f"a cluster's name is lower case letters, digits and dashes, not {name!r}")
         self.name = name
-        self._owner = None if detached else (owner or Identity.of(os.getpid()))
+        self._owner, self._detached = owner or Identity.of(os.getpid()), detached
         self._base, self._audit, self._with_prometheus = base, audit, with_prometheus
         self._lease, self._flags = node_lease_seconds, dict(api_server_flags or {})
-        self._folder: RunFolder | None = None
 
     @classmethod
     def attach(cls, path: Path) -> LocalCluster:
@@ -102,7 +100,7 @@ class LocalCluster(Cluster):
 
     def _adopt(self, folder: RunFolder) -> None:
         self._folder = folder
-        super().__init__(folder.path / "kubeconfig", folder.path)
+        super().__init__(folder.path / "kubeconfig", folder)
 
     @property
     def folder(self) -> RunFolder:
@@ -125,12 +123,13 @@ class LocalCluster(Cluster):
         reap(self._base)
         self._adopt(RunFolder.create(self.name, self._owner, self._base))
         try:
-            if self._owner:
-                guardian.watch(self.folder, self._owner)
+            guardian.watch(self.folder)
             self._create()
             if self._with_prometheus:
                 self.start_prometheus()
             self.folder.write_state({**self.folder.read_state(), "ready": True})
+            if self._detached:
+                guardian.release(self.folder)
         except BaseException:
             self.stop()
             raise
@@ -182,13 +181,27 @@ class LocalCluster(Cluster):
 
     def _kwokctl(self, *arguments: str) -> None:
         helper = Helper(self.folder, "kwokctl", [program("kwokctl"), *arguments], self._kwok_env()).start()
+
+        def ended() -> bool:
+            if dead := self._dead_components():  # kwokctl itself would wait for them until its time is up
+                helper.kill()
+                raise StartError(f"{', '.join(dead)} ended:\n{self.component_logs()}")
+            return not helper.running()
+
         try:
-            code = helper.exit_code(START_TIMEOUT)
-        except subprocess.TimeoutExpired:
+            wait_for(ended, START_TIMEOUT, f"kwokctl {arguments[0]}")
+        except TimedOut as late:
             helper.kill()
-            code = None
-        if code != 0:
+            raise StartError(f"{late}\n{helper.log_tail()}\n{self.component_logs()}") from None
+        if code := helper.exit_code():
             raise StartError(f"kwokctl {arguments[0]} failed ({code}):\n{helper.log_tail()}\n{self.component_logs()}")
+
+    def _pid_files(self) -> list[Path]:
+        return sorted((self._control_plane_folder() / "pids").glob("*.pid"))
+
+    def _dead_components(self) -> list[str]:
+        """Components that were started and have ended."""
+        return [file.stem for file in self._pid_files() if (pid := _pid(file)) and Identity.of(pid) is None]
 
     def _kwok_env(self) -> dict[str, str]:
         # kwokctl reads and writes below these two; neither may be the user's.
@@ -199,7 +212,7 @@ class LocalCluster(Cluster):
         if self._folder is not None:
             self._folder.remove()
 
-    # --- parts
+    # --- components
 
     @property
     def server(self) -> str:
@@ -228,8 +241,8 @@ class LocalCluster(Cluster):
 
     def component(self, name: str) -> Identity:
         """The process of a component; raises LookupError when it does not run."""
-        record = self._control_plane_folder() / "pids" / f"{name}.pid"
-        identity = Identity.of(int(record.read_text())) if record.exists() else None
+        pid = _pid(self._control_plane_folder() / "pids" / f"{name}.pid")
+        identity = Identity.of(pid) if pid else None
         if identity is None:
             raise LookupError(f"{name} does not run")
         return identity
@@ -240,9 +253,8 @@ class LocalCluster(Cluster):
 
     def start_components(self) -> None:
         """Start the components that do not run, and wait until the API server is ready again."""
-        for record in (self._control_plane_folder() / "pids").glob("*.pid"):
-            if Identity.of(int(record.read_text())) is None:
-                record.unlink()  # kwokctl takes a zombie for a running process
+        for name in self._dead_components():
+            (self._control_plane_folder() / "pids" / f"{name}.pid").unlink()  # kwokctl takes a zombie for a process
         self._kwokctl("start", "cluster", "--name", "local")
         self.wait_ready()
 
@@ -264,33 +276,13 @@ class LocalCluster(Cluster):
 
         wait_for(ready, timeout, "API server ready")
 
-    # --- Prometheus and helpers
 
-    def helper(self, name: str, command: list[str | Path], env: dict[str, str] | None = None) -> Helper:
-        """A program that lives at most as long as the cluster; not yet started."""
-        return Helper(self.folder, name, command, env or self.env())
-
-    def port(self) -> int:
-        """Reserve a loopback port for the life of the cluster."""
-        return self.folder.port()
-
-    def start_prometheus(self) -> str:
-        """Start the real Prometheus; it scrapes what `add_scrape_target` names. Returns its address."""
-        url = prometheus.start(self.folder, self.env())
-        self.folder.write_state({**self.folder.read_state(), "prometheus": url})
-        return url
-
-    @property
-    def prometheus_url(self) -> str:
-        """Address of Prometheus; raises LookupError when it was not started."""
-        url = self.folder.read_state().get("prometheus")
-        if not isinstance(url, str):
-            raise LookupError("this cluster runs without Prometheus")
-        return url
-
-    def add_scrape_target(self, job: str, address: str) -> None:
-        """Let Prometheus scrape `http://ADDRESS/metrics` every five seconds."""
-        prometheus.add_target(self.folder, job, address)
+def _pid(file: Path) -> int:
+    """The number in a pid file; 0 while it is being written or when it is not there."""
+    try:
+        return int(file.read_text() or 0)
+    except FileNotFoundError:
+        return 0
 
 
 def _patch(component: str, flags: dict[str, str]) -> dict[str, Any]:

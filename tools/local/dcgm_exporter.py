@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from local.api_client import ApiClient
-from local.control_plane import LocalCluster
+from local.workbench import Workbench
 
 Object = dict[str, Any]
 PREFIX = "gpucost.dev/simulated-"
@@ -193,7 +193,7 @@ def serve(client: ApiClient, exporter: Exporter, address: tuple[str, int]) -> No
     ThreadingHTTPServer(address, Handler).serve_forever()
 
 
-def start(cluster: LocalCluster, utilization: float = 0.85) -> str:
+def start(cluster: Workbench, utilization: float = 0.85) -> str:
     """Run the simulation beside a local cluster and let its Prometheus scrape it; returns its address."""
     address = f"127.0.0.1:{cluster.port()}"
     command = [sys.executable, "-m", "local.dcgm_exporter", "--listen", address, "--utilization", str(utilization)]

@@ -12,14 +12,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from local.processes import Identity
+from local.processes import Identity, terminate
 from local.run_folder import RunFolder
 
 NAME = "guardian"
 
 
-def watch(folder: RunFolder, owner: Identity) -> None:
-    """Start the guardian of a folder."""
+def watch(folder: RunFolder) -> None:
+    """Start the guardian of a folder, which waits for the end of the folder's owner."""
+    owner = folder.owner()
+    if owner is None:
+        return
     process = subprocess.Popen(
         [sys.executable, "-m", "local.guardian", str(folder.path), str(owner.pid), str(owner.start)],
         cwd=Path(__file__).resolve().parents[1],
@@ -31,6 +34,14 @@ def watch(folder: RunFolder, owner: Identity) -> None:
     identity = Identity.of(process.pid)
     if identity:
         folder.record(NAME, identity)
+
+
+def release(folder: RunFolder) -> None:
+    """Let a folder outlive the process that made it."""
+    folder.write_state({**folder.read_state(), "owner": None})
+    guardian = folder.recorded().get(NAME)
+    if guardian:
+        terminate([guardian], 0.0)
 
 
 def guard(folder: RunFolder, owner: Identity) -> None:

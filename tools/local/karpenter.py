@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.control_plane import LocalCluster
 from local.helpers import Helper
 from local.objects import Manifest
 from local.programs import program
 from local.waiting import wait_for
+from local.workbench import Workbench
 
 REGION, ZONES = "us-east-1", ("us-east-1a", "us-east-1b")
 CLAIMS, POOLS = "/apis/karpenter.sh/v1/nodeclaims", "/apis/karpenter.sh/v1/nodepools"
@@ -68,7 +68,7 @@ CATALOGUE = (H100, L4, CPU)
 class Karpenter:
     """Karpenter beside a local cluster; it stops with the cluster."""
 
-    def __init__(self, cluster: LocalCluster, catalogue: tuple[InstanceType, ...] = CATALOGUE) -> None:
+    def __init__(self, cluster: Workbench, catalogue: tuple[InstanceType, ...] = CATALOGUE) -> None:
         self.cluster = cluster
         self.catalogue = catalogue
         self._helper: Helper | None = None

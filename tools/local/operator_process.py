@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from local.cluster import Cluster
-from local.control_plane import LocalCluster
 from local.helpers import Helper
 from local.processes import Identity
 from local.programs import REPOSITORY, program
 from local.waiting import wait_for
+from local.workbench import Workbench
 
 CHART = REPOSITORY / "charts" / "gpucost"
 CRDS = REPOSITORY / "crds"
@@ -88,7 +88,7 @@ class OperatorProcess:
 
     def __init__(
         self,
-        cluster: LocalCluster,
+        cluster: Workbench,
         env: dict[str, str] | None = None,
         *,
         name: str = "operator",

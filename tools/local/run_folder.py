@@ -49,7 +49,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, name: str, owner: Identity | None, base: Path | None = None) -> RunFolder:
-        """Make a fresh folder; `owner` None means that the cluster stays until it is stopped by hand."""
+        """Make a fresh folder; with `owner` None it stays until it is removed by hand."""
         folder = cls((base or base_folder()) / f"{name}-{secrets.token_hex(4)}")
         folder.path.mkdir(mode=0o700, parents=True)
         (folder.path / RECORDS).mkdir()
@@ -96,13 +96,15 @@ class RunFolder:
         """Running parts of the control plane: known programs with this folder in their arguments."""
         return processes.find(COMPONENTS, f"{self.path}/")
 
+    def owner(self) -> Identity | None:
+        """The process whose end removes the folder; None for one that stays until it is removed by hand."""
+        owner = self.read_state().get("owner")
+        return Identity(**owner) if isinstance(owner, dict) else None
+
     def orphaned(self) -> bool:
         """Whether the owner is gone; a folder without an owner is nobody's orphan."""
-        state = self.read_state()
-        if not state:
-            return False
-        owner = state.get("owner")
-        return isinstance(owner, dict) and not Identity(**owner).alive()
+        owner = self.owner()
+        return owner is not None and not owner.alive()
 
     def remove(self, *, spare: str = "") -> None:
         """Stop every process and remove every file; safe to call twice and from several processes."""
