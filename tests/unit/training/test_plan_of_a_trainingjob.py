@@ -16,6 +16,7 @@ from gpucost.core.training.spec import (
     Outside,
     PlacementPolicy,
     PlacementSpec,
+    PoolSelector,
     Schedule,
     TrainingSpec,
     Window,
@@ -247,6 +248,52 @@ def test_a_policy_that_could_not_be_met_is_tried_again_after_hours() -> None:
     assert world.running_on() is CapacityType.SPOT
 
 
+def test_a_way_back_to_on_demand_that_finds_no_node_leads_to_spot_again() -> None:
+    world = running(spec(), OPENS)
+    at(world, CLOSES - MINUTE)
+    world.capacity[ON_DEMAND] = False
+    at(world, CLOSES)
+    at(world, CLOSES + 12 * MINUTE, rounds=30)
+    assert world.running_on() is CapacityType.SPOT
+    assert len(world.reverts) == 1
+
+
+def test_an_on_demand_node_lost_long_after_the_move_is_waited_for() -> None:
+    world = running(spec(), OPENS)
+    at(world, CLOSES)
+    at(world, CLOSES + HOUR)
+    world.capacity[ON_DEMAND] = False
+    for uid in list(world.pods):
+        world._remove(uid)
+    at(world, CLOSES + 2 * HOUR, rounds=30)
+    assert (reason(world), world.reverts) == ("Waiting", [])
+    at(world, CLOSES + 3 * HOUR, rounds=30)
+    assert (reason(world), world.reverts) == ("Waiting", [])
+
+
+def test_a_selector_that_the_user_edits_moves_the_job() -> None:
+    world = running(spec(PlacementPolicy.SPOT))
+    own = PlacementSpec(PlacementPolicy.SPOT, spot=PoolSelector({KARPENTER: "spot", "pool": "h100"}))
+    world.user_edits(replace(world.spec, placement=own))
+    world.settle(20)
+    assert world.job is not None
+    assert world.job["template"]["nodeSelector"] == {KARPENTER: "spot", "pool": "h100"}
+    assert world.running_on() is CapacityType.SPOT
+    assert world.decide().actions == ()
+
+
+def test_a_job_is_not_resumed_while_a_pod_of_it_lives() -> None:
+    world = running(spec())
+    world.now = OPENS
+    world.operate()
+    world.controller()
+    job = world.job_record()
+    assert job is not None
+    early = replace(world.state(), job=replace(job, terminating=0))
+    assert world.pods
+    assert plan(early, world.context()).actions == ()
+
+
 # --- other people -----------------------------------------------------------------------------------------------------
 
 
@@ -281,6 +328,15 @@ def test_a_job_resumed_against_our_pause_is_left_alone_until_the_schedule_change
     assert world.running_on() is CapacityType.SPOT
     at(world, CLOSES)
     assert world.running_on() is None
+
+
+def test_a_job_resumed_just_when_its_window_opens_is_simply_running() -> None:
+    world = running(spec(outside=Outside.PAUSE), OPENS)
+    at(world, CLOSES)
+    world.now = OPENS + 24 * HOUR
+    world.user_resumes()
+    world.settle(6)
+    assert (reason(world), world.running_on()) == ("Running", CapacityType.SPOT)
 
 
 @pytest.mark.parametrize("held", [{"queue": "gpus"}, {"managed_by": "kueue.x-k8s.io/multikueue"}])

@@ -171,7 +171,7 @@ class Case:
     @property
     def unscheduled_since(self) -> Instant | None:
         """Since when a worker has waited for a node in this placement."""
-        return observe.unscheduled_since(self.state.pods, self.memory.resumed_at)
+        return observe.unscheduled_since(self.state.pods)
 
     @property
     def fallback(self) -> CapacityType | None:

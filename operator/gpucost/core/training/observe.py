@@ -38,12 +38,12 @@ def is_running(job: Job) -> bool:
     return not job.suspend and job.ready > 0 and job.ready >= min(job.parallelism, job.completions - job.succeeded)
 
 
-def unscheduled_since(pods: Iterable[Pod], resumed_at: Instant | None) -> Instant | None:
+def unscheduled_since(pods: Iterable[Pod]) -> Instant | None:
     """Since when a worker has waited for a node; None when none does.
 
     A worker that never existed (a quota, an admission rule) does not count: no other placement would bring it.
     """
-    return max(min((p.created for p in starting(pods)), default=0), resumed_at or 0) if starting(pods) else None
+    return min((pod.created for pod in starting(pods)), default=None)
 
 
 def waiting(pods: Iterable[Pod]) -> Waiting | None:
