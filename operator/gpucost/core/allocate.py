@@ -24,6 +24,8 @@ FOREVER: Instant = 1 << 62
 
 _RATE = Fraction(PICO, HOUR)  # pico-units per microsecond at one unit per hour
 
+_NOTHING = Fraction(0)
+
 Split = Callable[[Resources, Resources, int], int]
 """Share of a node for `(requests, capacity, unit)`, in integer units of which the whole node has `unit`."""
 
@@ -52,6 +54,14 @@ class Stretch:
     """Sum of what the pods hold."""
     weight: int
     """Cost of one share unit for one microsecond, over `Lane.denominator`, in pico-units; 0 without a price."""
+
+    @property
+    def saving(self) -> Fraction:
+        """What on-demand capacity would have cost more, as a part of what was paid; 0 where nobody knows."""
+        price = self.price
+        if price is None or not price.hourly or price.on_demand is None or price.on_demand == price.hourly:
+            return _NOTHING
+        return Fraction(price.on_demand) / Fraction(price.hourly) - 1
 
     @property
     def priced(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from typing import NamedTuple
 
 from gpucost.core.activity import PPM, Activity
@@ -79,7 +80,13 @@ def book(lane: Lane, prices: Timeline[PriceFact], activities: Mapping[str, Activ
     booked = iter(apportion_over(numerators, lane.denominator * PPM))
     hour, uid = floor_to(span.start, HOUR), lane.node.uid
     charges = tuple(
-        Charge(hour, uid, tally.pod_uid, tally.capacity_type, tally.values([next(booked) for _ in tally.parts]))
+        Charge(
+            hour,
+            uid,
+            tally.pod_uid,
+            tally.capacity_type,
+            tally.values([next(booked) for _ in tally.parts], lane.denominator),
+        )
         for tally in tallies
     )
     return Booking(uid, hour, half_even(node_cost(lane.node, prices, span)), charges)
@@ -99,6 +106,7 @@ class _Tally:
         "memory",
         "money",
         "pod_uid",
+        "savings",
         "time",
         "unpriced",
     )
@@ -108,6 +116,7 @@ class _Tally:
         self.money = self.known = self.active = 0
         self.time = self.unpriced = self.known_time = self.active_time = 0
         self.gpu = self.cpu = self.memory = 0
+        self.savings: dict[Fraction, int] = {}
 
     @property
     def parts(self) -> tuple[int, ...]:
@@ -116,7 +125,11 @@ class _Tally:
             return (self.money * PPM,)
         return (self.active, self.known * PPM - self.active, (self.money - self.known) * PPM)
 
-    def values(self, money: list[int]) -> tuple[int, ...]:
+    def saved(self, denominator: int) -> int:
+        """What the same time on demand would have cost more."""
+        return sum(half_even(ratio * Fraction(money, denominator)) for ratio, money in self.savings.items())
+
+    def values(self, money: list[int], denominator: int) -> tuple[int, ...]:
         """The numbers of the charge, in the order of `FIELDS`."""
         cost = sum(money)
         active, held, unknown = money if len(money) == 3 else (0, 0, 0)
@@ -135,6 +148,7 @@ class _Tally:
             (self.memory + _MIB // 2) // _MIB,
             self.time,
             self.unpriced,
+            self.saved(denominator) if self.savings else 0,
         )
 
 
@@ -155,6 +169,8 @@ def _stay(lane: Lane, stay: Stay, activities: Mapping[str, Activity], span: Inte
         tally.money += rate * length
         if not stretch.weight:
             tally.unpriced += length
+        if kind is CapacityType.SPOT and (ratio := stretch.saving):
+            tally.savings[ratio] = tally.savings.get(ratio, 0) + rate * length
         if activity is not None:
             known, active = activity.integral(first, last)
             tally.known += rate * known

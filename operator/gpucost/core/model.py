@@ -215,6 +215,8 @@ class PriceFact:
     hourly: Decimal | None
     capacity_type: CapacityType
     source: str
+    on_demand: Decimal | None = None
+    """What the same node would cost per hour on demand, for the sake of comparison; None when nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,12 +30,11 @@ def gpu_hours(amounts: Amounts, places: int = 3) -> str:
     return decimals(Fraction(amounts.gpu_time, HOUR), places)
 
 
-def cost_status(
-    amounts: Amounts, *, hourly: Pico | None, saved: Pico | None, currency: str, now: Instant
-) -> dict[str, object]:
+def cost_status(amounts: Amounts, *, hourly: Pico | None, currency: str, now: Instant) -> dict[str, object]:
     """`status.cost` of a custom resource; fields that are unknown are left out, because unknown is not zero.
 
-    `wasted` is what was paid for GPUs that were measured as not computing.
+    `wasted` is what was paid for GPUs that were measured as not computing, `saved` what the same time would have cost
+    more on demand.
     """
     total = amounts.known_cost
     status: dict[str, object] = {"currency": currency, "gpuHours": gpu_hours(amounts), "asOf": format_rfc3339(now)}
@@ -44,10 +43,9 @@ def cost_status(
         status["spot"] = format_pico(amounts.spot)
         status["onDemand"] = format_pico(amounts.on_demand)
         status["wasted"] = format_pico(amounts.held)
+        status["saved"] = format_pico(amounts.saved)
     if hourly is not None:
         status["hourly"] = plain(hourly)
-    if saved is not None:
-        status["saved"] = format_pico(saved)
     if amounts.coverage is not None:
         status["coverage"] = decimals(amounts.coverage, 4)
     return status

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
 
 from gpucost.core.clock import Instant
-from gpucost.core.model import NodeFact, PriceEntry, PriceFact
+from gpucost.core.model import CapacityType, NodeFact, PriceEntry, PriceFact
 from gpucost.core.money import parse_amount
 from gpucost.core.pricelist import BUILT_IN
+from gpucost.core.timeline import Timeline
 
 ANNOTATION = "gpucost.dev/hourly-price"
 ANNOTATION_SOURCE = "annotation"
@@ -37,9 +39,27 @@ def node_prices(
     prices from one date, the book whose name sorts first wins. A malformed annotation leaves the node unpriced and says
     so in `source`: falling back to a list would hide the mistake.
     """
-    if annotation is not None:
-        return [_annotated(node, annotation)]
-    ranked = [_fitting(node, entries), _fitting(node, built_in)]
+    lists = [tuple(entries), tuple(built_in)]
+    own = [_annotated(node, annotation)] if annotation is not None else _timeline(node, lists)
+    if node.capacity_type is not CapacityType.SPOT:
+        return own
+    return _compared(own, _timeline(replace(node, capacity_type=CapacityType.ON_DEMAND), lists))
+
+
+def _compared(own: list[PriceFact], on_demand: list[PriceFact]) -> list[PriceFact]:
+    """A spot node's timeline with what it would have cost on demand beside it."""
+    prices, references = Timeline.of((p.start, p) for p in own), Timeline.of((p.start, p) for p in on_demand)
+    steps: list[PriceFact] = []
+    for instant in sorted({p.start for p in (*own, *on_demand)}):
+        price, reference = prices.at(instant), references.at(instant)
+        if price is not None:
+            steps.append(replace(price, start=instant, on_demand=reference.hourly if reference is not None else None))
+    return steps
+
+
+def _timeline(node: NodeFact, lists: list[tuple[PriceEntry, ...]]) -> list[PriceFact]:
+    """Prices of a node for its capacity type, from PriceBooks and the built-in list."""
+    ranked = [_fitting(node, entries) for entries in lists]
     cuts = {node.start} | {entry.effective_from for fitting in ranked for _, entry in fitting}
     steps: list[PriceFact] = []
     for instant in sorted(cut for cut in cuts if cut >= node.start and (node.end is None or cut < node.end)):

@@ -44,6 +44,8 @@ class Amounts:
     """MiB-microseconds held."""
     held_time: Micros = 0
     unpriced_time: Micros = 0
+    saved: Pico = 0
+    """What the same time on demand would have cost more; negative when spot was dearer, 0 where nobody knows."""
 
     def __add__(self, other: Amounts) -> Amounts:
         return Amounts(
@@ -61,6 +63,7 @@ class Amounts:
             self.memory_time + other.memory_time,
             self.held_time + other.held_time,
             self.unpriced_time + other.unpriced_time,
+            self.saved + other.saved,
         )
 
     @property

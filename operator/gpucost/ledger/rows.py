@@ -72,13 +72,15 @@ def price_row(fact: PriceFact) -> Row:
         "hourly": None if fact.hourly is None else f"{fact.hourly:f}",
         "capacity_type": fact.capacity_type.value,
         "source": fact.source,
+        "on_demand": None if fact.on_demand is None else f"{fact.on_demand:f}",
     }
 
 
 def price_fact(row: Any) -> PriceFact:
     """A price from its row."""
     hourly = None if row.hourly is None else Decimal(row.hourly)
-    return PriceFact(row.node_uid, row.start, hourly, CapacityType(row.capacity_type), row.source)
+    on_demand = None if row.on_demand is None else Decimal(row.on_demand)
+    return PriceFact(row.node_uid, row.start, hourly, CapacityType(row.capacity_type), row.source, on_demand)
 
 
 def pod_row(fact: PodFact) -> Row:

@@ -51,6 +51,7 @@ prices = Table(
     Column("hourly", String(64), nullable=True),
     _key("capacity_type"),
     _key("source"),
+    Column("on_demand", String(64), nullable=True),
     PrimaryKeyConstraint("cluster", "node_uid", "start"),
 )
 

@@ -18,6 +18,7 @@ def fill(figures: Figures, totals: Totals, world: World) -> None:
     figures.update_counter(figures.gpu_time, dict(_gpu_time(totals, world)))
     figures.gpu_price = dict(_gpu_prices(totals, world))
     figures.conservation = totals.difference
+    figures.saved = {"placement": sum(row.amounts.saved for row in totals.workloads.values())}
     figures.sizes = {
         "node": len(world.nodes),
         "pod": len(world.pods),

@@ -338,9 +338,7 @@ class Operator:
         row = self.totals.workloads.get((record.namespace, Workload(TRAINING_JOB, record.name)))
         if row is None or not row.amounts.held_time:
             return record.status.get("cost")
-        return cost_status(
-            row.amounts, hourly=row.hourly, saved=None, currency=self.settings.currency, now=self.totals.at
-        )
+        return cost_status(row.amounts, hourly=row.hourly, currency=self.settings.currency, now=self.totals.at)
 
     def _provider(self) -> LedgerProvider:
         return LedgerProvider(lambda: self.accounting, now, self._not_ready)

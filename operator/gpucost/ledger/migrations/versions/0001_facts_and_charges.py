@@ -23,6 +23,7 @@ _AMOUNTS = (
     "memory_time",
     "held_time",
     "unpriced_time",
+    "saved",
 )
 
 
@@ -70,6 +71,7 @@ def _facts() -> None:
         sa.Column("hourly", sa.String(64), nullable=True),
         _key("capacity_type"),
         _key("source"),
+        sa.Column("on_demand", sa.String(64), nullable=True),
         sa.PrimaryKeyConstraint("cluster", "node_uid", "start"),
     )
     op.create_table(
