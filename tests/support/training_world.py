@@ -271,6 +271,13 @@ class World:
                 self.interruptions.append(Interruption(pod.uid, self.now, node.name, "SpotInterruption"))
                 self._remove(pod.uid)
 
+    def lose_on_demand(self) -> None:
+        """Every on-demand node fails, with its pods."""
+        for pod in list(self.pods.values()):
+            node = self.nodes.get(pod.node_name or "")
+            if node is not None and node.labels[KARPENTER] == ON_DEMAND:
+                self._remove(pod.uid)
+
     def user_suspends(self) -> None:
         if self.job is not None and not self.job["Complete"] and not self.job["suspend"]:
             self._merge({"spec": {"suspend": True}}, manager="kubectl-patch")
