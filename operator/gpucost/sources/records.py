@@ -226,8 +226,19 @@ def job_record(body: Json) -> Job:
         tolerations=tuple(pod.get("tolerations") or ()),
         affinity=pod.get("affinity"),
         managed_by=spec.get("managedBy"),
+        suspend_manager=_suspend_manager(metadata),
         queue=labels.get("kueue.x-k8s.io/queue-name"),
     )
+
+
+def _suspend_manager(metadata: Json) -> str | None:
+    """Field manager that set `spec.suspend` last."""
+    setters = [
+        (str(entry.get("time") or ""), str(entry.get("manager") or ""))
+        for entry in metadata.get("managedFields") or ()
+        if "f:suspend" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+    ]
+    return sys.intern(max(setters)[1]) if setters else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,19 @@ def test_a_job_record_keeps_conditions_placement_and_our_annotations_only():
                 "resourceVersion": "42",
                 "annotations": {"gpucost.dev/placement": "spot", "kubectl": "x"},
                 "labels": {"kueue.x-k8s.io/queue-name": "gpus"},
+                "managedFields": [
+                    {
+                        "manager": "gpucost",
+                        "time": "2026-11-01T00:00:00Z",
+                        "fieldsV1": {"f:spec": {"f:parallelism": {}, "f:suspend": {}}},
+                    },
+                    {
+                        "manager": "kubectl-patch",
+                        "time": "2026-11-01T00:00:30Z",
+                        "fieldsV1": {"f:spec": {"f:suspend": {}}},
+                    },
+                    {"manager": "kcm", "time": "2026-11-01T00:01:00Z", "fieldsV1": {"f:status": {}}},
+                ],
             },
             "spec": {
                 "suspend": True,
@@ -201,6 +214,7 @@ def test_a_job_record_keeps_conditions_placement_and_our_annotations_only():
     assert record.terminating == 1
     assert record.annotations == {"gpucost.dev/placement": "spot"}
     assert record.queue == "gpus"
+    assert record.suspend_manager == "kubectl-patch"
     assert record.condition("Suspended") is not None
     assert record.condition("Complete") is None
 
