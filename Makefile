@@ -73,22 +73,26 @@ lint: $(STAMP)  ## Format, style, types, layers, and whether generated files are
 .PHONY: test
 test: tools lint  ## Everything: programs, lint, and all tests on a real control plane
 	$(SAY) "tests"
-	@$(BIN)/pytest -q -n $(WORKERS) --maxprocesses 4 --dist worksteal --ignore tests/perf $(PYTEST_ARGS)
+	@$(BIN)/pytest -q -n $(WORKERS) --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: test-unit
 test-unit: $(STAMP)  ## The tests that need no cluster
-	@$(BIN)/pytest -q -n $(WORKERS) --maxprocesses 4 --ignore tests/perf -m 'not cluster' $(PYTEST_ARGS)
+	@$(BIN)/pytest -q -n $(WORKERS) --maxprocesses 4 -m 'not cluster' $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: tools $(STAMP)  ## Measure reaction time, CPU and memory on a real control plane, and print the figures
 	$(SAY) "benches"
-	@$(BIN)/pytest -q -s -p no:xdist -p no:cacheprovider tests/perf $(PYTEST_ARGS)
+	@$(PY) -m bench $(BENCH_ARGS)
 
 # --- running it
 
 .PHONY: demo
 demo: tools $(STAMP)  ## The main job on a real control plane with simulated GPU nodes, in about four minutes
 	@$(PY) -m demo $(DEMO_ARGS)
+
+.PHONY: picture
+picture: tools $(STAMP)  ## Draw the README's picture from a run of the demo
+	@$(PY) -m demo --picture docs/images/demo.svg
 
 .PHONY: cluster-up
 cluster-up: tools $(STAMP)  ## Start a cluster to play with: Karpenter, Prometheus, simulated GPU nodes
