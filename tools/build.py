@@ -322,10 +322,9 @@ def main() -> int:
         raise Failure(f"unknown module {', '.join(sorted(unknown))}; known are {', '.join(sorted(names))}")
     wanted = [m for m in modules if not arguments.modules or m.name in arguments.modules]
     for number, module in enumerate(wanted, 1):
-        link(
-            provide(module, arguments.bin_dir, f"[{number}/{len(wanted)}] {module.name} {module.version}"),
-            arguments.bin_dir,
-        )
+        label = f"[{number}/{len(wanted)}] {module.name} {module.version}"
+        link(provide(module, arguments.bin_dir, label), arguments.bin_dir)
+    print(f"{sum(len(module.programs) for module in wanted)} programs in {arguments.bin_dir}")
     return 0
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from local import GpuNode, LocalCluster, MissingProgram, StartError, wait_for
-from local.objects import job, run_for
+from local.objects import job, pod, run_for
+from local.outside import OutsideCluster
 from local.processes import PROC, Identity, command_line
 from local.programs import REPOSITORY
-from local.run_folder import RunFolder, reap
+from local.run_folder import RunFolder, base_folder, reap
 
 pytestmark = pytest.mark.cluster
 
@@ -44,8 +45,14 @@ def related(folder: Path) -> list[str]:
     return found
 
 
+def reserved(folder: Path) -> list[str]:
+    """Ports that are still reserved for a run folder."""
+    entries = (base_folder() / "ports").glob("*")
+    return [entry.name for entry in entries if entry.exists() and entry.read_text() == str(folder)]
+
+
 def gone(folder: Path) -> bool:
-    return not folder.exists() and not related(folder) and not list((folder.parent / "ports").glob("*"))
+    return not folder.exists() and not related(folder) and not reserved(folder)
 
 
 def listeners(folder: Path) -> set[str]:
@@ -121,6 +128,7 @@ def test_stopping_leaves_no_process_file_or_port(own_cluster: Callable[..., Loca
     cluster = own_cluster("tidy", base=tmp_path, with_prometheus=True)
     folder = cluster.folder.path
     assert related(folder)
+    assert len(reserved(folder)) == 7  # etcd has two ports
 
     cluster.stop()
 
@@ -160,6 +168,24 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
         cluster.start()
 
     assert gone(cluster.folder.path)
+
+
+def test_an_existing_cluster_gets_simulated_nodes_and_keeps_everything_else(
+    own_cluster: Callable[..., LocalCluster], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    existing = own_cluster("existing", base=tmp_path / "theirs", disable=("kwok-controller",))
+    existing.api.create("/api/v1/nodes", {"metadata": {"name": "theirs"}})
+    monkeypatch.setenv("KUBECONFIG", str(existing.kubeconfig))
+
+    with OutsideCluster.current(base=tmp_path / "ours") as cluster:
+        folder = cluster.folder.path
+        cluster.add_nodes([GpuNode(name="simulated")])
+        cluster.add_pods([pod("train", "default", nodeName="simulated")])
+        path = "/api/v1/namespaces/default/pods/train"
+        wait_for(lambda: cluster.api.get(path)["status"]["phase"] == "Running", 20, "the pod runs")
+
+    assert gone(folder)
+    assert existing.ready_nodes() == {"simulated"}
 
 
 def test_a_missing_program_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ class LocalCluster(Workbench):
 
     `owner` is the process whose end removes the cluster (default: this one); `detached=True` means no owner, so
     that it stays until `stop`. `audit` writes every request to `audit_log`; `api_server_flags` are further
-    kube-apiserver flags.
+    kube-apiserver flags; `disable` names components that are left out.
     """
 
     def __init__(
@@ -79,13 +79,14 @@ class LocalCluster(Workbench):
         node_lease_seconds: int = 40,
         base: Path | None = None,
         api_server_flags: dict[str, str] | None = None,
+        disable: tuple[str, ...] = (),
     ) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
             raise ValueError(f"a cluster's name is lower case letters, digits and dashes, not {name!r}")
         self.name = name
         self._owner, self._detached = owner or Identity.of(os.getpid()), detached
         self._base, self._audit, self._with_prometheus = base, audit, with_prometheus
-        self._lease, self._flags = node_lease_seconds, dict(api_server_flags or {})
+        self._lease, self._flags, self._disable = node_lease_seconds, dict(api_server_flags or {}), disable
 
     @classmethod
     def attach(cls, path: Path) -> LocalCluster:
@@ -141,13 +142,15 @@ class LocalCluster(Workbench):
         config.write_text(yaml.safe_dump_all(documents))
         arguments = ["create", "cluster", "--name", "local", "--config", str(config), "--wait", "60s"]
         arguments += ["--kubeconfig", str(self.kubeconfig)]
+        arguments += [f"--disable={name}" for name in self._disable]
         if self._audit:
             policy = self.folder.path / "audit-policy.yaml"
             policy.write_text(yaml.safe_dump(AUDIT_POLICY))
             arguments += ["--kube-audit-policy", str(policy)]
         self._kwokctl(*arguments)
         wait_for(lambda: self.api.get("/api/v1/namespaces/default/serviceaccounts/default"), 60, "controllers work")
-        wait_for(self._kubelet_lives, 30, lambda: f"simulated kubelet\n{self.component_log('kwok-controller')}")
+        if "kwok-controller" not in self._disable:
+            wait_for(self._kubelet_lives, 30, lambda: f"simulated kubelet\n{self.component_log('kwok-controller')}")
 
     def _kubelet_lives(self) -> bool:
         port = self.folder.read_state()["ports"]["kwokControllerPort"]

@@ -76,7 +76,7 @@ class RunFolder:
         return ports.reserve(self._registry(), self.path)
 
     def _registry(self) -> Path:
-        return self.path.parent / "ports"
+        return base_folder() / "ports"  # one for all run folders of a user, wherever they lie
 
     def record(self, name: str, process: Identity) -> None:
         """Write a helper process down, so that it is found without its parent."""
