@@ -1,0 +1,96 @@
+"""`python -m bench [NAME…]`: measure, print a table, and say which promises are kept.
+
+A missed promise is marked, not an error: on a shared machine a bench that fails says little, and one that is read says
+a lot. With `--strict` it is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench import idle, ledger, machine, reaction, scene, startup, tick
+from bench.figures import Figure, load_baseline, save_baseline, table
+from local import LocalCluster, MissingProgram, StartError
+from local.programs import CONTROL_PLANE, require
+
+NAMES = ("ledger", "reaction", "start-up", "tick", "idle")
+IN_BIG_CLUSTER = {"start-up": startup.measure, "tick": tick.measure, "idle": idle.measure}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; 0 when everything was measured, 1 with `--strict` and a missed promise, 2 for wrong use."""
+    options = _parser().parse_args(arguments)
+    names = options.names or list(NAMES)
+    where = machine.describe()
+    print(f"{machine.sentence(where)}\n", file=sys.stderr)
+    try:
+        figures = list(_measure(names))
+    except (MissingProgram, StartError) as problem:
+        print(f"bench: {problem}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("bench: interrupted; everything it started has been stopped", file=sys.stderr)
+        return 130
+    print(table(figures, load_baseline()))
+    print(f"\n{machine.sentence(where)}\n{_summary(figures)}")
+    _write(options, figures, where)
+    return 1 if options.strict and any(figure.kept is False for figure in figures) else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=f"of: {', '.join(NAMES)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
+    parser.add_argument("--save-baseline", action="store_true", help="make these the figures to compare with")
+    parser.add_argument("--strict", action="store_true", help="exit 1 when a promise is missed")
+    return parser
+
+
+def _measure(names: list[str]) -> Iterator[Figure]:
+    if "ledger" in names:
+        yield from ledger.measure()
+    if set(names) - {"ledger"}:
+        require(*CONTROL_PLANE, "prometheus", "helm")
+        # Leases are renewed every 25 s instead of every 10: 1,000 simulated kubelets are not what is measured.
+        with LocalCluster("bench", with_prometheus=True, node_lease_seconds=100) as cluster:
+            scene.say("cluster started")
+            if "reaction" in names:
+                yield from reaction.measure(cluster)
+            yield from _in_big_cluster(cluster, [name for name in NAMES if name in names])
+
+
+def _in_big_cluster(cluster: LocalCluster, names: list[str]) -> Iterator[Figure]:
+    wanted = [name for name in names if name in IN_BIG_CLUSTER]
+    if wanted:
+        scene.populate(cluster)
+        exporter = scene.Exporter(cluster)
+        try:
+            exporter.scraped()
+            for name in wanted:
+                yield from IN_BIG_CLUSTER[name](cluster)
+        finally:
+            exporter.close()
+
+
+def _summary(figures: list[Figure]) -> str:
+    promised = [figure for figure in figures if figure.promise is not None]
+    missed = [figure.key for figure in promised if not figure.kept]
+    kept = f"{len(promised) - len(missed)} of {len(promised)} promises kept."
+    return kept + (f" MISSED: {', '.join(missed)}." if missed else "")
+
+
+def _write(options: argparse.Namespace, figures: list[Figure], where: dict[str, Any]) -> None:
+    if options.json is not None:
+        document = {"machine": where, "figures": [figure.as_json() for figure in figures]}
+        options.json.write_text(json.dumps(document, indent=2) + "\n")
+    if options.save_baseline:
+        save_baseline(figures, where)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
