@@ -97,5 +97,6 @@ async def _existing(client: KubeClient, action: Action) -> Outcome:
     owners = {reference["uid"] for reference in found["metadata"].get("ownerReferences") or ()}
     if wanted & owners:
         return Outcome(action, Result.EXISTS)
-    kind = "Job" if isinstance(action, CreateJob) else "Service"
-    return Outcome(action, Result.REJECTED, (f"metadata.name: a {kind} {metadata['name']} of another owner exists",))
+    if isinstance(action, CreateJob):
+        return Outcome(action, Result.CONFLICT, (f"a Job {metadata['name']} of another owner exists",))
+    return Outcome(action, Result.REJECTED, (f"metadata.name: a Service {metadata['name']} of another owner exists",))

@@ -16,7 +16,7 @@ from gpucost.api.convert import training_spec
 from gpucost.core.actions import Action, Condition, CreateService, Decision
 from gpucost.core.capacity import Provider
 from gpucost.core.clock import SECOND, Instant
-from gpucost.core.model import Job, Key, Workload
+from gpucost.core.model import Key, Workload
 from gpucost.core.training.plan import plan
 from gpucost.core.training.state import Interruption, TrainingContext, TrainingState
 from gpucost.effects import events
@@ -32,7 +32,24 @@ from gpucost.runtime.world import TRAINING_JOB, Custom, World
 log = logging.getLogger(__name__)
 
 _RETRY = 5 * SECOND
+_REJECTED_FOR = 60 * SECOND
 _POLICY = "training"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """What the API server refused to one generation of one TrainingJob. What it refuses may change (a quota, a
+    webhook, a name that is taken), so it is asked again after a while.
+    """
+
+    uid: str
+    generation: int
+    problems: tuple[str, ...]
+    at: Instant
+
+    def concerns(self, record: Custom, now: Instant) -> bool:
+        """Whether it still says something about the object as it is now."""
+        return (self.uid, self.generation) == (record.uid, record.generation) and now - self.at < _REJECTED_FOR
 
 
 @dataclass
@@ -49,8 +66,7 @@ class TrainingController:
     """`status.cost` of a TrainingJob as of now, None when nothing is known yet."""
     interruptions_of: Callable[[str, Workload], tuple[Interruption, ...]]
     instance: str = "gpucost"
-    rejections: dict[Key, tuple[str, int, tuple[str, ...]]] = field(default_factory=dict)
-    """What the API server refused, by UID and generation of the TrainingJob."""
+    rejections: dict[Key, Rejection] = field(default_factory=dict)
     told: dict[Key, set[tuple[str, str, str]]] = field(default_factory=dict)
     """Events posted since the start; the API server refuses what was posted before it."""
     services: set[tuple[Key, str]] = field(default_factory=set)
@@ -82,7 +98,7 @@ class TrainingController:
             self._after_failure(record, outcomes)
         if not any(outcome.result is Result.REJECTED for outcome in outcomes):
             await self.report(record, _with_refusal(decision, outcomes))
-        self._wake(key, decision, outcomes)
+        self._wake(record, decision, outcomes)
 
     def decide(self, record: Custom) -> Decision:
         """What follows for one TrainingJob from what is known now."""
@@ -101,17 +117,17 @@ class TrainingController:
             status=record.status,
             interruptions=self.interruptions_of(record.namespace, Workload(TRAINING_JOB, record.name)),
         )
-        return plan(state, self._context(record, job))
+        return plan(state, self._context(record))
 
-    def _context(self, record: Custom, job: Job | None) -> TrainingContext:
-        uid, generation, refused = self.rejections.get(record.key, ("", 0, ()))
-        current = uid == record.uid and generation == record.generation
+    def _context(self, record: Custom) -> TrainingContext:
+        rejection = self.rejections.get(record.key)
+        current = rejection is not None and rejection.concerns(record, self.now())
         return TrainingContext(
             now=self.now(),
             provider=self.provider(),
-            nodes={name: self.world.nodes[uid] for name, uid in self.world.node_by_name.items()} if job else {},
-            rejection=refused if current else (),
-            living=frozenset(other.uid for other in self.world.trainingjobs.values()),
+            nodes=self.world.node_by_name,
+            rejection=rejection.problems if rejection is not None and current else (),
+            living=self.world.trainingjob_uids,
         )
 
     async def _act(self, record: Custom, decision: Decision) -> list[Outcome]:
@@ -145,13 +161,18 @@ class TrainingController:
     def _after_failure(self, record: Custom, outcomes: list[Outcome]) -> None:
         last = outcomes[-1]
         if last.result is Result.REJECTED:
-            self.rejections[record.key] = (record.uid, record.generation, last.problems)
+            self.rejections[record.key] = Rejection(record.uid, record.generation, last.problems, self.now())
             self.queue.mark(record.key)
 
-    def _wake(self, key: Key, decision: Decision, outcomes: list[Outcome]) -> None:
+    def _wake(self, record: Custom, decision: Decision, outcomes: list[Outcome]) -> None:
         retry = any(outcome.result in {Result.CONFLICT, Result.FAILED} for outcome in outcomes)
-        wishes = [at for at in (decision.wake_at, self.now() + _RETRY if retry else None) if at is not None]
-        self.queue.wake_at(key, min(wishes, default=None))
+        rejection = self.rejections.get(record.key)
+        if rejection is not None and not rejection.concerns(record, self.now()):
+            del self.rejections[record.key]
+            rejection = None
+        again = rejection.at + _REJECTED_FOR if rejection is not None else None
+        wishes = [at for at in (decision.wake_at, again, self.now() + _RETRY if retry else None) if at is not None]
+        self.queue.wake_at(record.key, min(wishes, default=None))
 
     def _forget(self, key: Key) -> None:
         self.rejections.pop(key, None)

@@ -68,7 +68,8 @@ class World:
     trainingjobs: dict[Key, Custom] = field(default_factory=dict)
     pricebooks: dict[str, Custom] = field(default_factory=dict)
     job_by_key: dict[Key, str] = field(default_factory=dict)
-    node_by_name: dict[str, str] = field(default_factory=dict)
+    node_by_name: dict[str, Node] = field(default_factory=dict)
+    trainingjob_uids: frozenset[str] = frozenset()
     pods_by_job: dict[str, set[str]] = field(default_factory=dict)
     claims: dict[Key, set[Key]] = field(default_factory=dict)
     """TrainingJobs that speak of a Job: by name of the Job."""
@@ -78,10 +79,12 @@ class World:
 
     def node_changed(self, change: Change[Node]) -> None:
         """A node appeared, changed or went."""
-        if change.old is not None and self.node_by_name.get(change.old.name) == change.old.uid:
-            del self.node_by_name[change.old.name]
+        if change.old is not None:
+            known = self.node_by_name.get(change.old.name)
+            if known is not None and known.uid == change.old.uid:
+                del self.node_by_name[change.old.name]
         if change.new is not None:
-            self.node_by_name[change.new.name] = change.new.uid
+            self.node_by_name[change.new.name] = change.new
 
     def job_changed(self, change: Change[Job]) -> None:
         """A Job appeared, changed or went: whoever speaks of it looks again."""
@@ -117,6 +120,8 @@ class World:
         if old is not None:
             self._unclaim(old)
         self.trainingjobs[record.key] = record
+        if old is None or old.uid != record.uid:
+            self._trainingjobs_listed()
         self.claims.setdefault(self.job_key(record), set()).add(record.key)
         if old is None or old != record:
             self.on_dirty(record.key)
@@ -126,7 +131,11 @@ class World:
         record = self.trainingjobs.pop(key, None)
         if record is not None:
             self._unclaim(record)
+            self._trainingjobs_listed()
             self._dirty(self.claims.get(self.job_key(record), ()))
+
+    def _trainingjobs_listed(self) -> None:
+        self.trainingjob_uids = frozenset(record.uid for record in self.trainingjobs.values())
 
     def _unclaim(self, record: Custom) -> None:
         claimants = self.claims.get(self.job_key(record))
