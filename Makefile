@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 # The environment is made anew when what it is made from changes.
 STAMP := $(VENV)/.made-from-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
-export PYTHONPATH := tools
+export PYTHONPATH := $(CURDIR)/tools
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/$(BIN):$(PATH)
 
 # Bold on a terminal only.
