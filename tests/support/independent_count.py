@@ -82,12 +82,9 @@ class IndependentCount:
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        document: list[str] = []
         for line in process.stdout:
-            document.append(line)
-            if line.rstrip() == "}":
-                self._event(json.loads("".join(document)))
-                document.clear()
+            if line.startswith("{"):
+                self._event(json.loads(line))
 
     def _event(self, event: Json) -> None:
         uid = event["object"]["metadata"]["uid"]

@@ -15,13 +15,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from local import GpuNode, LocalCluster, wait_for
+from local import GpuNode, LocalCluster, OperatorProcess, wait_for
 from local.objects import namespace as namespace_manifest
+from support.independent_count import IndependentCount
 
 Json = dict[str, Any]
 GROUP = "/apis/gpucost.dev/v1alpha1"
 COSTS = "/apis/cost.gpucost.dev/v1alpha1"
 ON_DEMAND_PRICE, SPOT_PRICE = "55.04", "20.10"
+MILLION = 10**6
 
 
 @dataclass(frozen=True)
@@ -199,3 +201,29 @@ def costs(api_url: str, namespace: str, by: str, window: str) -> Json:
 def micro(amount: str) -> int:
     """A decimal string with six places as an integer."""
     return int(amount.replace(".", ""))
+
+
+def last_hour(now: datetime | None = None) -> tuple[datetime, str]:
+    """The present in whole seconds, and the window that ends there as the cost API takes it."""
+    end = (now or datetime.now(UTC)).replace(microsecond=0)
+    return end, f"{end - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ},{end:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def assert_paid_exactly(api_url: str, team: Team, count: IndependentCount) -> Json:
+    """Each pod and the sum agree with the second count to the micro-dollar; returns what the cost API says."""
+    end, window = last_hour()
+    found = costs(api_url, team.namespace, "pod", window)
+    assert found["difference"] == "0.000000"
+    expected = count.cost_by_pod(end)
+    booked = {item["metadata"]["name"]: micro(item["cost"]) for item in found["items"]}
+    assert booked.keys() == expected.keys()
+    wrong = {name: (booked[name], float(amount * MILLION)) for name, amount in expected.items()}
+    assert not {name: pair for name, pair in wrong.items() if abs(pair[0] - expected[name] * MILLION) > 1}
+    assert abs(micro(found["total"]["cost"]) - sum(expected.values()) * MILLION) <= 1
+    return found
+
+
+def revive(operator: OperatorProcess) -> None:
+    """Start an operator that has ended, as a kubelet would."""
+    if not operator.running():
+        operator.start(wait=False)
