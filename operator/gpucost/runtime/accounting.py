@@ -88,7 +88,7 @@ class Accounting:
         nodes = await self.call(self.ledger.open_nodes)
         pods = await self.call(self.ledger.open_pods)
         return Past(
-            observed_until=int(marks.get(OBSERVED_UNTIL) or self.now()),
+            observed_until=int(marks.get(OBSERVED_UNTIL) or 0),
             open_nodes={node.uid: node for node in nodes},
             open_pods={pod.uid: pod for pod in pods},
             node_history=node_history,
@@ -162,7 +162,7 @@ class Accounting:
 
     def forget_activity(self, pods: Mapping[str, object], until: Instant) -> None:
         """Nobody measured between the last stop and now: say so for every pod that was open."""
-        self._usage.extend(UsageFact(uid, until, None) for uid in pods)
+        self._usage.extend(UsageFact(uid, until or self.now(), None) for uid in pods)
 
     async def sample(self) -> None:
         """Ask for utilisation once; whatever cannot be known becomes unknown, and cost goes on."""

@@ -28,6 +28,7 @@ _CLOCK_SLACK = 2 * SECOND  # times of the API server have whole seconds
 _ORDERLY = frozenset({"", "Succeeded", "Failed", "Deleted", "vanished"})
 BROKEN_WATCH = "deleted while the watch was broken"
 _KEEP_ENDED_NODES = 2 * HOUR
+_NODE_PATIENCE = 10 * SECOND
 
 
 @dataclass
@@ -80,7 +81,8 @@ class Recorder:
         fact = self.nodes.get(uid)
         if fact is None or fact.end is not None:
             return
-        self.nodes[uid] = replace(fact, end=max(end, fact.start))
+        end = max(end, fact.start)
+        self.nodes[uid] = replace(fact, end=end)
         self._queue.append(self.nodes[uid])
         if gap and end < self.now():
             self._queue.append(Gap(uid, Interval(end, self.now()), gap))
@@ -142,7 +144,11 @@ class Recorder:
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def drain(self) -> tuple[list[Fact], Prices, bool]:
-        """Everything to write, and whether that is all there is (no pod waits for its node to become known)."""
+        """Everything to write, and whether that is all there is (no pod waits for its node to become known).
+
+        A node's event follows its pod's within seconds. A pod whose node stays unknown for longer sits on one that was
+        gone before we came; it must not hold back the marks, or a crash meanwhile would lose what happened to others.
+        """
         facts, self._queue = self._queue, []
         prices, self._prices = self._prices, {}
         dirty, self._dirty = self._dirty, {}
@@ -159,7 +165,8 @@ class Recorder:
                 facts.append(fact)
             self._remember(fact)
         self._forget_nodes()
-        return facts, prices, not self._dirty
+        late = self.now() - _NODE_PATIENCE
+        return facts, prices, all(pod.bound is not None and pod.bound < late for pod in self._dirty.values())
 
     def _note_interruption(self, fact: PodFact, node: NodeFact) -> None:
         if node.capacity_type is CapacityType.SPOT and fact.workload.kind == TRAINING_JOB:

@@ -32,7 +32,7 @@ class Past:
     """What is known of the time before this start."""
 
     observed_until: Instant
-    """Up to when the ledger is complete."""
+    """Up to when the ledger is complete; 0 when it was never known to be, so that what is gone since is a gap."""
     open_nodes: Mapping[str, NodeFact]
     open_pods: Mapping[str, PodFact]
     node_history: History
