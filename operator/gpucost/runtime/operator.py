@@ -31,6 +31,7 @@ from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.kube.login import LoginError
 from gpucost.ledger import Ledger, LedgerError
+from gpucost.runtime import collector
 from gpucost.runtime.accounting import Accounting, Totals
 from gpucost.runtime.caches import Caches
 from gpucost.runtime.costapi import keep_registered, open_doors
@@ -117,7 +118,8 @@ class Operator:
             lease = await self._acquire(stack)
             if lease is None:
                 return 0
-            await self._start(stack)
+            with collector.held_back():
+                await self._start(stack)
             self._task(lease.keep(), "lease")
             await self._until_stopped()
         return 0
