@@ -12,11 +12,12 @@ import sys
 from pathlib import Path
 
 from local import dcgm_exporter
+from local.choice import kind, open_cluster
 from local.control_plane import LocalCluster, StartError
 from local.helpers import HelperFailed
 from local.karpenter import Karpenter
 from local.operator_process import CRDS
-from local.outside import OutsideCluster, RefusedCluster, delete_kind, start_kind
+from local.outside import RefusedCluster, delete_kind
 from local.programs import MissingProgram, program, tools_folder
 from local.run_folder import RunFolder, base_folder, reap
 from local.waiting import TimedOut
@@ -24,25 +25,6 @@ from local.workbench import Workbench
 
 PLUGINS = Path(sys.executable).parent  # kubectl finds its plugin `cost` there
 NAME = "cluster"  # at most one of these per user
-KINDS = ("local", "kind", "existing")
-
-
-def kind() -> str:
-    """The kind of cluster that CLUSTER asks for; raises StartError for an unknown one."""
-    chosen = os.environ.get("CLUSTER") or "local"
-    if chosen not in KINDS:
-        raise StartError(f"CLUSTER={chosen} is not one of {', '.join(KINDS)}")
-    return chosen
-
-
-def open_cluster(*, detached: bool = False) -> LocalCluster | OutsideCluster:
-    """Start or attach to the cluster that CLUSTER asks for; a context manager that ends what it started."""
-    chosen = kind()
-    if chosen == "kind":
-        return start_kind(detached=detached)
-    if chosen == "existing":
-        return OutsideCluster.current(NAME, detached=detached)
-    return LocalCluster(NAME, detached=detached, with_prometheus=True).start()
 
 
 def running() -> RunFolder | None:
@@ -62,7 +44,7 @@ def up(*, bare: bool) -> int:
     if folder := running():
         print(f"already up, in {folder.path}")
         return _explain(folder)
-    cluster = open_cluster(detached=True)
+    cluster = open_cluster(NAME, detached=True)
     try:
         if not bare:
             _furnish(cluster)

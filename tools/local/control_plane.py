@@ -111,7 +111,7 @@ class LocalCluster(Workbench):
         return self._folder
 
     def __enter__(self) -> LocalCluster:
-        return self.start()
+        return self if self._folder is not None else self.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()
