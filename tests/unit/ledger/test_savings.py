@@ -6,7 +6,14 @@ import pytest
 
 from gpucost.core.clock import HOUR, SECOND
 from gpucost.core.model import (
-    CapacityType, Category, NodeFact, PodFact, PriceEntry, PriceFact, Resources, Workload,
+    CapacityType,
+    Category,
+    NodeFact,
+    PodFact,
+    PriceEntry,
+    PriceFact,
+    Resources,
+    Workload,
 )  # fmt: skip
 from gpucost.core.money import PICO
 from gpucost.core.pricing import node_prices
