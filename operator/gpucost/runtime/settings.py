@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gpucost.web.auth import is_loopback
+
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -51,6 +53,13 @@ class Settings(BaseSettings):
         host, _, port = value.rpartition(":")
         if value and not (host and port.isdigit() and int(port) < 65536):
             raise ValueError("must be HOST:PORT, such as 127.0.0.1:9443")
+        return value
+
+    @field_validator("loopback_listen")
+    @classmethod
+    def _loopback(cls, value: str) -> str:
+        if value and not is_loopback(value.rpartition(":")[0]):
+            raise ValueError("asks nobody who they are, so it must be on loopback, such as 127.0.0.1:9003")
         return value
 
 
