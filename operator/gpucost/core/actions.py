@@ -82,6 +82,6 @@ class Decision:
     status: Mapping[str, object] = field(default_factory=dict)
     """Further status fields as they are written (camelCase, JSON values), without `conditions` and `cost`."""
     events: tuple[EventNote, ...] = ()
-    """Posted after every action of the decision has been applied."""
+    """Posted after the actions, and before the status in which they are no news any more."""
     wake_at: Instant | None = None
     """Look again at this instant even when nothing changes (a window edge, a timeout)."""

@@ -26,6 +26,8 @@ class Result(StrEnum):
     CONFLICT = "conflict"
     REJECTED = "rejected"
     FORBIDDEN = "forbidden"
+    ENDING = "ending"
+    """The namespace is being deleted, and everything in it with it."""
     FAILED = "failed"
 
 
@@ -77,7 +79,8 @@ async def _refused(client: KubeClient, action: Action, error: ApiError) -> Outco
     if error.status in {404, 409}:
         return Outcome(action, Result.CONFLICT, problems)
     if error.status == 403:
-        return Outcome(action, Result.FORBIDDEN, problems)
+        ending = any("being terminated" in problem for problem in (error.message, *problems))
+        return Outcome(action, Result.ENDING if ending else Result.FORBIDDEN, problems)
     if error.status in {400, 422}:
         return Outcome(action, Result.REJECTED, problems)
     return Outcome(action, Result.FAILED, problems)

@@ -315,14 +315,11 @@ class Operator:
                     settings.writes_per_second, max(10.0, settings.tick_seconds * settings.writes_per_second)
                 ),
                 with_nodes=settings.node_annotations,
-                write_status=self._write_cost,
+                write_status=self.controller.publish_cost,
             )
         return self._publisher_made
 
     _publisher_made: Publisher | None = None
-
-    async def _write_cost(self, record: Custom) -> bool:
-        return await self.controller.report(record, self.controller.decide(record), cost_is_news=True)
 
     # --- what the parts ask -------------------------------------------------------------------------------------------
 
@@ -368,7 +365,7 @@ def main(*, dry_run: bool = False) -> int:
     except ValidationError as error:
         for problem in error.errors():
             name = "_".join(str(part) for part in problem["loc"]).upper()
-            print(f"gpucost operator: GPUCOST_{name}: {problem['msg']}", file=sys.stderr)
+            print(f"gpucost operator: GPUCOST_{name}: {problem['msg'].removeprefix('Value error, ')}", file=sys.stderr)
         return 2
     configure(log_format=settings.log_format, level="WARNING" if dry_run else settings.log_level)
 

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 _RETRY = 5 * SECOND
 _REJECTED_FOR = 60 * SECOND
 _POLICY = "training"
+_DECIDE_AGAIN = frozenset({Result.CONFLICT, Result.REJECTED, Result.ENDING})
+"""After these the decision is void, and so is its story."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class TrainingController:
     told: dict[Key, set[tuple[str, str, str]]] = field(default_factory=dict)
     """Events posted since the start; the API server refuses what was posted before it."""
     services: set[tuple[Key, str]] = field(default_factory=set)
+    ending: set[str] = field(default_factory=set)
+    """UIDs of TrainingJobs whose namespace is being deleted: nothing can be made there any more."""
 
     async def work(self) -> None:
         """Take keys until cancelled."""
@@ -90,15 +94,24 @@ class TrainingController:
         if record is None or record.deleting:
             self._forget(key)
             return
+        if record.uid in self.ending:
+            return
         decision = self.decide(record)
         outcomes = await self._act(record, decision)
-        if all(outcome.ok for outcome in outcomes):
-            await self._tell(record, decision)
-        else:
+        if not all(outcome.ok for outcome in outcomes):
             self._after_failure(record, outcomes)
-        if not any(outcome.result is Result.REJECTED for outcome in outcomes):
-            await self.report(record, _with_refusal(decision, outcomes))
+        if not {outcome.result for outcome in outcomes} & _DECIDE_AGAIN:
+            await self._say(record, _with_refusal(decision, outcomes))
         self._wake(record, decision, outcomes)
+
+    async def publish_cost(self, record: Custom) -> bool:
+        """Write the cost of a TrainingJob, and whatever else is news; whether it was written."""
+        return await self._say(record, self.decide(record), cost_is_news=True)
+
+    async def _say(self, record: Custom, decision: Decision, *, cost_is_news: bool = False) -> bool:
+        """Events first: they are news against the stored status, so one that the status overtakes is never told."""
+        await self._tell(record, decision)
+        return await self.report(record, decision, cost_is_news=cost_is_news)
 
     def decide(self, record: Custom) -> Decision:
         """What follows for one TrainingJob from what is known now."""
@@ -143,7 +156,8 @@ class TrainingController:
 
     def _count(self, record: Custom, action: Action, outcome: Outcome) -> None:
         self.figures.actions[_POLICY, "Enforce", outcome.result.value] += 1
-        level = logging.INFO if outcome.ok or outcome.result is Result.CONFLICT else logging.WARNING
+        quiet = outcome.ok or outcome.result in {Result.CONFLICT, Result.ENDING}
+        level = logging.INFO if quiet else logging.WARNING
         note = f" ({'; '.join(outcome.problems)})" if outcome.problems and not outcome.ok else ""
         log.log(level, "%s: %s %s: %s%s", record.key, outcome.result.value, action.reason, action.message, note)
         if outcome.ok and isinstance(action, CreateService):
@@ -160,6 +174,8 @@ class TrainingController:
 
     def _after_failure(self, record: Custom, outcomes: list[Outcome]) -> None:
         last = outcomes[-1]
+        if last.result is Result.ENDING:
+            self.ending.add(record.uid)
         if last.result is Result.REJECTED:
             self.rejections[record.key] = Rejection(record.uid, record.generation, last.problems, self.now())
             self.queue.mark(record.key)
@@ -178,6 +194,7 @@ class TrainingController:
         self.rejections.pop(key, None)
         self.told.pop(key, None)
         self.services = {(k, uid) for k, uid in self.services if k != key}
+        self.ending &= {record.uid for record in self.world.trainingjobs.values()}
         self.queue.forget(key)
 
     # --- status -------------------------------------------------------------------------------------------------------
