@@ -7,9 +7,10 @@ after every Job exists and every status says what it should.
 from __future__ import annotations
 
 import itertools
+import time
 
 from bench.figures import Figure
-from bench.process import Reading, after_ticks, read, status_mib
+from bench.process import metric, next_pass, status_mib
 from bench.scene import make_namespaces, operator, say, trainingjob, trainingjobs_path
 from local import LocalCluster, OperatorProcess, wait_for
 
@@ -29,19 +30,21 @@ def measure(cluster: LocalCluster) -> list[Figure]:
         process.start()
         _create(cluster)
         _settle(cluster, process)
-        say(f"idle: {TICKS} passes, one every 30 s")
-        readings = [after_ticks(process, read(process), 1, 90)]
-        for _ in range(TICKS):
-            readings.append(after_ticks(process, readings[-1], 1, 90))
-        resident = status_mib(process.pid, "VmRSS")
+        return _at_rest(cluster, process)
     finally:
         process.stop()
-    pairs = list(itertools.pairwise(readings))
+
+
+def _at_rest(cluster: LocalCluster, process: OperatorProcess) -> list[Figure]:
+    say(f"idle: {TICKS} passes, one every 30 s")
+    began, written = time.monotonic(), _writes(process)
+    beats = [next_pass(cluster, process, 90) for _ in range(TICKS + 1)]
+    written, ended = _writes(process) - written, time.monotonic()
+    minutes = tuple(60 * (b.cpu - a.cpu) / (b.at - a.at) for a, b in itertools.pairwise(beats))
     return [
-        _figure("processor time per minute", "s", tuple(60 * _rate(p, "cpu") for p in pairs)),
-        _figure("resident memory", "MiB", (resident,), MEMORY),
-        _figure("API writes per second", "1/s", tuple(_rate(p, "writes") for p in pairs), WRITES),
-        _figure("duration of a pass", "s", tuple(r.tick_seconds for r in readings[1:])),
+        _figure("processor time per minute", "s", minutes),
+        _figure("resident memory", "MiB", (status_mib(process.pid, "VmRSS"),), MEMORY),
+        _figure("API writes per second", "1/s", (written / (ended - began),), WRITES),
     ]
 
 
@@ -49,9 +52,8 @@ def _figure(name: str, unit: str, samples: tuple[float, ...], promise: float | N
     return Figure(bench=NAME, name=name, unit=unit, samples=samples, promise=promise)
 
 
-def _rate(pair: tuple[Reading, Reading], field: str) -> float:
-    before, after = pair
-    return float((getattr(after, field) - getattr(before, field)) / (after.at - before.at))
+def _writes(process: OperatorProcess) -> float:
+    return metric(process.metrics(), "gpucost_api_writes_total")
 
 
 def _create(cluster: LocalCluster) -> None:
@@ -64,11 +66,12 @@ def _settle(cluster: LocalCluster, process: OperatorProcess) -> None:
     pods = f"/api/v1/namespaces/{SPACE}/pods?fieldSelector=status.phase%3DRunning"
     wait_for(lambda: len(cluster.api.list(pods)) >= TRAININGJOBS // 2, 120, "pods of TrainingJobs run", interval=1)
     say("their pods run")
-    last = read(process)
+    last, at = _writes(process), time.monotonic()
 
     def quiet() -> bool:
-        nonlocal last
-        before, last = last, read(process)
-        return _rate((before, last), "writes") <= SETTLED
+        nonlocal last, at
+        before, since = last, at
+        last, at = _writes(process), time.monotonic()
+        return (last - before) / (at - since) <= SETTLED
 
-    wait_for(quiet, 120, "the beginning is over", interval=3)
+    wait_for(quiet, 120, "the beginning is over", interval=5)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from local import OperatorProcess, wait_for
+from local import LocalCluster, OperatorProcess, wait_for
 
+T = TypeVar("T")
 MIB = 1024
+METRICS = 2  # of which the operator asks for utilisation
 
 
 def status_mib(pid: int | str, field: str) -> float:
@@ -27,39 +31,40 @@ def metric(text: str, name: str) -> float:
     return sum(float(value) for value in values)
 
 
+def queries(cluster: LocalCluster) -> int:
+    """Instant queries that Prometheus itself has counted."""
+    with urllib.request.urlopen(f"{cluster.prometheus_url}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    return int(metric(text, r"prometheus_http_requests_total\{code=\"200\",handler=\"/api/v1/query\"\}"))
+
+
 @dataclass(frozen=True)
-class Reading:
-    """The operator at a moment; `at` and `cpu` in seconds."""
+class Beat:
+    """The beginning of a pass; `at` and `cpu` in seconds, `asked` the queries that Prometheus has counted."""
 
     at: float
     cpu: float
-    ticks: int
-    writes: int
-    tick_seconds: float
+    asked: int
 
 
-def read(operator: OperatorProcess) -> Reading:
-    """Processor time from the kernel, the rest from its own metrics."""
-    text = operator.metrics()
-    return Reading(
-        at=time.monotonic(),
-        cpu=metric(text, "process_cpu_seconds_total"),
-        ticks=int(metric(text, "gpucost_ticks_total")),
-        writes=int(metric(text, "gpucost_api_writes_total")),
-        tick_seconds=metric(text, "gpucost_tick_duration_seconds"),
-    )
+def next_pass(cluster: LocalCluster, operator: OperatorProcess, timeout: float) -> Beat:
+    """Wait until a pass begins.
+
+    Prometheus is watched, whom every pass asks first: reading the operator's own metrics would cost it more processor
+    time than the pass that is to be measured.
+    """
+    before = queries(cluster)
+    wait_for(lambda: queries(cluster) > before, timeout, "the next pass", interval=0.1)
+    beat = Beat(time.monotonic(), operator.cpu_seconds(), before)
+    wait_for(lambda: queries(cluster) >= before + METRICS, timeout, "all queries of the pass", interval=0.1)
+    return beat
 
 
-def after_ticks(operator: OperatorProcess, last: Reading, ticks: int, timeout: float) -> Reading:
-    """Wait until the operator has completed more passes, and read it at once."""
-
-    def ahead() -> Reading | None:
-        now = read(operator)
-        return now if now.ticks >= last.ticks + ticks else None
-
-    found = wait_for(ahead, timeout, f"{ticks} more passes", interval=0.25)
-    assert found is not None
-    return found
+def cpu_during(operator: OperatorProcess, action: Callable[[], T]) -> tuple[float, T]:
+    """Processor seconds that the operator uses while an action lasts, and the action's result."""
+    before = operator.cpu_seconds()
+    result = action()
+    return operator.cpu_seconds() - before, result
 
 
 def elapsed(action: Callable[[], object]) -> float:

@@ -1,24 +1,25 @@
 """What one full pass costs in the big cluster, with utilisation that changes at every scrape.
 
 The operator runs as shipped, only with a shorter period, so that there are enough passes to see a spread. Processor
-time between two passes includes everything: the pass, the watches, the flushes of every second, this bench's scrapes.
+time from the beginning of a pass to the beginning of the next includes everything: pass, watches, the flushes of every
+second. A scrape of the operator's own metrics is measured apart.
 """
 
 from __future__ import annotations
 
 import itertools
-import urllib.request
 from pathlib import Path
 
 from bench.figures import Figure
-from bench.process import Reading, after_ticks, metric, read, status_mib
+from bench.process import cpu_during, metric, next_pass, queries, status_mib
 from bench.scene import operator, say
-from local import LocalCluster
+from local import LocalCluster, OperatorProcess
 
 NAME = "full tick"
 PERIOD = 10
 TICKS = 6
 WARM_UP = 2
+SCRAPES = 3
 CPU, MEMORY, QUERIES = 1.0, 300.0, 2.0  # promises; one query for each of two metrics
 
 
@@ -28,40 +29,43 @@ def measure(cluster: LocalCluster) -> list[Figure]:
     try:
         process.start()
         say(f"full tick: {TICKS} passes, one every {PERIOD} s")
-        last = after_ticks(process, read(process), WARM_UP, 6 * PERIOD)
-        asked, size = _queries(cluster), _size(process.ledger)
-        readings = [last]
-        for _ in range(TICKS):
-            readings.append(after_ticks(process, readings[-1], 1, 4 * PERIOD))
-        asked, size = _queries(cluster) - asked, _size(process.ledger) - size
-        resident, highest = (status_mib(process.pid, field) for field in ("VmRSS", "VmHWM"))
+        return _passes(cluster, process) + _scrapes(process)
     finally:
         process.stop()
-    ticks = readings[-1].ticks - readings[0].ticks
+
+
+def _passes(cluster: LocalCluster, process: OperatorProcess) -> list[Figure]:
+    for _ in range(WARM_UP):
+        next_pass(cluster, process, 6 * PERIOD)
+    size = _size(process.ledger)
+    beats = [next_pass(cluster, process, 6 * PERIOD) for _ in range(TICKS + 1)]
+    asked, size = queries(cluster) - beats[0].asked, _size(process.ledger) - size
+    resident, highest = (status_mib(process.pid, field) for field in ("VmRSS", "VmHWM"))
+    taken = tuple(after.cpu - before.cpu for before, after in itertools.pairwise(beats))
     return [
-        _figure("duration of a pass", "s", tuple(r.tick_seconds for r in readings[1:])),
-        _figure("processor time from pass to pass", "s", _cpu(readings), CPU),
+        _figure("processor time from pass to pass", "s", taken, CPU),
         _figure("resident memory", "MiB", (resident,), MEMORY),
         _figure("resident memory, highest", "MiB", (highest,), MEMORY),
-        _figure("Prometheus queries per pass", "", (asked / ticks,), QUERIES),
-        _figure("ledger growth per pass", "MiB", (size / ticks / 2**20,)),
+        _figure("Prometheus queries per pass", "", (asked / len(beats),), QUERIES),
+        _figure("ledger growth per pass", "MiB", (size / len(beats) / 2**20,)),
+    ]
+
+
+def _scrapes(process: OperatorProcess) -> list[Figure]:
+    taken, durations = [], []
+    for _ in range(SCRAPES):
+        cpu, text = cpu_during(process, process.metrics)
+        taken.append(cpu)
+        durations.append(metric(text, "gpucost_tick_duration_seconds"))
+    return [
+        _figure("duration of a pass, by the clock", "s", tuple(durations)),
+        _figure("processor time of a scrape of its metrics", "s", tuple(taken)),
+        _figure("size of the scrape", "MiB", (len(text) / 2**20,)),
     ]
 
 
 def _figure(name: str, unit: str, samples: tuple[float, ...], promise: float | None = None) -> Figure:
     return Figure(bench=NAME, name=name, unit=unit, samples=samples, promise=promise)
-
-
-def _cpu(readings: list[Reading]) -> tuple[float, ...]:
-    pairs = itertools.pairwise(readings)
-    return tuple((after.cpu - before.cpu) / (after.ticks - before.ticks) for before, after in pairs)
-
-
-def _queries(cluster: LocalCluster) -> float:
-    """Queries that Prometheus itself has counted: instant queries, whoever asked."""
-    with urllib.request.urlopen(f"{cluster.prometheus_url}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
-    return metric(text, r"prometheus_http_requests_total\{code=\"200\",handler=\"/api/v1/query\"\}")
 
 
 def _size(ledger: Path) -> int:
