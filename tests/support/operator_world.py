@@ -217,8 +217,8 @@ def assert_paid_exactly(api_url: str, team: Team, count: IndependentCount) -> Js
     expected = count.cost_by_pod(end)
     booked = {item["metadata"]["name"]: micro(item["cost"]) for item in found["items"]}
     assert booked.keys() == expected.keys()
-    wrong = {name: (booked[name], float(amount * MILLION)) for name, amount in expected.items()}
-    assert not {name: pair for name, pair in wrong.items() if abs(pair[0] - expected[name] * MILLION) > 1}
+    pairs = {name: (booked[name], amount * MILLION) for name, amount in expected.items()}
+    assert not {name: (got, float(due)) for name, (got, due) in pairs.items() if abs(got - due) > 1}
     assert abs(micro(found["total"]["cost"]) - sum(expected.values()) * MILLION) <= 1
     return found
 
@@ -227,3 +227,19 @@ def revive(operator: OperatorProcess) -> None:
     """Start an operator that has ended, as a kubelet would."""
     if not operator.running():
         operator.start(wait=False)
+
+
+def own_writes(operator: OperatorProcess) -> dict[str, float]:
+    """Writes that an operator has sent to the API server since its start, by verb."""
+    return figures(operator.metrics(), "gpucost_api_writes_total")
+
+
+def figures(exposition: str, metric: str) -> dict[str, float]:
+    """Values of a metric in the text format, by the text of their labels; a single label by its value alone."""
+    found = {}
+    for line in exposition.splitlines():
+        name, _, value = line.rpartition(" ")
+        if name.partition("{")[0] == metric and not line.startswith("#"):
+            labels = name.partition("{")[2].rstrip("}")
+            found[labels.split('"')[1] if labels.count("=") == 1 else labels] = float(value)
+    return found
