@@ -118,9 +118,10 @@ class Operator:
             lease = await self._acquire(stack)
             if lease is None:
                 return 0
+            # Renewed from the beginning: on a busy machine the start alone may take longer than the Lease lasts.
+            self._task(lease.keep(), "lease")
             with collector.held_back():
                 await self._start(stack)
-            self._task(lease.keep(), "lease")
             await self._until_stopped()
         return 0
 
