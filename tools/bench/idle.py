@@ -64,7 +64,13 @@ def _create(cluster: LocalCluster) -> None:
 
 def _settle(cluster: LocalCluster, process: OperatorProcess) -> None:
     pods = f"/api/v1/namespaces/{SPACE}/pods?fieldSelector=status.phase%3DRunning"
-    wait_for(lambda: len(cluster.api.list(pods)) >= TRAININGJOBS // 2, 120, "pods of TrainingJobs run", interval=1)
+
+    def run() -> bool:
+        if not process.running():
+            raise RuntimeError(f"the operator ended:\n{process.log()[-1000:]}")
+        return len(cluster.api.list(pods)) >= TRAININGJOBS // 2
+
+    wait_for(run, 120, "pods of TrainingJobs run", interval=1)
     say("their pods run")
     last, at = _writes(process), time.monotonic()
 
