@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
 from gpucost.core.capacity import CAPACITY_LABELS, labelled_capacity
-from gpucost.core.clock import format_duration
+from gpucost.core.clock import SECOND, Micros
 from gpucost.core.model import CapacityType
 from gpucost.core.quantity import parse_quantity
 from gpucost.core.training.placement import overrides
@@ -96,9 +96,17 @@ def _window(path: str, window: Window) -> Iterator[Problem]:
         return
     period = shortest_period(window.start)
     if period is not None and window.duration > period:
-        given, most = format_duration(window.duration), format_duration(period)
+        given, most = _as_written(window.duration), _as_written(period)
         message = f"{given} is longer than the {most} until the window opens again; use at most {most}"
         yield Problem(f"{path}.duration", message)
+
+
+def _as_written(duration: Micros) -> str:
+    """A duration as the field takes it: in hours, minutes and seconds, without days."""
+    minutes, seconds = divmod(duration // SECOND, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "m"), (seconds, "s"))
+    return "".join(f"{count}{unit}" for count, unit in parts if count)
 
 
 # --- template ---------------------------------------------------------------------------------------------------------
