@@ -15,6 +15,7 @@ pytestmark = pytest.mark.cluster
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 NAMES = ("trainingjobs.gpucost.dev", "pricebooks.gpucost.dev")
+WINDOW = {"start": "0 20 * * *", "duration": "1h"}
 LOOSE = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -55,6 +56,7 @@ def test_what_is_wrong_is_named_and_the_others_are_unaffected(team: Team, operat
     many = team.template(gpus=1_000_000)
     wrong = {
         "cron": ({"schedule": {"windows": [{"start": "61 25 * * *", "duration": "1h"}]}}, "windows[0].start"),
+        "zone": ({"schedule": {"timeZone": "Europe/Berlim", "windows": [WINDOW]}}, "did you mean Europe/Berlin"),
         "zero": ({"workers": 0}, "spec.workers"),
         "million": ({"template": many}, "GPUs in all"),
         "empty": ({"template": {"spec": {"containers": []}}}, "containers"),
