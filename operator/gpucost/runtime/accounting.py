@@ -17,6 +17,7 @@ from gpucost.core.clock import SECOND, Instant
 from gpucost.core.model import CapacityType, UsageFact, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Row
+from gpucost.core.sampling import Condensed, condense
 from gpucost.core.usage import Held, activity
 from gpucost.ledger import Ledger, LedgerError, NodeTotal
 from gpucost.runtime.caches import Caches
@@ -34,7 +35,6 @@ PODS_VERSION = "resource-version-pods"
 NODES_VERSION = "resource-version-nodes"
 
 _QUIET_MARKS = 5 * SECOND
-_SAME_ACTIVITY = 0.005  # smaller moves are not worth a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class Accounting:
     utilisation: UtilisationSource | None = None
     problem: str | None = None
     """Why the ledger cannot be written at present."""
-    measured: dict[str, float | None] = field(default_factory=dict)
-    """Last activity written, by pod UID."""
+    measured: dict[str, Condensed] = field(default_factory=dict)
+    """The activity that is being condensed, by pod UID."""
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "ledger"))
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _marked: Instant = 0
@@ -182,8 +182,8 @@ class Accounting:
         found = activity(samples, held)
         self.figures.dropped.update(found.dropped)
         for holder, value in ((h.uid, found.by_pod[h.uid]) for h in held.values()):
-            self._measured(holder, value if isinstance(value, float) else None, since)
-        for uid in set(self.measured) - {holder.uid for holder in held.values()}:
+            self._measured(holder, value if isinstance(value, float) else None, since, now)
+        for uid in self.measured.keys() - {holder.uid for holder in held.values()}:
             del self.measured[uid]
 
     def _held(self) -> dict[tuple[str, str], Held]:
@@ -193,21 +193,9 @@ class Accounting:
             if pod.requests.gpus and pod.bound is not None and pod.ended is None
         }
 
-    def _measured(self, uid: str, value: float | None, since: Instant) -> None:
-        known = uid in self.measured
-        last = self.measured.get(uid)
-        if known and (value is None) == (last is None) and abs((value or 0.0) - (last or 0.0)) < _SAME_ACTIVITY:
-            return
-        if not known and value is None:
-            self.measured[uid] = None  # unknown from the beginning needs no row
-            return
-        self.measured[uid] = value
+    def _measured(self, uid: str, value: float | None, since: Instant, until: Instant) -> None:
         pod = self.caches.pods.items.get(uid)
         start = max(since, pod.bound or 0) if pod is not None else since
-        self._usage.append(UsageFact(uid, start, value))
-
-    @property
-    def gpus(self) -> tuple[int, int]:
-        """GPUs held, and those of them whose activity is known."""
-        held = self._held().values()
-        return sum(h.gpus for h in held), sum(h.gpus for h in held if self.measured.get(h.uid) is not None)
+        self.measured[uid], news = condense(self.measured.get(uid), value, min(start, until), until)
+        if news is not None:
+            self._usage.append(UsageFact(uid, *news))
