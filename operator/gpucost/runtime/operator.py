@@ -167,7 +167,9 @@ class Operator:
         started = time.monotonic()
         self.state = "opening the ledger"
         settings = self.settings
-        ledger = Ledger(settings.ledger_url, cluster=settings.cluster_name, currency=settings.currency)
+        ledger = await asyncio.to_thread(  # a long history takes a while, and the Lease has to be renewed meanwhile
+            Ledger, settings.ledger_url, cluster=settings.cluster_name, currency=settings.currency
+        )
         source = UtilisationSource(settings.prometheus_url, settings.prometheus_window_seconds)
         accounting = Accounting(
             ledger, self.recorder, self.caches, self.figures, now, source if settings.prometheus_url else None
