@@ -62,6 +62,8 @@ class Accounting:
     utilisation: UtilisationSource | None = None
     problem: str | None = None
     """Why the ledger cannot be written at present."""
+    caught_up: bool = False
+    """Whether the past is filled in. Before it is, nothing is written: marks that ran ahead would hide the past."""
     measured: dict[str, Condensed] = field(default_factory=dict)
     """The activity that is being condensed, by pod UID."""
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "ledger"))
@@ -102,6 +104,8 @@ class Accounting:
 
     async def flush(self) -> bool:
         """Write what has come in; False when the ledger did not take it (it is kept and tried again)."""
+        if not self.caught_up:
+            return True
         async with self._writing:  # one at a time: marks must not overtake facts that a failed write put back
             return await self._flush()
 
@@ -115,9 +119,11 @@ class Accounting:
             return True
         try:
             await self.call(lambda: self.ledger.record([*facts, *usage], prices=prices, marks=marks))
-        except LedgerError as error:
+        except BaseException as error:  # also when cancelled: it may not have begun, and twice is as good as once
             self.recorder.put_back(facts, prices)
             self._usage = usage + self._usage
+            if not isinstance(error, LedgerError):
+                raise
             self._complain(error)
             return False
         self.problem = None
@@ -125,12 +131,17 @@ class Accounting:
         return True
 
     def _marks(self) -> dict[str, str]:
-        """Taken before the recorder is drained, so that they never promise more than is written."""
-        mirrors = self.caches
+        """Taken before the recorder is drained, so that they never promise more than is written.
+
+        They stand still while a watch is broken: what happens meanwhile is not observed.
+        """
+        nodes, pods = self.caches.nodes, self.caches.pods
+        if not (nodes.following and pods.following):
+            return {}
         return {
             OBSERVED_UNTIL: str(self.now()),
-            NODES_VERSION: mirrors.nodes.resource_version,
-            PODS_VERSION: mirrors.pods.resource_version,
+            NODES_VERSION: nodes.resource_version,
+            PODS_VERSION: pods.resource_version,
         }
 
     def _complain(self, error: LedgerError) -> None:

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import kopf
 
-from gpucost.core.model import Key
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
-from gpucost.kube.errors import ApiError
+from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.kube.login import LoginError, login
-from gpucost.runtime.world import World, custom_record
+from gpucost.runtime.world import TRAINING_JOB, Custom, World, custom_record
 
 log = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS = 5.0
+_SWEEP_SECONDS = 300.0
 
 
 class MissingDefinitions(Exception):
@@ -35,26 +38,59 @@ class CustomResources:
         self._world = world
         self._on_prices = on_prices
         self._awaited: set[str] | None = None
+        self._swept = time.monotonic()
+        self.relisted = False
+        """Whether kopf has listed anew since the last sweep."""
         self.synced = asyncio.Event()
 
     async def expect(self, client: KubeClient) -> None:
-        """List once what exists, so that a pass only starts when kopf has shown all of it."""
-        awaited: set[str] = set()
-        for path in (paths.TRAININGJOBS, paths.PRICEBOOKS):
-            try:
-                listing = await client.get(path)
-            except ApiError as error:
-                if error.status == 404:
-                    raise MissingDefinitions(
-                        f"{path.rsplit('/', 1)[-1]}.{paths.GROUP} is not defined in this cluster: install the chart, "
-                        "or run `gpucost crds | kubectl apply --server-side -f -`"
-                    ) from None
-                raise
-            for item in listing.get("items") or ():
-                awaited.add(item["metadata"]["uid"])
-        seen = {r.uid for r in self._world.trainingjobs.values()} | {r.uid for r in self._world.pricebooks.values()}
-        self._awaited = awaited - seen
+        """List what exists, so that a pass only starts when kopf has shown all of it."""
+        self._awaited = await _listed(client) - self._known().keys()
         self._check()
+
+    async def shown(self, client: KubeClient) -> None:
+        """Wait until kopf has shown everything. What was deleted since it was listed is never shown: list again."""
+        while not self.synced.is_set():
+            try:
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await self.synced.wait()
+            except TimeoutError:
+                await self.expect(client)
+
+    async def sweep(self, client: KubeClient) -> None:
+        """Forget what is gone: kopf does not tell of an object that went while its watch was broken.
+
+        Done when kopf has listed anew, and every few minutes, because a list may be empty. Compared with it is what was
+        known before it was asked for: newer objects may be missing in it.
+        """
+        if not self.relisted and time.monotonic() - self._swept < _SWEEP_SECONDS:
+            return
+        known, self.relisted = self._known(), False
+        try:
+            listed = await _listed(client)
+        except (ApiError, Unreachable) as error:
+            log.warning("whether objects have gone unseen is not to be found out at present: %s", error)
+            self.relisted = True
+            return
+        self._swept = time.monotonic()
+        for uid in known.keys() - listed:
+            self._gone(known[uid])
+
+    def _known(self) -> dict[str, Custom]:
+        records = (*self._world.trainingjobs.values(), *self._world.pricebooks.values())
+        return {record.uid: record for record in records}
+
+    def _gone(self, record: Custom) -> None:
+        """Forget an object, unless its name has passed on to another one."""
+        world, training = self._world, record.kind == TRAINING_JOB
+        current = world.trainingjobs.get(record.key) if training else world.pricebooks.get(record.name)
+        if current is None or current.uid != record.uid:
+            return
+        if training:
+            world.trainingjob_gone(record.key)
+        else:
+            del world.pricebooks[record.name]
+            self._on_prices()
 
     def registry(self) -> kopf.OperatorRegistry:
         """Handlers in a registry of their own, so that nothing is global."""
@@ -80,23 +116,24 @@ class CustomResources:
     def _trainingjob(self, event: Mapping[str, Any]) -> None:
         record = custom_record(event["object"])
         if event["type"] == "DELETED":
-            self._world.trainingjob_gone(Key(record.namespace, record.name))
+            self._gone(record)
         else:
             self._world.trainingjob_changed(record)
-        self._shown(record.uid)
+        self._shown(record.uid, event)
 
     def _pricebook(self, event: Mapping[str, Any]) -> None:
         record = custom_record(event["object"])
-        old = self._world.pricebooks.get(record.name)
         if event["type"] == "DELETED":
-            self._world.pricebooks.pop(record.name, None)
+            self._gone(record)
         else:
+            old = self._world.pricebooks.get(record.name)
             self._world.pricebooks[record.name] = record
-        if old is None or event["type"] == "DELETED" or old.spec != record.spec:
-            self._on_prices()
-        self._shown(record.uid)
+            if old is None or old.spec != record.spec:
+                self._on_prices()
+        self._shown(record.uid, event)
 
-    def _shown(self, uid: str) -> None:
+    def _shown(self, uid: str, event: Mapping[str, Any]) -> None:
+        self.relisted |= self.synced.is_set() and event["type"] is None
         if self._awaited is not None:
             self._awaited.discard(uid)
             self._check()
@@ -104,6 +141,23 @@ class CustomResources:
     def _check(self) -> None:
         if not self._awaited:
             self.synced.set()
+
+
+async def _listed(client: KubeClient) -> set[str]:
+    """UIDs of all our custom resources."""
+    found: set[str] = set()
+    for path in (paths.TRAININGJOBS, paths.PRICEBOOKS):
+        try:
+            listing = await client.get(path)
+        except ApiError as error:
+            if error.status == 404:
+                raise MissingDefinitions(
+                    f"{path.rsplit('/', 1)[-1]}.{paths.GROUP} is not defined in this cluster: install the chart, "
+                    "or run `gpucost crds | kubectl apply --server-side -f -`"
+                ) from None
+            raise
+        found.update(item["metadata"]["uid"] for item in listing.get("items") or ())
+    return found
 
 
 def kopf_settings() -> kopf.OperatorSettings:

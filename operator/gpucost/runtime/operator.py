@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
@@ -58,6 +58,7 @@ log = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 1.0
 _STALE_SECONDS = 120.0
+_STOP_SECONDS = 5.0  # with the last write and the Lease's release, below ten
 _KARPENTER = "/apis/karpenter.sh"
 _FATAL = (ApiError, LeaseLost, LedgerError, LoginError, MissingDefinitions, OSError, Unreachable, ValueError)
 
@@ -120,8 +121,9 @@ class Operator:
                 return 0
             # Renewed from the beginning: on a busy machine the start alone may take longer than the Lease lasts.
             self._task(lease.keep(), "lease")
+            stack.push_async_callback(self._stop_tasks)
             with collector.held_back():
-                await self._start(stack)
+                await self._unless_stopped(self._start(stack))
             await self._until_stopped()
         return 0
 
@@ -175,6 +177,7 @@ class Operator:
             ledger, self.recorder, self.caches, self.figures, now, source if settings.prometheus_url else None
         )
         stack.push_async_callback(accounting.close)
+        stack.push_async_callback(self._stop_tasks)  # before the ledger closes
         self.state = "waiting for the caches"
         node_version, pod_version = await accounting.versions()
         histories = asyncio.gather(
@@ -188,13 +191,13 @@ class Operator:
             self.recorder.note_end(fact, node)
         recover(self.world, self.recorder, past)
         accounting.forget_activity(past.open_pods, past.observed_until)
+        accounting.caught_up = True
         log.info(summary(past, self.world.pods))
         self.accounting = accounting
         await self._tick()
         self.ready = True
         self.state = "running"
         log.info("first pass complete after %.1f s: %s", time.monotonic() - started, self.figures.sizes)
-        stack.push_async_callback(self._stop_tasks)
         self._task(run_workers(self.controller), "training")
         self._task(self._flushes(), "flush")
         self._task(self._ticks(), "tick")
@@ -210,22 +213,13 @@ class Operator:
         await self.resources.expect(self.client)
         self._task(self._kopf(), "watch custom resources")
         self._karpenter = await self._has_karpenter()
-        synced = asyncio.gather(self.caches.synced(), self.resources.synced.wait())
-        await self._first_of(synced)
+        await asyncio.gather(self.caches.synced(), self.resources.shown(self.client))
         self.prices.reload()
         self.recorder.reprice()
 
-    async def _first_of(self, wanted: asyncio.Future[Any]) -> None:
-        """Wait, but not for longer than the tasks that it depends on live."""
-        await asyncio.wait({wanted, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
-        self._raise_ended()
-        await wanted
-
     async def _kopf(self) -> None:
-        try:
-            await watch(self.resources, stop=self.stop)
-        finally:
-            self.stop.set()  # kopf takes the signals for itself; its end is ours
+        """kopf takes the signals for itself; its end is ours."""
+        await watch(self.resources, stop=self.stop)
 
     async def _history(self, path: str, version: str) -> Any:
         return await replay(self.client, path, version) if version else None
@@ -238,19 +232,33 @@ class Operator:
 
     async def _dry_run(self, stack: AsyncExitStack) -> int:
         stack.push_async_callback(self._stop_tasks)
-        await self._sync()
+        await self._unless_stopped(self._sync())
+        if self.stop.is_set():
+            return 1
         return 1 if await print_decisions(self.controller, sys.stdout) else 0
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
     def _task(self, work: Any, name: str) -> None:
-        self._tasks.append(asyncio.create_task(work, name=name))
+        """Run beside the others; a task that ends, in whatever way, ends the process."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(lambda _: self.stop.set())
+        self._tasks.append(task)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that takes its time, but not longer than the process may run."""
+        doing, stopping = asyncio.create_task(work), asyncio.create_task(self.stop.wait())
+        await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        doing.cancel()
+        await asyncio.wait({doing})
+        self._raise_ended()
+        if not doing.cancelled():
+            doing.result()
 
     async def _until_stopped(self) -> None:
-        """Run until stopped; a task that ends by itself ends the process."""
-        stopping = asyncio.create_task(self.stop.wait())
-        await asyncio.wait({stopping, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        """Run until stopped, or until a task has ended by itself."""
+        await self.stop.wait()
         self.state = "stopping"
         self.ready = False
         self._raise_ended()
@@ -265,7 +273,8 @@ class Operator:
         self.stop.set()
         for task in self._tasks:
             task.cancel()
-        await asyncio.wait(self._tasks, timeout=8)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
 
     async def _flushes(self) -> None:
         assert self.accounting is not None
@@ -291,6 +300,7 @@ class Operator:
             self._prices_dirty = False
             if self.prices.reload():
                 self.recorder.reprice()
+        await self.resources.sweep(self.client)
         await self.accounting.sample()
         await self.accounting.flush()
         await report(self.client, self.prices, now)
@@ -300,7 +310,7 @@ class Operator:
         for key in self.world.trainingjobs:
             self.queue.mark(key)
         await self._publisher().publish(self.totals)
-        self.figures.data_times["kubernetes"] = max(m.last_heard for m in self.caches.all)
+        self.figures.data_times["kubernetes"] = min(m.last_heard for m in self.caches.all)
         self.figures.tick_seconds = time.monotonic() - started
         self.figures.ticks += 1
         self._beat = time.monotonic()

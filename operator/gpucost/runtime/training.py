@@ -105,8 +105,21 @@ class TrainingController:
         self._wake(record, decision, outcomes)
 
     async def publish_cost(self, record: Custom) -> bool:
-        """Write the cost of a TrainingJob, and whatever else is news; whether it was written."""
-        return await self._say(record, self.decide(record), cost_is_news=True)
+        """Write the cost of a TrainingJob, and whatever else is news; whether it was written.
+
+        A decision that acts is not told before its actions are carried out: that is for the workers to do, and their
+        status brings the cost along.
+        """
+        try:
+            decision = self.decide(record)
+            if decision.actions:
+                self.queue.mark(record.key)
+                return False
+            return await self._say(record, decision, cost_is_news=True)
+        except Exception:  # one object that cannot be decided must not end the pass over all others
+            log.exception("%s: the cost was not written", record.key)
+            self.figures.errors["training"] += 1
+            return False
 
     async def _say(self, record: Custom, decision: Decision, *, cost_is_news: bool = False) -> bool:
         """Events first: they are news against the stored status, so one that the status overtakes is never told."""

@@ -127,12 +127,12 @@ class World:
             self.on_dirty(record.key)
 
     def trainingjob_gone(self, key: Key) -> None:
-        """A TrainingJob was deleted; another that waited for the same Job looks again."""
+        """A TrainingJob was deleted: who works on it forgets it; another that waited for the same Job looks again."""
         record = self.trainingjobs.pop(key, None)
         if record is not None:
             self._unclaim(record)
             self._trainingjobs_listed()
-            self._dirty(self.claims.get(self.job_key(record), ()))
+            self._dirty({key, *self.claims.get(self.job_key(record), ())})
 
     def _trainingjobs_listed(self) -> None:
         self.trainingjob_uids = frozenset(record.uid for record in self.trainingjobs.values())

@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
@@ -26,6 +27,7 @@ _SILENCE_SECONDS = 75.0  # bookmarks come about once a minute
 _SERVER_SECONDS = 290
 _PAGE = 500
 _INITIAL_END = "k8s.io/initial-events-end"
+_SHORTEST_SECONDS = 0.5  # between the beginnings of two streams
 
 
 class Identified(Protocol):
@@ -76,11 +78,19 @@ class Reflector(Generic[R]):
     rejected: int = 0
     """Objects that could not be read; they are skipped, the others go on."""
     _paged: bool = False
+    _whole: bool = False
+    """Whether `items` was complete when the last listing or stream ended."""
     _complete_until: Instant = 0
+
+    @property
+    def following(self) -> bool:
+        """Whether every change up to now has been taken in, as far as anybody can tell."""
+        return self._whole and bool(self.resource_version) and not self.failures
 
     async def run(self) -> None:
         """Mirror until cancelled."""
         while True:
+            begun = time.monotonic()
             try:
                 await self._session()
                 self.failures = 0
@@ -88,6 +98,8 @@ class Reflector(Generic[R]):
                 self.resource_version = ""
             except (ApiError, Unreachable) as error:
                 await self._recover(error)
+            if (left := begun + _SHORTEST_SECONDS - time.monotonic()) > 0:  # a server that closes every stream at once
+                await asyncio.sleep(left * random.uniform(0.5, 1.0))
 
     async def _recover(self, error: ApiError | Unreachable) -> None:
         if isinstance(error, ApiError) and error.status in {400, 422} and not self._paged:
@@ -113,6 +125,8 @@ class Reflector(Generic[R]):
         present: set[str] = set()
         self._begin(listing=listing)
         async with self.client.stream(self.path, query, silence=_SILENCE_SECONDS) as lines:
+            if not listing:
+                self.failures = 0  # what was missed is on its way
             async for line in lines:
                 event = json.loads(line)
                 kind, body = event["type"], event["object"]
@@ -126,7 +140,8 @@ class Reflector(Generic[R]):
                     )
                 if kind != "BOOKMARK":
                     self._take(kind, body)
-                    present.add(body["metadata"]["uid"])
+                    if listing:
+                        present.add(body["metadata"]["uid"])
                 elif listing and _INITIAL_END in (body["metadata"].get("annotations") or {}):
                     self._complete(present)
                     listing = False
@@ -136,7 +151,9 @@ class Reflector(Generic[R]):
     def _begin(self, *, listing: bool) -> None:
         if listing:
             self.relists += 1
-            self._complete_until = self.last_heard
+            if self._whole:  # else the listing before broke off: it proves nothing of what it had not come to
+                self._complete_until = self.last_heard
+            self._whole = False
 
     async def _list(self) -> None:
         """Paged LIST for servers without streaming lists."""
@@ -176,6 +193,7 @@ class Reflector(Generic[R]):
         """The initial state is whole: what it does not contain is gone, and nobody saw it go."""
         for uid in [uid for uid in self.items if uid not in present]:
             self.handler(Change(self.items.pop(uid), None, seen=False, last_seen=self._complete_until))
+        self._whole = True
         self.synced.set()
 
 

@@ -111,3 +111,21 @@ def test_the_scene_is_one_in_which_the_job_runs():
     work = controller(Server(), conditions=(JobCondition("Suspended", False, "JobResumed", "", NOW),))
     (record,) = work.world.trainingjobs.values()
     assert work.decide(record).actions == ()
+
+
+async def test_a_write_of_the_cost_tells_nothing_of_an_action_that_is_still_to_be_carried_out():
+    server = Server()
+    work = controller(server, body={**BODY, "spec": {**BODY["spec"], "suspend": True}})
+    (record,) = work.world.trainingjobs.values()
+    assert work.decide(record).actions
+    assert not await work.publish_cost(record)
+    assert server.written == []
+    assert await work.queue.take() == record.key
+
+
+async def test_an_object_that_cannot_be_decided_does_not_end_the_pass_over_the_others(monkeypatch):
+    work = controller(Server())
+    (record,) = work.world.trainingjobs.values()
+    monkeypatch.setattr(work, "cost_of", lambda _: 1 // 0)
+    assert not await work.publish_cost(record)
+    assert work.figures.errors["training"] == 1

@@ -34,11 +34,11 @@ def parse(raw):
 
 
 @contextlib.asynccontextmanager
-async def mirror(*steps, path="/things"):
+async def mirror(*steps, path="/things", now=lambda: 77):
     async with FaultyApiServer(list(steps)) as server:
         client = KubeClient(login_with=server.login)
         changes: list[Change] = []
-        reflector = Reflector(client, path, parse, changes.append, lambda: 77)
+        reflector = Reflector(client, path, parse, changes.append, now)
         task = asyncio.create_task(reflector.run())
         try:
             yield reflector, changes, server
@@ -131,6 +131,43 @@ async def test_a_very_long_object_is_read_whole():
     async with mirror(first) as (reflector, _, _server):
         await asyncio.wait_for(reflector.synced.wait(), 5)
         assert set(reflector.items) == {"a"}
+
+
+async def test_a_server_that_ends_every_stream_at_once_is_not_asked_without_pause():
+    first = watch(("ADDED", body("a")), bookmark("5", initial=True))
+    async with mirror(first, watch()) as (_, _changes, server):
+        await until(lambda: len(server.requests) >= 2)
+        await asyncio.sleep(1.0)
+        assert len(server.requests) <= 6
+
+
+async def test_a_history_that_expires_again_and_again_is_not_listed_without_pause():
+    async with mirror(answer(410, {"code": 410})) as (_, _changes, server):
+        await until(lambda: len(server.requests) >= 2)
+        await asyncio.sleep(1.0)
+        assert len(server.requests) <= 6
+
+
+async def test_a_listing_that_breaks_off_proves_nothing_of_what_it_had_not_come_to():
+    clock = iter(range(1, 100))
+    first = watch(("ADDED", body("a")), ("ADDED", body("b")), bookmark("5", initial=True))  # heard at 1, 2, 3
+    gone = answer(410, {"code": 410})
+    half = watch(("ADDED", body("b")))  # heard at 4
+    again = watch(("ADDED", body("b")), bookmark("9", initial=True), hold=True)
+    async with mirror(first, gone, half, again, now=lambda: next(clock)) as (reflector, changes, _):
+        await until(lambda: set(reflector.items) == {"b"})
+        assert changes[-1] == Change(Thing("a", "1"), None, None, seen=False, last_seen=3)
+
+
+async def test_a_mirror_follows_only_while_it_is_whole_and_its_watch_is_open():
+    first = watch(("ADDED", body("a")), bookmark("5", initial=True))
+    async with mirror(cut, first, answer(500, {}), watch(hold=True)) as (reflector, _, server):
+        assert not reflector.following
+        await until(reflector.synced.is_set)
+        await until(lambda: len(server.requests) >= 3 and reflector.failures > 0)
+        assert not reflector.following
+        await until(lambda: reflector.following)
+        assert len(server.requests) >= 4
 
 
 @pytest.mark.parametrize(
