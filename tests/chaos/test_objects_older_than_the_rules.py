@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,25 +19,19 @@ LOOSE = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 @pytest.fixture
-def no_rules(arena: LocalCluster, operator: OperatorProcess) -> Iterator[None]:
-    """The definitions accept any specification, as an older version of them might."""
-    strict = {name: arena.api.get(f"{DEFINITIONS}/{name}") for name in NAMES}
-    for name, definition in strict.items():
-        loose = copy.deepcopy(definition)
-        for version in loose["spec"]["versions"]:
+def loose(
+    own_cluster: Callable[..., LocalCluster], operator_factory: Callable[..., OperatorProcess]
+) -> OperatorProcess:
+    """An operator, not yet started, where the definitions accept any specification, as an older version's might."""
+    cluster = own_cluster("loose")
+    operator = operator_factory(cluster, {"GPUCOST_TICK_SECONDS": "1"})
+    for name in NAMES:
+        definition = cluster.api.get(f"{DEFINITIONS}/{name}")
+        for version in definition["spec"]["versions"]:
             version["schema"]["openAPIV3Schema"].pop("x-kubernetes-validations", None)
             version["schema"]["openAPIV3Schema"]["properties"]["spec"] = LOOSE
-        arena.api.put(f"{DEFINITIONS}/{name}", loose)
-    yield
-    operator.stop()
-    for kind in ("pricebooks", "trainingjobs"):
-        for one in arena.api.list(f"{GROUP}/{kind}"):
-            space = one["metadata"].get("namespace")
-            where = f"{GROUP}/namespaces/{space}/{kind}" if space else f"{GROUP}/{kind}"
-            arena.api.delete(f"{where}/{one['metadata']['name']}")
-    for name, definition in strict.items():
-        current = arena.api.get(f"{DEFINITIONS}/{name}")
-        arena.api.put(f"{DEFINITIONS}/{name}", {**current, "spec": definition["spec"]})
+        cluster.api.put(f"{DEFINITIONS}/{name}", definition)
+    return operator
 
 
 def accepted(team: Team, name: str, spec: dict[str, Any]) -> bool:
@@ -50,8 +43,8 @@ def accepted(team: Team, name: str, spec: dict[str, Any]) -> bool:
     return True
 
 
-@pytest.mark.usefixtures("no_rules")
-def test_what_is_wrong_is_named_and_the_others_are_unaffected(team: Team, operator: OperatorProcess) -> None:
+def test_what_is_wrong_is_named_and_the_others_are_unaffected(loose: OperatorProcess) -> None:
+    team, operator = Team(loose.cluster, "default"), loose
     node = team.add_node(hourly=None)
     many = team.template(gpus=1_000_000)
     wrong = {

@@ -125,7 +125,7 @@ def test_a_run_that_fits_nowhere_says_so_in_the_schedulers_words(team: Team) -> 
     assert waiting["since"] == since
     assert "Insufficient nvidia.com/gpu" in team.condition("Ready", "second")["message"]
     team.cluster.api.delete(team.path("trainingjobs", "bert"), **BACKGROUND)
-    wait_for(lambda: "waiting" not in team.status("second"), 30, "second no longer waits")
+    wait_for(lambda: "waiting" not in team.status("second"), 60, "second no longer waits")
 
 
 # --- taking over what is there ----------------------------------------------------------------------------------------

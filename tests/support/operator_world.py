@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.error import URLError
 
 from local import GpuNode, LocalCluster, OperatorProcess, wait_for
 from local.objects import namespace as namespace_manifest
@@ -194,8 +195,16 @@ def fetch(url: str) -> Json:
 
 
 def costs(api_url: str, namespace: str, by: str, window: str) -> Json:
-    """What the cost API says of one namespace."""
-    return fetch(f"{api_url}{COSTS}/namespaces/{namespace}/allocations?by={by}&window={window}")
+    """What the cost API says of one namespace; an operator that has just become ready may not listen yet."""
+    url = f"{api_url}{COSTS}/namespaces/{namespace}/allocations?by={by}&window={window}"
+
+    def answer() -> Json:
+        try:
+            return fetch(url)
+        except URLError as refused:
+            raise LookupError(str(refused)) from None
+
+    return wait_for(answer, 10, url)
 
 
 def micro(amount: str) -> int:
