@@ -257,9 +257,12 @@ class Ledger:
         """Cost of the living nodes since their start, by UID."""
         return self._ask(lambda: self._at(now).node_rows(self._settled.sums, self._books))
 
-    def capacity_totals(self, now: Instant) -> dict[tuple[tuple[str, Workload], CapacityType], Amounts]:
-        """Cost since the beginning of live workloads, by how their nodes are paid for."""
-        return self._ask(lambda: self._at(now).capacity_amounts(self._settled.sums))
+    def capacity_totals(
+        self, now: Instant, also: Iterable[tuple[str, Workload]] = ()
+    ) -> dict[tuple[tuple[str, Workload], CapacityType], Amounts]:
+        """Cost since the beginning of the workloads of `workload_totals`, by how their nodes are paid for."""
+        asked = [(namespace, workload.kind, workload.name) for namespace, workload in also]
+        return self._ask(lambda: self._at(now, asked).capacity_amounts(self._settled.sums, asked))
 
     def idle_totals(self, now: Instant) -> dict[CapacityType, Amounts]:
         """Cost since the beginning of what nobody held, on all nodes of all time, by how they are paid for."""

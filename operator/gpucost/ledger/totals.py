@@ -134,10 +134,12 @@ class Pass:
             pods=live.pods,
         )
 
-    def capacity_amounts(self, settled: Sums) -> dict[tuple[tuple[str, Workload], CapacityType], Amounts]:
-        """Totals of live workloads, by how their nodes are paid for."""
+    def capacity_amounts(
+        self, settled: Sums, also: Iterable[WorkloadKey]
+    ) -> dict[tuple[tuple[str, Workload], CapacityType], Amounts]:
+        """Totals since the beginning, by how their nodes are paid for."""
         found: dict[tuple[tuple[str, Workload], CapacityType], Amounts] = {}
-        for key in self.live:
+        for key in dict.fromkeys([*self.live, *also]):
             namespace, *names = key
             before, present = settled.workloads.get(key, {}), self.open.workloads.get(key, {})
             for kind in sorted({*before, *present}):

@@ -163,7 +163,7 @@ class Accounting:
                 workloads=self.ledger.workload_totals(now, asked),
                 namespaces=self.ledger.namespace_totals(now),
                 nodes=self.ledger.node_totals(now),
-                by_capacity=self.ledger.capacity_totals(now),
+                by_capacity=self.ledger.capacity_totals(now, asked),
                 difference=self.ledger.conservation(now),
             )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from gpucost.core.model import Category, Workload
 from gpucost.core.money import PICO, Pico
 from gpucost.core.report import Amounts
 from gpucost.ledger import NodeTotal
@@ -11,11 +12,13 @@ from gpucost.runtime.accounting import Totals
 from gpucost.runtime.metrics import Figures, Labels
 from gpucost.runtime.world import World
 
+Ended = Mapping[tuple[str, Workload], Category]
 
-def fill(figures: Figures, totals: Totals, world: World) -> None:
-    """Take over what a tick computed."""
-    figures.update_counter(figures.cost, dict(_costs(totals, world)))
-    figures.update_counter(figures.gpu_time, dict(_gpu_time(totals, world)))
+
+def fill(figures: Figures, totals: Totals, world: World, ended: Ended) -> None:
+    """Take over what a tick computed; `ended` says what workloads were of which nothing lives any more."""
+    figures.update_counter(figures.cost, dict(_costs(totals, world, ended)))
+    figures.update_counter(figures.gpu_time, dict(_gpu_time(totals, world, ended)))
     figures.gpu_price = dict(_gpu_prices(totals, world))
     figures.conservation = totals.difference
     figures.saved = {"placement": sum(row.amounts.saved for row in totals.workloads.values())}
@@ -28,11 +31,12 @@ def fill(figures: Figures, totals: Totals, world: World) -> None:
     }
 
 
-def _holders(totals: Totals) -> Iterator[tuple[Labels, Amounts]]:
+def _holders(totals: Totals, ended: Ended) -> Iterator[tuple[Labels, Amounts]]:
     for ((namespace, workload), kind), amounts in totals.by_capacity.items():
         row = totals.workloads.get((namespace, workload))
-        category = row.category.value if row is not None and row.category is not None else ""
-        yield (namespace, workload.kind, workload.name, category, kind.value), amounts
+        category = (row.category if row is not None else None) or ended.get((namespace, workload))
+        if category is not None:  # else it ended long ago, and its series with it
+            yield (namespace, workload.kind, workload.name, category.value, kind.value), amounts
 
 
 def _unused(totals: Totals, world: World) -> Iterator[tuple[Labels, NodeTotal]]:
@@ -41,8 +45,8 @@ def _unused(totals: Totals, world: World) -> Iterator[tuple[Labels, NodeTotal]]:
             yield ("", "Node", node.name, "", ""), node
 
 
-def _costs(totals: Totals, world: World) -> Iterator[tuple[Labels, Pico]]:
-    for labels, amounts in _holders(totals):
+def _costs(totals: Totals, world: World, ended: Ended) -> Iterator[tuple[Labels, Pico]]:
+    for labels, amounts in _holders(totals, ended):
         by_state: Mapping[str, Pico] = {
             "active": amounts.active,
             "held": amounts.held,
@@ -54,8 +58,8 @@ def _costs(totals: Totals, world: World) -> Iterator[tuple[Labels, Pico]]:
         yield (*labels, "idle"), node.idle.cost
 
 
-def _gpu_time(totals: Totals, world: World) -> Iterator[tuple[Labels, int]]:
-    for labels, amounts in _holders(totals):
+def _gpu_time(totals: Totals, world: World, ended: Ended) -> Iterator[tuple[Labels, int]]:
+    for labels, amounts in _holders(totals, ended):
         if amounts.gpu_time:
             yield (*labels, "active"), amounts.active_gpu_time
             yield (*labels, "held"), amounts.known_gpu_time - amounts.active_gpu_time

@@ -305,8 +305,9 @@ class Operator:
         await self.accounting.flush()
         await report(self.client, self.prices, now)
         workloads = [(r.namespace, Workload(TRAINING_JOB, r.name)) for r in self.world.trainingjobs.values()]
-        self.totals = await self.accounting.totals(workloads)
-        fill(self.figures, self.totals, self.world)
+        ended = self.recorder.lately_ended()
+        self.totals = await self.accounting.totals([*workloads, *ended])
+        fill(self.figures, self.totals, self.world, ended)
         for key in self.world.trainingjobs:
             self.queue.mark(key)
         await self._publisher().publish(self.totals)

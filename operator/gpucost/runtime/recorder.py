@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from gpucost.core.capacity import capacity_type, traits
 from gpucost.core.category import category_of
-from gpucost.core.clock import HOUR, SECOND, Instant
-from gpucost.core.model import CapacityType, Gap, Node, NodeFact, Pod, PodFact, PriceFact, Workload
+from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant
+from gpucost.core.model import CapacityType, Category, Gap, Node, NodeFact, Pod, PodFact, PriceFact, Workload
 from gpucost.core.timeline import Interval
 from gpucost.core.training.state import Interruption
 from gpucost.runtime.world import TRAINING_JOB, World
@@ -28,6 +28,7 @@ _CLOCK_SLACK = 2 * SECOND  # times of the API server have whole seconds
 _ORDERLY = frozenset({"", "Succeeded", "Failed", "Deleted", "vanished"})
 BROKEN_WATCH = "deleted while the watch was broken"
 _KEEP_ENDED_NODES = 2 * HOUR
+_KEEP_ENDED_WORKLOADS = 15 * MINUTE
 _NODE_PATIENCE = 10 * SECOND
 
 
@@ -46,6 +47,8 @@ class Recorder:
     skipped: Counter[str] = field(default_factory=Counter)
     interruptions: dict[tuple[str, Workload], dict[str, Interruption]] = field(default_factory=dict)
     """Pods of TrainingJobs that lost their spot node, by UID."""
+    ended: dict[tuple[str, Workload], tuple[Instant, Category]] = field(default_factory=dict)
+    """Workloads of which a pod has ended lately: when that was written, and what they were."""
     _by_name: dict[str, list[str]] = field(default_factory=dict)
     _dirty: dict[str, Pod] = field(default_factory=dict)
     _queue: list[Fact] = field(default_factory=list)
@@ -225,7 +228,15 @@ class Recorder:
             return "NodeGone"
         return pod.phase if pod.phase in {"Succeeded", "Failed"} else "Deleted"
 
+    def lately_ended(self) -> dict[tuple[str, Workload], Category]:
+        """Workloads of which a pod has ended: asked for a while longer, so that their final figures are seen."""
+        horizon = self.now() - _KEEP_ENDED_WORKLOADS
+        self.ended = {key: (at, category) for key, (at, category) in self.ended.items() if at > horizon}
+        return {key: category for key, (_, category) in self.ended.items()}
+
     def _remember(self, fact: PodFact) -> None:
+        if fact.end is not None and self.written.get(fact.uid) != fact:
+            self.ended[fact.namespace, fact.workload] = (self.now(), fact.category)
         if fact.end is None or fact.uid in self.world.pods:
             self.written[fact.uid] = fact
         else:
