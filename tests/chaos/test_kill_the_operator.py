@@ -9,7 +9,7 @@ import pytest
 from local import OperatorProcess, wait_for
 from local.objects import run_for
 from support.independent_count import IndependentCount, overlaps
-from support.operator_world import Team, assert_paid_exactly, closed, open_now, revive
+from support.operator_world import GC_SECONDS, Team, assert_paid_exactly, closed, open_now, revive
 
 pytestmark = pytest.mark.cluster
 
@@ -113,7 +113,7 @@ def test_what_happens_while_the_operator_is_down_is_booked_from_the_servers_hist
         team.until("Ready", "Running", "ends")
         operator.kill9()
         team.cluster.api.delete(team.path("trainingjobs", "ends"), propagationPolicy="Background")
-        wait_for(lambda: not team.pods("ends"), 20, "deletion needs no operator")
+        wait_for(lambda: not team.pods("ends"), GC_SECONDS, "deletion needs no operator")
         assert team.find("jobs", "ends") is None
         wait_for(lambda: len(count.gone) == 1, 10, "the second count saw it end")
 
@@ -138,9 +138,9 @@ def test_workloads_run_on_and_their_service_goes_with_them_while_the_operator_is
     assert len(team.running()) == 2
     team.cluster.api.delete(team.path("trainingjobs", "bert"))
     wait_for(lambda: team.find("trainingjobs", "bert") is None, 10, "no finalizer holds it")
-    wait_for(lambda: team.find("jobs", "bert") is None, 20, "the Job is gone")
-    wait_for(lambda: team.find("services", "bert") is None, 20, "the Service is gone")
-    wait_for(lambda: not team.pods(), 20, "the pods are gone")
+    wait_for(lambda: team.find("jobs", "bert") is None, GC_SECONDS, "the Job is gone")
+    wait_for(lambda: team.find("services", "bert") is None, GC_SECONDS, "the Service is gone")
+    wait_for(lambda: not team.pods(), GC_SECONDS, "the pods are gone")
 
 
 def test_a_move_is_finished_after_the_api_server_has_restarted_in_the_middle_of_it(

@@ -6,7 +6,7 @@ import pytest
 
 from local import wait_for
 from local.objects import job, pod_spec, run_for
-from support.operator_world import Team
+from support.operator_world import GC_SECONDS, Team
 
 pytestmark = pytest.mark.cluster
 
@@ -76,9 +76,9 @@ def test_deleting_a_trainingjob_deletes_what_it_made(team: Team) -> None:
 
     team.cluster.api.delete(team.path("trainingjobs", "bert"), **BACKGROUND)
 
-    wait_for(lambda: team.find("jobs", "bert") is None, 20, "the Job is gone")
-    wait_for(lambda: team.find("services", "bert") is None, 20, "the Service is gone")
-    wait_for(lambda: not team.pods(), 20, "the pods are gone")
+    wait_for(lambda: team.find("jobs", "bert") is None, GC_SECONDS, "the Job is gone")
+    wait_for(lambda: team.find("services", "bert") is None, GC_SECONDS, "the Service is gone")
+    wait_for(lambda: not team.pods(), GC_SECONDS, "the pods are gone")
 
 
 def test_a_run_that_ends_is_complete_and_stays_so_without_its_job(team: Team) -> None:
@@ -125,7 +125,7 @@ def test_a_run_that_fits_nowhere_says_so_in_the_schedulers_words(team: Team) -> 
     assert waiting["since"] == since
     assert "Insufficient nvidia.com/gpu" in team.condition("Ready", "second")["message"]
     team.cluster.api.delete(team.path("trainingjobs", "bert"), **BACKGROUND)
-    wait_for(lambda: "waiting" not in team.status("second"), 60, "second no longer waits")
+    wait_for(lambda: "waiting" not in team.status("second"), GC_SECONDS, "second no longer waits")
 
 
 # --- taking over what is there ----------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ GROUP = "/apis/gpucost.dev/v1alpha1"
 COSTS = "/apis/cost.gpucost.dev/v1alpha1"
 ON_DEMAND_PRICE, SPOT_PRICE = "55.04", "20.10"
 MILLION = 10**6
+GC_SECONDS = 75  # the garbage collector learns of new definitions every thirty seconds only
 
 
 @dataclass(frozen=True)
