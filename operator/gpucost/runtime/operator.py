@@ -83,6 +83,7 @@ class Operator:
         self.world.on_dirty = self.queue.mark
         self.prices = Prices(self.world, settings.currency)
         self.recorder = Recorder(self.world, now, self.prices.of)
+        self.world.on_claimed = self.recorder.owners_changed
         self.caches = Caches.build(self.client, self.world, self.recorder, now)
         self.resources = CustomResources(self.world, on_prices=self._prices_changed)
         self.controller = TrainingController(

@@ -74,6 +74,8 @@ class World:
     claims: dict[Key, set[Key]] = field(default_factory=dict)
     """TrainingJobs that speak of a Job: by name of the Job."""
     on_dirty: Callable[[Key], None] = lambda _key: None
+    on_claimed: Callable[[Iterable[str]], None] = lambda _uids: None
+    """Told the UIDs of pods whose Job a TrainingJob has taken over."""
 
     # --- changes ------------------------------------------------------------------------------------------------------
 
@@ -123,6 +125,8 @@ class World:
         if old is None or old.uid != record.uid:
             self._trainingjobs_listed()
         self.claims.setdefault(self.job_key(record), set()).add(record.key)
+        if record.spec.get("workloadRef") and (old is None or self.job_key(old) != self.job_key(record)):
+            self.on_claimed(self.pods_by_job.get(self.job_by_key.get(self.job_key(record), ""), ()))
         if old is None or old != record:
             self.on_dirty(record.key)
 

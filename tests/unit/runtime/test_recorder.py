@@ -306,3 +306,16 @@ def test_dirty_keys_of_a_job_are_its_owner_and_whoever_refers_to_it(scene):
     marked.clear()
     scene.job(owner=Owner("TrainingJob", "bert", "bert"))
     assert set(marked) == {Key("research", "bert"), Key("research", "nightly")}
+
+
+def test_a_running_job_that_a_trainingjob_takes_over_is_booked_to_it_from_its_beginning(scene):
+    scene.world.on_claimed = scene.recorder.owners_changed
+    scene.node()
+    scene.job()
+    scene.pod()
+    assert [fact.workload for fact in scene.pods_written()] == [Workload("Job", "bert")]
+    metadata = {"uid": "t1", "name": "mine", "namespace": "research", "generation": 1}
+    reference = {"workloadRef": {"name": "bert"}}
+    scene.world.trainingjob_changed(custom_record({"kind": "TrainingJob", "metadata": metadata, "spec": reference}))
+    (fact,) = scene.pods_written()
+    assert (fact.workload, fact.start) == (Workload("TrainingJob", "mine"), T0 + MINUTE)
