@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpucost.core.clock import Instant
 from gpucost.core.usage import SCALE, Sample
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TIMEOUT_SECONDS = 20
+T = TypeVar("T")
+
+_TIMEOUT_SECONDS = 10
 
 
 class PrometheusError(Exception):
@@ -47,7 +52,7 @@ class UtilisationSource:
         """
         answers = {}
         for metric in SCALE:
-            answers[metric] = await asyncio.to_thread(self._query, f"avg_over_time({metric}[{self.window}s])")
+            answers[metric] = await _apart(partial(self._query, f"avg_over_time({metric}[{self.window}s])"))
             self.samples += len(answers[metric])
         if any(answers.values()):
             self.last_success = now
@@ -75,6 +80,27 @@ class UtilisationSource:
         except (PrometheusApiClientException, requests.RequestException, ValueError, KeyError) as error:
             raise PrometheusError(f"{self.url}: {_first_line(error)}") from None
         return [sample for series in result if (sample := _sample(series)) is not None]
+
+
+async def _apart(work: Callable[[], T]) -> T:
+    """Run something that blocks in a thread of its own that nobody waits for when the process ends.
+
+    The threads of asyncio are joined at the end: an engine that hangs would keep the operator from stopping in time.
+    """
+    done: Future[T] = Future()
+    done.set_running_or_notify_cancel()
+    Thread(target=_carry_out, args=(work, done), name="prometheus", daemon=True).start()
+    return await asyncio.wrap_future(done)
+
+
+def _carry_out(work: Callable[[], T], done: Future[T]) -> None:
+    try:
+        done.set_result(work())
+    except PrometheusError as error:
+        done.set_exception(error)
+    finally:
+        if not done.done():
+            done.set_exception(PrometheusError("the query broke off; the log has the reason"))
 
 
 def _sample(series: Any) -> Sample | None:
