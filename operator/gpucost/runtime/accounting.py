@@ -172,8 +172,14 @@ class Accounting:
     # --- utilisation --------------------------------------------------------------------------------------------------
 
     def forget_activity(self, pods: Mapping[str, object], until: Instant) -> None:
-        """Nobody measured between the last stop and now: say so for every pod that was open."""
-        self._usage.extend(UsageFact(uid, until or self.now(), None) for uid in pods)
+        """Nobody measured between the last stop and now: say so for every pod that was open.
+
+        The first sample does not reach back behind that, or what is said here would hold on after it.
+        """
+        silent = until or self.now()
+        self._usage.extend(UsageFact(uid, silent, None) for uid in pods)
+        if self.utilisation is not None:
+            self._sampled = max(silent, self.now() - self.utilisation.window * SECOND)
 
     async def sample(self) -> None:
         """Ask for utilisation once; whatever cannot be known becomes unknown, and cost goes on."""

@@ -12,6 +12,7 @@ import pytest
 
 from gpucost.core.clock import MINUTE, SECOND, Instant
 from gpucost.core.model import Node, Owner, Pod, Resources
+from gpucost.core.usage import ENGINE_ACTIVE, Sample
 from gpucost.ledger import Ledger
 from gpucost.runtime.accounting import NODES_VERSION, OBSERVED_UNTIL, PODS_VERSION, Accounting
 from gpucost.runtime.metrics import Figures
@@ -102,3 +103,21 @@ async def test_the_marks_stand_still_while_a_watch_is_broken(scene: Scene) -> No
     await scene.books.flush()
     assert scene.ledger.marks()[OBSERVED_UNTIL] == str(scene.at)
     assert scene.ledger.marks()[PODS_VERSION] == "9"
+
+
+async def test_after_a_quick_restart_a_steady_activity_is_known_again(scene: Scene) -> None:
+    labels = {"namespace": "research", "pod": "p1"}
+
+    async def read(_: Instant) -> dict[str, list[Sample]]:
+        return {ENGINE_ACTIVE: [Sample({**labels, "UUID": str(gpu)}, 0.5) for gpu in range(4)]}
+
+    scene.books.utilisation = SimpleNamespace(window=60, read=read, last_success=None)  # type: ignore[assignment]
+    stopped = scene.at - 10 * SECOND
+    scene.pod("p1")
+    scene.books.forget_activity({"p1": None}, stopped)
+    for _ in range(3):
+        await scene.books.sample()
+        await scene.books.flush()
+        scene.at += 30 * SECOND
+    known = scene.ledger._books.activities["p1"]
+    assert known.at(scene.at) == 500_000
