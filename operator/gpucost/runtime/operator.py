@@ -196,8 +196,6 @@ class Operator:
         log.info(summary(past, self.world.pods))
         self.accounting = accounting
         await self._tick()
-        self.ready = True
-        self.state = "running"
         log.info("first pass complete after %.1f s: %s", time.monotonic() - started, self.figures.sizes)
         self._task(run_workers(self.controller), "training")
         self._task(self._flushes(), "flush")
@@ -206,6 +204,8 @@ class Operator:
         stack.push_async_callback(server.stop)
         if server.ca_bundle:
             self._task(keep_registered(self.client, server), "registration of the cost API")
+        self.ready = True
+        self.state = "running"
 
     async def _sync(self) -> None:
         """Start every watch and wait until all have shown everything."""
