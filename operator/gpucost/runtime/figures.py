@@ -10,7 +10,7 @@ from gpucost.core.report import Amounts
 from gpucost.ledger import NodeTotal
 from gpucost.runtime.accounting import Totals
 from gpucost.runtime.metrics import Figures, Labels
-from gpucost.runtime.world import World
+from gpucost.runtime.world import TRAINING_JOB, World
 
 Ended = Mapping[tuple[str, Workload], Category]
 
@@ -21,7 +21,8 @@ def fill(figures: Figures, totals: Totals, world: World, ended: Ended) -> None:
     figures.update_counter(figures.gpu_time, dict(_gpu_time(totals, world, ended)))
     figures.gpu_price = dict(_gpu_prices(totals, world))
     figures.conservation = totals.difference
-    figures.saved = {"placement": sum(row.amounts.saved for row in totals.workloads.values())}
+    ours = (row for (_, workload), row in totals.workloads.items() if workload.kind == TRAINING_JOB)
+    figures.saved = {"placement": sum(row.amounts.saved for row in ours)}
     figures.sizes = {
         "node": len(world.nodes),
         "pod": len(world.pods),

@@ -313,6 +313,8 @@ class Operator:
             self.queue.mark(key)
         await self._publisher().publish(self.totals)
         self.figures.data_times["kubernetes"] = min(m.last_heard for m in self.caches.all)
+        self.figures.errors["unreadable objects"] = sum(m.rejected for m in self.caches.all)
+        self.figures.errors["pods on nodes never seen"] = self.recorder.skipped["node never seen"]
         self.figures.tick_seconds = time.monotonic() - started
         self.figures.ticks += 1
         self._beat = time.monotonic()
@@ -355,7 +357,7 @@ class Operator:
         return cost_status(row.amounts, hourly=row.hourly, currency=self.settings.currency, now=self.totals.at)
 
     def _provider(self) -> LedgerProvider:
-        return LedgerProvider(lambda: self.accounting, now, self._not_ready)
+        return LedgerProvider(lambda: self.accounting, now, self._cannot_answer)
 
     def _alive(self) -> str | None:
         if self.ready and time.monotonic() - self._beat > _STALE_SECONDS + 2 * self.settings.tick_seconds:
@@ -363,6 +365,10 @@ class Operator:
         return None
 
     def _not_ready(self) -> str | None:
+        return self.state if not self.ready else self.caches.problem()
+
+    def _cannot_answer(self) -> str | None:
+        """Why the cost API has no answer yet; a broken watch makes it older, not wrong."""
         return None if self.ready else self.state
 
 

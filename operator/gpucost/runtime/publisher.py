@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from gpucost.core.clock import Instant, Micros, parse_rfc3339
+from gpucost.core.clock import MINUTE, Instant, Micros, parse_rfc3339
 from gpucost.core.model import Workload
 from gpucost.core.money import MICRO, Micro, to_micro
 from gpucost.core.present import PREFIX, confidence, cost_annotations
@@ -24,6 +24,8 @@ from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.runtime.accounting import Totals
 from gpucost.runtime.caches import Caches
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
+
+_REFUSED_FOR = MINUTE
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +55,15 @@ class Publisher:
     written: dict[str, Published] = field(default_factory=dict)
     """What was written since the start, by UID: newer than what a cache may still show."""
 
+    refused: dict[str, Instant] = field(default_factory=dict)
+    """When a write was refused last, by UID: it must not use up the budget of the others at every tick."""
+
     async def publish(self, totals: Totals) -> int:
         """Write what is worth it, most changed first, as far as the budget goes; the number of writes."""
         ranked = []
         for target in self._targets(totals):
+            if totals.at - self.refused.get(target.uid, 0) < _REFUSED_FOR:
+                continue
             worth = urgency(self.written.get(target.uid) or target.shown, target.new, interval=self.interval)
             if worth is not None:
                 ranked.append((worth, target))
@@ -67,6 +74,8 @@ class Publisher:
                 break
             if await target.write():
                 self.written[target.uid] = target.new
+            else:
+                self.refused[target.uid] = totals.at
             done += 1
         self._forget()
         return done
@@ -74,8 +83,9 @@ class Publisher:
     def _forget(self) -> None:
         alive = self.world.jobs.keys() | self.world.nodes.keys() | self.caches.namespaces.items.keys()
         alive |= {record.uid for record in self.world.trainingjobs.values()}
-        for uid in self.written.keys() - alive:
-            del self.written[uid]
+        for memory in (self.written, self.refused):
+            for uid in memory.keys() - alive:
+                del memory[uid]
 
     def _targets(self, totals: Totals) -> Iterable[Target]:
         yield from self._trainingjobs(totals)

@@ -17,7 +17,7 @@ from gpucost.core.model import CapacityType, Category, Gap, Node, NodeFact, Pod,
 from gpucost.core.timeline import Interval
 from gpucost.core.training.state import Interruption
 from gpucost.runtime.world import TRAINING_JOB, World
-from gpucost.sources.records import pod_record
+from gpucost.sources.records import last_touched, pod_record
 from gpucost.sources.reflector import Change
 
 Fact = NodeFact | PodFact | Gap
@@ -67,7 +67,7 @@ class Recorder:
             if change.seen:
                 self.node_ended(change.old.uid, self.now())
             else:
-                self.node_ended(change.old.uid, change.last_seen, BROKEN_WATCH)
+                self.node_ended(change.old.uid, _last_proof(change), BROKEN_WATCH)
 
     def node_known(self, fact: NodeFact, node: Node) -> None:
         """A node as the API server shows it, or showed it before it went."""
@@ -110,7 +110,7 @@ class Recorder:
         assert change.old is not None
         last = pod_record(change.body) if change.body is not None else change.old
         if last.ended is None:
-            end = max(self.now() if change.seen else change.last_seen, last.bound or 0)
+            end = max(self.now() if change.seen else _last_proof(change), last.bound or 0)
             last = replace(last, ended=end)
             if not change.seen and last.bound is not None and end < self.now():
                 self._queue.append(Gap(last.uid, Interval(end, self.now()), BROKEN_WATCH))
@@ -264,6 +264,11 @@ class Recorder:
             node = self.world.nodes.get(fact.uid)
             if fact.end is None and node is not None:
                 self._prices[fact.uid] = self.prices_of(fact, node)
+
+
+def _last_proof(change: Change[Node] | Change[Pod]) -> Instant:
+    """Until when an object is known to have existed that went while nobody watched."""
+    return max(change.last_seen, last_touched(change.body) if change.body is not None else 0)
 
 
 def node_fact(node: Node) -> NodeFact:

@@ -15,7 +15,7 @@ from typing import Any
 from gpucost.api.convert import training_spec
 from gpucost.core.actions import Action, Condition, CreateService, Decision
 from gpucost.core.capacity import Provider
-from gpucost.core.clock import SECOND, Instant
+from gpucost.core.clock import SECOND, Instant, parse_rfc3339
 from gpucost.core.model import Key, Workload
 from gpucost.core.training.plan import plan
 from gpucost.core.training.state import Interruption, TrainingContext, TrainingState
@@ -141,9 +141,16 @@ class TrainingController:
             pods=self.world.pods_of(job) if job else (),
             service_exists=(record.key, record.uid) in self.services,
             status=record.status,
-            interruptions=self.interruptions_of(record.namespace, Workload(TRAINING_JOB, record.name)),
+            interruptions=self._interruptions(record),
         )
         return plan(state, self._context(record))
+
+    def _interruptions(self, record: Custom) -> tuple[Interruption, ...]:
+        """Those of this TrainingJob, and not of a namesake that was deleted before it was made."""
+        text = record.body.get("metadata", {}).get("creationTimestamp")
+        created = parse_rfc3339(text) if text else 0
+        found = self.interruptions_of(record.namespace, Workload(TRAINING_JOB, record.name))
+        return tuple(one for one in found if one.at >= created)
 
     def _context(self, record: Custom) -> TrainingContext:
         rejection = self.rejections.get(record.key)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from gpucost.core.clock import Instant
+from gpucost.core.clock import SECOND, Instant
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Gone, Unreachable
 
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _SILENCE_SECONDS = 75.0  # bookmarks come about once a minute
 _SERVER_SECONDS = 290
 _PAGE = 500
+_CATCH_UP = 2 * SECOND  # within it of a reconnection, the server sends what happened meanwhile
 _INITIAL_END = "k8s.io/initial-events-end"
 _SHORTEST_SECONDS = 0.5  # between the beginnings of two streams
 
@@ -77,6 +78,8 @@ class Reflector(Generic[R]):
     """Consecutive failures; 0 while the stream is healthy."""
     rejected: int = 0
     """Objects that could not be read; they are skipped, the others go on."""
+    good_until: Instant = 0
+    """Up to when the stream is known to have been whole."""
     _paged: bool = False
     _whole: bool = False
     """Whether `items` was complete when the last listing or stream ended."""
@@ -127,11 +130,15 @@ class Reflector(Generic[R]):
         async with self.client.stream(self.path, query, silence=_SILENCE_SECONDS) as lines:
             if not listing:
                 self.failures = 0  # what was missed is on its way
+            opened = self.now()
+            missed = 0 if listing else self._missed(opened)
             async for line in lines:
                 event = json.loads(line)
                 kind, body = event["type"], event["object"]
                 self.last_heard = self.now()
                 self.failures = 0
+                if missed and (kind == "BOOKMARK" or self.last_heard > opened + _CATCH_UP):
+                    missed = 0
                 if kind == "ERROR":
                     raise (
                         Gone(body.get("message", ""))
@@ -139,7 +146,7 @@ class Reflector(Generic[R]):
                         else ApiError.of(body.get("code", 500), body)
                     )
                 if kind != "BOOKMARK":
-                    self._take(kind, body)
+                    self._take(kind, body, missed)
                     if listing:
                         present.add(body["metadata"]["uid"])
                 elif listing and _INITIAL_END in (body["metadata"].get("annotations") or {}):
@@ -147,6 +154,12 @@ class Reflector(Generic[R]):
                     listing = False
                 if not listing:
                     self.resource_version = body["metadata"]["resourceVersion"]
+                    self.good_until = self.last_heard
+        self.good_until = self.now()  # the server ended the stream in order: nothing was missed up to here
+
+    def _missed(self, opened: Instant) -> Instant:
+        """Since when events may have been missed that come now all at once; 0 when none can have been."""
+        return self.good_until if self.good_until and opened - self.good_until > _CATCH_UP else 0
 
     def _begin(self, *, listing: bool) -> None:
         if listing:
@@ -172,8 +185,8 @@ class Reflector(Generic[R]):
             params["continue"] = token
         self._complete(present)
 
-    def _take(self, kind: str, body: Json) -> None:
-        """Apply one event to the mirror."""
+    def _take(self, kind: str, body: Json, missed: Instant = 0) -> None:
+        """Apply one event to the mirror; with `missed`, it happened at some time since then."""
         uid = body["metadata"]["uid"]
         try:
             record = self.parse(body)
@@ -184,7 +197,7 @@ class Reflector(Generic[R]):
         old = self.items.get(uid)
         if kind == "DELETED":
             self.items.pop(uid, None)
-            self.handler(Change(old or record, None, body))
+            self.handler(Change(old or record, None, body, seen=not missed, last_seen=missed))
         elif old != record:
             self.items[uid] = record
             self.handler(Change(old, record, body))

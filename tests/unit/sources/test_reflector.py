@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from gpucost.core.clock import SECOND
 from gpucost.kube.client import KubeClient
 from gpucost.sources import reflector as module
 from gpucost.sources.reflector import Change, Reflector, replay
@@ -150,13 +151,15 @@ async def test_a_history_that_expires_again_and_again_is_not_listed_without_paus
 
 async def test_a_listing_that_breaks_off_proves_nothing_of_what_it_had_not_come_to():
     clock = iter(range(1, 100))
-    first = watch(("ADDED", body("a")), ("ADDED", body("b")), bookmark("5", initial=True))  # heard at 1, 2, 3
+    first = watch(
+        ("ADDED", body("a")), ("ADDED", body("b")), bookmark("5", initial=True)
+    )  # opened at 1, heard at 2, 3, 4
     gone = answer(410, {"code": 410})
-    half = watch(("ADDED", body("b")))  # heard at 4
+    half = watch(("ADDED", body("b")))  # later
     again = watch(("ADDED", body("b")), bookmark("9", initial=True), hold=True)
     async with mirror(first, gone, half, again, now=lambda: next(clock)) as (reflector, changes, _):
         await until(lambda: set(reflector.items) == {"b"})
-        assert changes[-1] == Change(Thing("a", "1"), None, None, seen=False, last_seen=3)
+        assert changes[-1] == Change(Thing("a", "1"), None, None, seen=False, last_seen=4)
 
 
 async def test_a_mirror_follows_only_while_it_is_whole_and_its_watch_is_open():
@@ -187,3 +190,55 @@ async def test_history_is_replayed_in_order():
         assert events is not None
         assert [(kind, item["metadata"]["uid"]) for kind, item in events] == [("ADDED", "a"), ("DELETED", "a")]
         await client.close()
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self):
+        self.at = 1_000 * SECOND
+
+    def __call__(self):
+        return self.at
+
+
+def later(clock, seconds, step):
+    """A step of the server that takes place after the clock has moved on."""
+
+    async def moved(request):
+        clock.at += seconds * SECOND
+        return await step(request)
+
+    return moved
+
+
+async def test_a_deletion_that_is_told_after_an_outage_happened_at_some_time_since_it_began():
+    clock = Clock()
+    begun = clock.at
+    first = watch(("ADDED", body("a")), bookmark("5", initial=True))
+    outage = later(clock, 120, answer(500, {"message": "etcd"}))
+    back = watch(("DELETED", body("a", "7")), hold=True)
+    async with mirror(first, outage, back, now=clock) as (reflector, changes, _):
+        await until(lambda: not reflector.items and changes)
+        assert (changes[-1].seen, changes[-1].last_seen) == (False, begun)
+        assert changes[-1].body is not None
+
+
+async def test_after_catching_up_deletions_are_seen_again():
+    clock = Clock()
+    first = watch(("ADDED", body("a")), ("ADDED", body("b")), bookmark("5", initial=True))
+    outage = later(clock, 120, answer(500, {"message": "etcd"}))
+    back = watch(("DELETED", body("a", "7")), bookmark("8"), ("DELETED", body("b", "9")), hold=True)
+    async with mirror(first, outage, back, now=clock) as (reflector, changes, _):
+        await until(lambda: not reflector.items and changes)
+        assert [change.seen for change in changes if change.new is None] == [False, True]
+
+
+async def test_a_stream_that_the_server_ended_in_order_missed_nothing():
+    clock = Clock()
+    first = watch(("ADDED", body("a")), bookmark("5", initial=True))
+    quiet = later(clock, 290, watch())
+    back = watch(("DELETED", body("a", "7")), hold=True)
+    async with mirror(first, quiet, back, now=clock) as (reflector, changes, _):
+        await until(lambda: not reflector.items and changes)
+        assert changes[-1].seen
