@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +13,7 @@ from local import LocalCluster, OperatorProcess, wait_for
 from local import namespace as namespace_manifest
 from local.karpenter import Karpenter
 from support import session_cluster
+from support.live import Live
 
 LOG_TAIL = 6000
 _operators = pytest.StashKey[list[OperatorProcess]]()
@@ -79,29 +78,6 @@ def cluster_with_karpenter() -> LocalCluster:
 def karpenter(cluster_with_karpenter: LocalCluster) -> Karpenter:
     """Karpenter of that cluster: its nodes, `interrupt`, `lose`."""
     return Karpenter(cluster_with_karpenter)
-
-
-@dataclass(frozen=True)
-class Live:
-    """A running operator that several tests share: look, but do not stop it."""
-
-    cluster: LocalCluster
-    settings: dict[str, str]
-
-    @property
-    def api_url(self) -> str:
-        """Address of the plain cost API."""
-        return f"http://{self.settings['GPUCOST_LOOPBACK_LISTEN']}"
-
-    @property
-    def metrics_url(self) -> str:
-        """Address of /metrics and the probes."""
-        return f"http://{self.settings['GPUCOST_METRICS_LISTEN']}"
-
-    @property
-    def log_path(self) -> Path:
-        """The operator's log."""
-        return self.cluster.folder.path / "logs" / "operator.log"
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from conftest import Live
 from local import LocalCluster, OperatorProcess, wait_for
 from local.operator_process import CRDS
+from support.live import Live
 
 pytestmark = pytest.mark.cluster
 

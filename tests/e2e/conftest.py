@@ -10,7 +10,7 @@ import pytest
 from support.operator_world import Team, team_in
 
 if TYPE_CHECKING:
-    from conftest import Live
+    from support.live import Live
 
 
 @pytest.fixture

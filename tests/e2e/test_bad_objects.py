@@ -12,7 +12,7 @@ from local import wait_for
 from support.operator_world import GROUP, Team, costs, last_hour, micro
 
 if TYPE_CHECKING:
-    from conftest import Live
+    from support.live import Live
 
 pytestmark = pytest.mark.cluster
 

@@ -16,7 +16,7 @@ from local import wait_for
 from support.operator_world import Team, figures, micro
 
 if TYPE_CHECKING:
-    from conftest import Live
+    from support.live import Live
 
 pytestmark = pytest.mark.cluster
 

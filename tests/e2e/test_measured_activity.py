@@ -12,8 +12,8 @@ from local import OperatorProcess, wait_for
 from support.operator_world import Team, costs, figures, last_hour, micro, team_in
 
 if TYPE_CHECKING:
-    from conftest import Live
     from local import LocalCluster
+    from support.live import Live
 
 pytestmark = pytest.mark.cluster
 

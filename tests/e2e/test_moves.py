@@ -28,7 +28,7 @@ from support.operator_world import (
 )
 
 if TYPE_CHECKING:
-    from conftest import Live
+    from support.live import Live
 
 pytestmark = pytest.mark.cluster
 

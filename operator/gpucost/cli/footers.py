@@ -9,6 +9,7 @@ from gpucost.cli.figures import age, money
 from gpucost.web.schema import Quality
 
 _SHOWN = 2
+_LONGEST = 40
 
 
 def quality_line(quality: Quality, currency: str, difference: str = "0") -> str:
@@ -51,7 +52,12 @@ def _measured(quality: Quality) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(_short, names[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
+
+
+def _short(name: str) -> str:
+    """A name that leaves room beside it on a line: its beginning and its end tell it apart."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 13]}…{name[-12:]}"
 
 
 def _count(number: int, noun: str) -> str:
