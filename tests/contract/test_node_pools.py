@@ -13,7 +13,8 @@ from local.objects import Manifest, pod
 
 pytestmark = pytest.mark.cluster
 
-SPOT = {"nodeSelector": {CAPACITY_TYPE: "spot"}}
+# The pool too: other tests put nodes of their own into this cluster, which would take the pods.
+SPOT = {"nodeSelector": {CAPACITY_TYPE: "spot", "karpenter.sh/nodepool": "h100-spot"}}
 
 
 @pytest.fixture
