@@ -27,7 +27,9 @@ class Settings(BaseSettings):
     )
     tick_seconds: Seconds = Field(30, description="Period of the full pass.")
     report_seconds: Seconds = Field(300, description="Shortest time between two cost-only writes of one object.")
-    writes_per_second: Seconds = Field(1, description="Budget of cost-only writes, shared by all objects.")
+    writes_per_second: Seconds = Field(
+        0.4, description="Budget of cost-only writes, shared by all objects; the Lease takes 0.5 a second beside it."
+    )
     node_annotations: bool = Field(False, description="Write cost annotations on Nodes too.")
     api_listen: str = Field("0.0.0.0:9443", description="Address of the TLS cost API; empty turns it off.")
     loopback_listen: str = Field("", description="Address of the plain cost API; loopback only; empty turns it off.")
