@@ -7,7 +7,7 @@ and here only as a pause.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -54,7 +54,7 @@ class Figures:
 class FiguresCollector(Collector):
     """Renders `Figures` at scrape time."""
 
-    def __init__(self, figures: Figures, now: object) -> None:
+    def __init__(self, figures: Figures, now: Callable[[], Instant]) -> None:
         """`now()` gives the instant that ages refer to."""
         self._figures = figures
         self._now = now
@@ -95,7 +95,7 @@ class FiguresCollector(Collector):
         )
 
     def _health(self) -> Iterator[Metric]:
-        figures, now = self._figures, self._now()  # type: ignore[operator]
+        figures, now = self._figures, self._now()
         ages = {name: (now - at) / SECOND for name, at in figures.data_times.items() if at is not None}
         yield _gauge("gpucost_data_age_seconds", "Age of the newest data.", ("source",), _single(ages))
         yield _counter("gpucost_actions", "Actions.", ("policy", "mode", "outcome"), figures.actions.items())

@@ -97,6 +97,16 @@ class Operator:
             interruptions_of=self.recorder.interruptions_of,
             instance=self.identity,
         )
+        self.publisher = Publisher(
+            client=self.client,
+            world=self.world,
+            caches=self.caches,
+            currency=settings.currency,
+            interval=int(settings.report_seconds * SECOND),
+            budget=Budget(settings.writes_per_second, max(10.0, settings.tick_seconds * settings.writes_per_second)),
+            with_nodes=settings.node_annotations,
+            write_status=self.controller.publish_cost,
+        )
         self.stop = asyncio.Event()
         self.accounting: Accounting | None = None
         self.totals = Totals()
@@ -311,32 +321,13 @@ class Operator:
         fill(self.figures, self.totals, self.world, ended)
         for key in self.world.trainingjobs:
             self.queue.mark(key)
-        await self._publisher().publish(self.totals)
+        await self.publisher.publish(self.totals)
         self.figures.data_times["kubernetes"] = min(m.last_heard for m in self.caches.all)
         self.figures.errors["unreadable objects"] = sum(m.rejected for m in self.caches.all)
         self.figures.errors["pods on nodes never seen"] = self.recorder.skipped["node never seen"]
         self.figures.tick_seconds = time.monotonic() - started
         self.figures.ticks += 1
         self._beat = time.monotonic()
-
-    def _publisher(self) -> Publisher:
-        if self._publisher_made is None:
-            settings = self.settings
-            self._publisher_made = Publisher(
-                client=self.client,
-                world=self.world,
-                caches=self.caches,
-                currency=settings.currency,
-                interval=int(settings.report_seconds * SECOND),
-                budget=Budget(
-                    settings.writes_per_second, max(10.0, settings.tick_seconds * settings.writes_per_second)
-                ),
-                with_nodes=settings.node_annotations,
-                write_status=self.controller.publish_cost,
-            )
-        return self._publisher_made
-
-    _publisher_made: Publisher | None = None
 
     # --- what the parts ask -------------------------------------------------------------------------------------------
 
@@ -365,7 +356,7 @@ class Operator:
         return None
 
     def _not_ready(self) -> str | None:
-        return self.state if not self.ready else self.caches.problem()
+        return self._cannot_answer() or self.caches.problem()
 
     def _cannot_answer(self) -> str | None:
         """Why the cost API has no answer yet; a broken watch makes it older, not wrong."""
