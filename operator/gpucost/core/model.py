@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
 
 from gpucost.core.clock import Instant
 from gpucost.core.timeline import Interval
@@ -43,21 +44,35 @@ class Category(StrEnum):
     OTHER = "other"
 
 
+Gpus = int | Fraction
+"""GPUs' worth: whole GPUs are plain integers, a MIG slice or a shared replica is a fraction of one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Amounts of what a node offers or a pod requests: millicores, bytes, whole GPUs."""
+    """Amounts of what a node offers or a pod requests: millicores, bytes of memory, GPUs, bytes of storage."""
 
     cpu_milli: int = 0
     memory: int = 0
-    gpus: int = 0
+    gpus: Gpus = 0
+    storage: int = 0
+    """Size of a volume; nodes and pods have none."""
 
     def __add__(self, other: Resources) -> Resources:
-        return Resources(self.cpu_milli + other.cpu_milli, self.memory + other.memory, self.gpus + other.gpus)
+        return Resources(
+            self.cpu_milli + other.cpu_milli,
+            self.memory + other.memory,
+            self.gpus + other.gpus,
+            self.storage + other.storage,
+        )
 
     def maximum(self, other: Resources) -> Resources:
         """The larger amount of each resource (an init container beside the containers, for example)."""
         return Resources(
-            max(self.cpu_milli, other.cpu_milli), max(self.memory, other.memory), max(self.gpus, other.gpus)
+            max(self.cpu_milli, other.cpu_milli),
+            max(self.memory, other.memory),
+            max(self.gpus, other.gpus),
+            max(self.storage, other.storage),
         )
 
 
@@ -106,6 +121,8 @@ class Node:
     ready: bool = True
     price_annotation: str | None = None
     taints: tuple[str, ...] = ()
+    devices: Mapping[str, int] = field(default_factory=dict)
+    """Units that the node advertises of each GPU resource name, such as `nvidia.com/mig-3g.40gb`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +152,8 @@ class Pod:
     ended: Instant | None = None
     deleting: Instant | None = None
     waiting: Waiting | None = None
+    devices: Mapping[str, int] = field(default_factory=dict)
+    """Units that the pod requests of each GPU resource name."""
     disruption: str | None = None
     """Reason of the `DisruptionTarget` condition, such as `EvictionByEvictionAPI` or `DeletionByPodGC`."""
 
@@ -190,20 +209,37 @@ class Job:
 # --- durable facts ----------------------------------------------------------------------------------------------------
 
 
+class NodeKind(StrEnum):
+    """What is paid for by the hour. Only a node is shared; the others are held whole, or by nobody."""
+
+    NODE = "Node"
+    VOLUME = "Volume"
+    LOAD_BALANCER = "LoadBalancer"
+
+
 @dataclass(frozen=True, slots=True)
 class NodeFact:
-    """Life and size of one node."""
+    """Life and size of one node, or of another thing that costs by the hour (`kind`).
+
+    A volume is held by its claim and a load balancer by its Service, each recorded as a `PodFact` that holds it whole.
+    """
 
     uid: str
     name: str
     start: Instant
     end: Instant | None
     capacity: Resources
+    """What can be held; `gpus` is the whole of which a pod's GPUs are a share (see `core.gpus`)."""
     instance_type: str = ""
     gpu_model: str = ""
     region: str = ""
     zone: str = ""
     capacity_type: CapacityType = CapacityType.ON_DEMAND
+    kind: NodeKind = NodeKind.NODE
+    physical_gpus: int = 0
+    """GPUs in the machine; differs from `capacity.gpus` where slices or replicas are lost or do not fill it."""
+    stranded_gpus: Gpus = 0
+    """GPUs' worth of compute that nobody can be given: what no MIG profile fits any more, a lost replica."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +270,20 @@ class PodFact:
     requests: Resources
     labels: Mapping[str, str] = field(default_factory=dict)
     end_reason: str = ""
+    note: str = ""
+    """What a reader of the arithmetic should know, such as `1/3 of a claim that 3 pods share`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedFact:
+    """What a pod counts for from an instant until its next such fact: its requests, or its use where that is more.
+
+    Before the first one, and without any, a pod counts for the `requests` of its `PodFact`.
+    """
+
+    pod_uid: str
+    start: Instant
+    needs: Resources
 
 
 @dataclass(frozen=True, slots=True)
