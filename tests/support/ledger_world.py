@@ -8,7 +8,18 @@ from fractions import Fraction
 
 from gpucost.core.books import Books, Fact
 from gpucost.core.clock import HOUR, Instant, parse_rfc3339
-from gpucost.core.model import CapacityType, Category, NodeFact, PodFact, PriceFact, Resources, UsageFact, Workload
+from gpucost.core.model import (
+    CapacityType,
+    Category,
+    Gpus,
+    NeedFact,
+    NodeFact,
+    PodFact,
+    PriceFact,
+    Resources,
+    UsageFact,
+    Workload,
+)
 from gpucost.core.money import PICO
 from gpucost.core.report import Amounts
 from gpucost.core.timeline import Interval
@@ -59,7 +70,7 @@ def pod(
     start: Hours = 0,
     end: Hours | None = None,
     *,
-    gpus: int = 0,
+    gpus: Gpus = 0,
     cpus: float = 0,
     memory: float = 0,
     node_uid: str = "n1",
@@ -81,6 +92,11 @@ def pod(
         requests=Resources(cpu_milli=int(cpus * 1000), memory=int(memory * GIB), gpus=gpus),
         labels=labels or {},
     )
+
+
+def need(pod_uid: str, start: Hours, *, gpus: Gpus = 0, cpus: float = 0, memory: float = 0) -> NeedFact:
+    """What a pod counts for from some time on."""
+    return NeedFact(pod_uid, at(start), Resources(cpu_milli=int(cpus * 1000), memory=int(memory * GIB), gpus=gpus))
 
 
 def busy(pod_uid: str, share: float | None, start: Hours = 0) -> UsageFact:

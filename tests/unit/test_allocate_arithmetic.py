@@ -7,14 +7,15 @@ from fractions import Fraction
 
 import pytest
 
-from gpucost.core.allocate import dominant_share, lane, price_timeline
+from gpucost.core.allocate import lane, price_timeline
 from gpucost.core.booking import book
 from gpucost.core.books import Books
 from gpucost.core.clock import HOUR, SECOND
-from gpucost.core.model import Resources
+from gpucost.core.model import NodeKind, Resources
 from gpucost.core.money import apportion, apportion_over
 from gpucost.core.report import Amounts
-from support.ledger_world import at, booked, busy, money, node, pod, price, span
+from gpucost.core.shares import DOMINANT
+from support.ledger_world import at, booked, busy, money, need, node, pod, price, span
 
 
 def costs(facts, window):
@@ -223,7 +224,102 @@ def test_two_prices_from_one_instant_are_refused():
 
 
 def test_a_share_is_at_most_the_whole_node():
-    assert dominant_share(Resources(gpus=16), Resources(gpus=8), 8) == 8
+    assert DOMINANT.units(Resources(gpus=16), node(gpus=8), 8) == 8
+
+
+def test_use_above_the_request_counts_from_when_it_was_seen():
+    facts = [
+        node(gpus=0, cpus=10),
+        price("10"),
+        pod("a", 0, 4, cpus=1),
+        need("a", 1, cpus=5),  # uses five CPUs in the second and third hour
+        need("a", 3, cpus=1),
+    ]
+    assert costs(facts, span(0, 4)) == {"a": money("12"), "": money("28")}
+    assert booked(facts, span(0, 4))[0]["a"].cpu_time == 12_000 * HOUR
+
+
+def test_needs_that_change_within_an_hour_make_one_charge():
+    facts = [node(gpus=1), price("6"), pod("a", 0, 1, gpus=1), need("a", Fraction(1, 3), gpus=Fraction(1, 2))]
+    assert costs(facts, span(0, 1)) == {"a": money("4"), "": money("2")}
+
+
+def test_a_need_that_comes_late_is_booked_again():
+    books = Books()
+    books.put([node(gpus=1), price("4"), pod("a", 0, 2, gpus=1)])
+    first = [b.charges for b in books.bookings(span(0, 2))]
+    books.put([need("a", 1, gpus=Fraction(1, 4))])
+    second = [b.charges for b in books.bookings(span(0, 2))]
+    assert first[0] == second[0]
+    assert {c.pod_uid: c.amounts.cost for c in second[1]} == {"a": money("1"), "": money("3")}
+
+
+def test_an_overcommitted_node_scales_use_as_it_scales_requests():
+    facts = [  # P1 requests nothing and uses all of the memory, P2 requests all of it and uses nothing
+        node(gpus=0, memory=1),
+        price("1"),
+        pod("p1"),
+        need("p1", 0, memory=1),
+        pod("p2", memory=1),
+    ]
+    assert costs(facts, span(0, 1)) == {"p1": money("0.5"), "p2": money("0.5")}
+
+
+def test_slices_of_a_gpu_are_shares_of_it():
+    half = Fraction(1, 2)
+    facts = [node(gpus=1), price("7"), pod("a", gpus=half), pod("b", gpus=half)]
+    assert costs(facts, span(0, 1)) == {"a": money("3.5"), "b": money("3.5")}
+
+
+def test_slices_that_add_up_to_more_than_the_gpu_are_scaled_down():
+    size = Fraction(4, 7) + Fraction(1, 2)  # 4g.40gb and 3g.40gb on one H100
+    machine = replace(node(gpus=0), capacity=Resources(gpus=size), physical_gpus=1)
+    facts = [machine, price("15"), pod("a", gpus=Fraction(4, 7)), pod("b", gpus=Fraction(1, 2))]
+    assert costs(facts, span(0, 1)) == {"a": money("8"), "b": money("7")}
+
+
+def test_what_nobody_can_be_given_is_stranded_and_not_idle():
+    machine = replace(node(gpus=1), physical_gpus=1, stranded_gpus=Fraction(1, 7))
+    found, difference = booked([machine, price("7"), pod("a", gpus=Fraction(1, 2))], span(0, 7))
+    assert difference == 0
+    assert (found["a"].cost, found[""].cost, found["stranded"].cost) == (money("24.5"), money("24.5"), 0)
+    # a seventh of seven hours; GPU time is stored in whole microseconds, so an hour may be off by half of one
+    assert abs(found["stranded"].gpu_time - HOUR) <= 3
+    assert abs(found[""].gpu_time - Fraction(7 * HOUR) * (1 - Fraction(1, 7) - Fraction(1, 2))) <= 3
+
+
+class HalfIsLost:
+    """A split by GPUs under which half of the node can be given to nobody."""
+
+    def unit(self, _node, _gpus):
+        return 8
+
+    def units(self, needs, _node, _unit):
+        return int(needs.gpus)
+
+    def stranded(self, _node, unit):
+        return unit // 2
+
+
+@pytest.mark.parametrize(
+    ("held", "cost", "idle"),
+    [(2, "2", "2"), (4, "4", "0"), (6, "4", "0")],  # of six GPUs' worth asked for there are four
+)
+def test_stranded_money_is_beside_what_pods_hold_even_when_they_ask_for_more(held, cost, idle):
+    books = Books(split=HalfIsLost())
+    books.put([node(gpus=8), price("8"), pod("a", gpus=held)])
+    (booking,) = books.bookings(span(0, 1))
+    found = {charge.pod_uid: charge.amounts.cost for charge in booking.charges}
+    assert booking.difference == 0
+    assert found["stranded"] == money("4")
+    assert (found["a"], found.get("", 0)) == (money(cost), money(idle))
+    assert sum(rate for rate in books.hourly("n1", at(0)).values()) == money("8")
+
+
+def test_a_volume_is_held_whole_by_its_claim_and_idles_without_one():
+    volume = replace(node(gpus=0), kind=NodeKind.VOLUME, capacity=Resources(storage=100 * 2**30))
+    facts = [volume, price("0.01"), pod("claim", 1, 3)]
+    assert costs(facts, span(0, 4)) == {"claim": money("0.02"), "": money("0.02")}
 
 
 def test_the_difference_shows_when_a_part_is_lost():

@@ -9,14 +9,15 @@ so that the sums below are exact without the cost of rational arithmetic for eve
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
 
 from gpucost.core.clock import HOUR, Instant
-from gpucost.core.model import CapacityType, NodeFact, PodFact, PriceFact, Resources
+from gpucost.core.model import CapacityType, Gpus, NodeFact, PodFact, PriceFact, Resources
 from gpucost.core.money import PICO
+from gpucost.core.shares import DOMINANT, Split
 from gpucost.core.timeline import Interval, Timeline
 
 FOREVER: Instant = 1 << 62
@@ -26,17 +27,20 @@ _RATE = Fraction(PICO, HOUR)  # pico-units per microsecond at one unit per hour
 
 _NOTHING = Fraction(0)
 
-Split = Callable[[Resources, Resources, int], int]
-"""Share of a node for `(requests, capacity, unit)`, in integer units of which the whole node has `unit`."""
+Needs = Mapping[str, Timeline[Resources]]
+"""What pods count for over time, by UID; a pod counts for its requests before the first value and without any."""
+
+NO_NEEDS: Needs = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """The part of a pod's time on the node that falls into the lane, and its share before scaling."""
+    """Part of a pod's time on the node in which its needs do not change, and its share before scaling."""
 
     pod: PodFact
     start: Instant
     end: Instant
+    needs: Resources
     units: int
 
 
@@ -49,11 +53,13 @@ class Stretch:
     price: PriceFact | None
     """None before the node's first price."""
     demand: int
-    """Sum of the shares, in the lane's units; more than `Lane.unit` when the node is overcommitted."""
+    """Sum of the shares, in the lane's units; more than the lane's room when the node is overcommitted."""
     used: Resources
     """Sum of what the pods hold."""
     weight: int
     """Cost of one share unit for one microsecond, over `Lane.denominator`, in pico-units; 0 without a price."""
+    lost: int
+    """Cost of the stranded share for one microsecond, over `Lane.denominator`, in pico-units."""
 
     @property
     def saving(self) -> Fraction:
@@ -75,6 +81,9 @@ class Lane:
 
     node: NodeFact
     unit: int
+    """Units of share that the whole node has."""
+    room: int
+    """Units that can be held: the rest is stranded."""
     denominator: int
     stays: tuple[Stay, ...]
     stretches: tuple[Stretch, ...]
@@ -96,19 +105,8 @@ class Lane:
 
     def share(self, units: int, stretch: Stretch) -> Fraction:
         """A share as it is charged: scaled down when the stretch is overcommitted."""
-        return Fraction(units, max(self.unit, stretch.demand))
-
-
-def dominant_share(requests: Resources, capacity: Resources, unit: int) -> int:
-    """Largest of the shares of GPUs, CPU and memory, over the resources that the node has; at most the whole node."""
-    share = 0
-    if capacity.gpus:
-        share = min(requests.gpus, capacity.gpus) * (unit // capacity.gpus)
-    if capacity.cpu_milli:
-        share = max(share, min(requests.cpu_milli, capacity.cpu_milli) * (unit // capacity.cpu_milli))
-    if capacity.memory:
-        share = max(share, min(requests.memory, capacity.memory) * (unit // capacity.memory))
-    return share
+        share = Fraction(units, self.unit)
+        return share if stretch.demand <= self.room else share * Fraction(self.room, stretch.demand)
 
 
 def price_timeline(prices: Iterable[PriceFact]) -> Timeline[PriceFact]:
@@ -137,7 +135,13 @@ def node_cost(node: NodeFact, prices: Timeline[PriceFact], span: Interval) -> Fr
 
 
 def lane(
-    node: NodeFact, prices: Timeline[PriceFact], pods: Iterable[PodFact], span: Interval, split: Split = dominant_share
+    node: NodeFact,
+    prices: Timeline[PriceFact],
+    pods: Iterable[PodFact],
+    span: Interval,
+    *,
+    needs: Needs = NO_NEEDS,
+    split: Split = DOMINANT,
 ) -> Lane:
     """Cut a node's time in a span into stretches.
 
@@ -145,35 +149,46 @@ def lane(
     is clipped to the node's life.
     """
     alive = life(node, span)
-    unit = lcm(*(amount for amount in (node.capacity.gpus, node.capacity.cpu_milli, node.capacity.memory) if amount))
     if alive is None:
-        return Lane(node, unit, 1, (), (), ())
-    stays = tuple(_stays(pods, node.capacity, unit, alive, split))
-    cuts = _cuts(stays)
-    drafts = list(_sweep(alive, cuts, prices))
-    scale = lcm(*(_divisor(price, unit, demand) for _, price, demand, _ in drafts))
+        return Lane(node, 1, 1, 1, (), (), ())
+    holds = list(_holds(pods, needs, alive))
+    unit = split.unit(node, (what.gpus for _, _, what in holds))
+    stays = tuple(Stay(pod, part.start, part.end, what, split.units(what, node, unit)) for pod, part, what in holds)
+    room = unit - split.stranded(node, unit)
+    drafts = list(_sweep(alive, _cuts(stays), prices))
+    scale = lcm(*(_divisor(price, unit, room, demand) for _, price, demand, _ in drafts))
     stretches = tuple(
-        Stretch(part.start, part.end, price, demand, used, _weight(price, unit, demand, scale))
+        Stretch(part.start, part.end, price, demand, used, *_weights(price, unit, room, demand, scale))
         for part, price, demand, used in drafts
     )
-    return Lane(node, unit, scale * _RATE.denominator, stays, stretches, tuple(s.start for s in stretches))
+    return Lane(node, unit, room, scale * _RATE.denominator, stays, stretches, tuple(s.start for s in stretches))
 
 
-def _stays(pods: Iterable[PodFact], capacity: Resources, unit: int, alive: Interval, split: Split) -> Iterator[Stay]:
+_Hold = tuple[PodFact, Interval, Resources]
+
+
+def _holds(pods: Iterable[PodFact], needs: Needs, alive: Interval) -> Iterator[_Hold]:
+    """Who holds how much when, in a fixed order."""
     for pod in sorted(pods, key=lambda p: (p.start, p.uid)):
         part = Interval(pod.start, FOREVER if pod.end is None else pod.end).clip(*alive)
-        if part is not None:
-            yield Stay(pod, part.start, part.end, split(pod.requests, capacity, unit))
+        if part is None:
+            continue
+        timeline = needs.get(pod.uid)
+        if timeline is None:
+            yield pod, part, pod.requests
+            continue
+        for piece, value in timeline.segments(*part):
+            yield pod, piece, pod.requests if value is None else value
 
 
-_Change = tuple[int, int, int, int]  # share units, GPUs, millicores, bytes
+_Change = tuple[int, Gpus, int, int]  # share units, GPUs, millicores, bytes
 
 
 def _cuts(stays: Iterable[Stay]) -> dict[Instant, _Change]:
     """Where the sum over the pods changes, and by how much."""
     cuts: dict[Instant, _Change] = {}
     for stay in stays:
-        needs = stay.pod.requests
+        needs = stay.needs
         for at, sign in ((stay.start, 1), (stay.end, -1)):
             units, gpus, cpu, memory = cuts.get(at, (0, 0, 0, 0))
             cuts[at] = (
@@ -190,7 +205,8 @@ _Draft = tuple[Interval, PriceFact | None, int, Resources]
 
 def _sweep(alive: Interval, cuts: dict[Instant, _Change], prices: Timeline[PriceFact]) -> Iterator[_Draft]:
     instants = sorted({alive.start, *cuts})
-    units = gpus = cpu = memory = 0
+    units = cpu = memory = 0
+    gpus: Gpus = 0
     for index, instant in enumerate(instants):
         change = cuts.get(instant, (0, 0, 0, 0))
         units, gpus, cpu, memory = units + change[0], gpus + change[1], cpu + change[2], memory + change[3]
@@ -199,13 +215,22 @@ def _sweep(alive: Interval, cuts: dict[Instant, _Change], prices: Timeline[Price
             yield part, price, units, Resources(cpu_milli=cpu, memory=memory, gpus=gpus)
 
 
-def _divisor(price: PriceFact | None, unit: int, demand: int) -> int:
-    hourly = known_hourly(price)
-    return 1 if hourly is None else hourly.denominator * max(unit, demand)
-
-
-def _weight(price: PriceFact | None, unit: int, demand: int, scale: int) -> int:
+def _divisor(price: PriceFact | None, unit: int, room: int, demand: int) -> int:
+    """Denominator of what one unit costs: the node's units, or those asked for where they are more than there are."""
     hourly = known_hourly(price)
     if hourly is None:
-        return 0
-    return hourly.numerator * _RATE.numerator * (scale // _divisor(price, unit, demand))
+        return 1
+    if demand <= room:
+        return hourly.denominator * unit
+    return hourly.denominator * (demand if room == unit else unit * demand)
+
+
+def _weights(price: PriceFact | None, unit: int, room: int, demand: int, scale: int) -> tuple[int, int]:
+    """Cost of a unit that somebody holds, and of everything stranded; see `Stretch`."""
+    hourly = known_hourly(price)
+    if hourly is None:
+        return 0, 0
+    rate = hourly.numerator * _RATE.numerator * (scale // _divisor(price, unit, room, demand))
+    if demand <= room:
+        return rate, rate * (unit - room)
+    return (rate, 0) if room == unit else (rate * room, rate * demand * (unit - room))

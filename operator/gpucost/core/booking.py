@@ -13,9 +13,9 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from gpucost.core.activity import PPM, Activity
-from gpucost.core.allocate import Lane, Stay, node_cost
-from gpucost.core.clock import HOUR, Instant, floor_to
-from gpucost.core.model import CapacityType, PriceFact
+from gpucost.core.allocate import Lane, Stay, Stretch, node_cost
+from gpucost.core.clock import HOUR, Instant, Micros, floor_to
+from gpucost.core.model import CapacityType, Gpus, NodeFact, PriceFact, Resources
 from gpucost.core.money import Pico, apportion_over, half_even
 from gpucost.core.report import Amounts
 from gpucost.core.timeline import Interval, Timeline
@@ -26,11 +26,16 @@ FIELDS = tuple(field.name for field in fields(Amounts))
 IDLE = ""
 """Pod UID of what nobody holds."""
 
+STRANDED = "stranded"
+"""Pod UID of what nobody can be given; Kubernetes makes no such UID."""
+
+NOBODY = frozenset({IDLE, STRANDED})
+
 _MIB = 1 << 20
 
 
 class Charge(NamedTuple):
-    """What one pod (or idling, `IDLE`) owes for one node in (part of) one hour under one capacity type."""
+    """What one pod (or `NOBODY`: idling, stranded) owes for one node in (part of) one hour under one capacity type."""
 
     hour: Instant
     node_uid: str
@@ -74,8 +79,7 @@ def book(lane: Lane, prices: Timeline[PriceFact], activities: Mapping[str, Activ
 
     Money is rounded half to even once for the unit; a pod's activity is counted in millionths.
     """
-    tallies = [tally for stay in lane.stays for tally in _stay(lane, stay, activities, span)]
-    tallies += _idle(lane, span)
+    tallies = [*_held(lane, activities, span), *_unheld(lane, span)]
     numerators = [part for tally in tallies for part in tally.parts]
     booked = iter(apportion_over(numerators, lane.denominator * PPM))
     hour, uid = floor_to(span.start, HOUR), lane.node.uid
@@ -114,14 +118,17 @@ class _Tally:
     def __init__(self, pod_uid: str, capacity_type: CapacityType) -> None:
         self.pod_uid, self.capacity_type = pod_uid, capacity_type
         self.money = self.known = self.active = 0
-        self.time = self.unpriced = self.known_time = self.active_time = 0
-        self.gpu = self.cpu = self.memory = 0
+        self.time = self.unpriced = 0
+        self.known_time: Gpus = 0
+        self.active_time: Gpus = 0
+        self.gpu: Gpus = 0
+        self.cpu = self.memory = 0
         self.savings: dict[Fraction, int] = {}
 
     @property
     def parts(self) -> tuple[int, ...]:
         """Money by what it paid for: one part, or active, held and unknown for whoever holds GPUs."""
-        if self.pod_uid == IDLE or not self.gpu:
+        if self.pod_uid in NOBODY or not self.gpu:
             return (self.money * PPM,)
         return (self.active, self.known * PPM - self.active, (self.money - self.known) * PPM)
 
@@ -138,12 +145,12 @@ class _Tally:
             active,
             held,
             unknown,
-            cost if len(money) == 1 and self.pod_uid != IDLE else 0,
+            cost if len(money) == 1 and self.pod_uid not in NOBODY else 0,
             cost if self.capacity_type is CapacityType.SPOT else 0,
             cost if self.capacity_type is CapacityType.ON_DEMAND else 0,
-            self.gpu,
-            (self.active_time + PPM // 2) // PPM,
-            self.known_time,
+            _whole(self.gpu),
+            _whole(Fraction(self.active_time, PPM)),
+            _whole(self.known_time),
             self.cpu,
             (self.memory + _MIB // 2) // _MIB,
             self.time,
@@ -152,62 +159,85 @@ class _Tally:
         )
 
 
-def _stay(lane: Lane, stay: Stay, activities: Mapping[str, Activity], span: Interval) -> list[_Tally]:
-    start, end = max(stay.start, span.start), min(stay.end, span.end)
-    if start >= end:
-        return []
-    needs = stay.pod.requests
-    activity = activities.get(stay.pod.uid) if needs.gpus else None
-    tallies: dict[CapacityType, _Tally] = {}
-    for stretch, first, last in lane.over(start, end):
-        kind = lane.capacity_type(stretch)
-        tally = tallies.get(kind)
-        if tally is None:
-            tally = tallies[kind] = _Tally(stay.pod.uid, kind)
-        length, rate = last - first, stretch.weight * stay.units
-        tally.time += length
-        tally.money += rate * length
-        if not stretch.weight:
-            tally.unpriced += length
-        if kind is CapacityType.SPOT and (ratio := stretch.saving):
-            tally.savings[ratio] = tally.savings.get(ratio, 0) + rate * length
-        if activity is not None:
-            known, active = activity.integral(first, last)
-            tally.known += rate * known
-            tally.active += rate * active
-            tally.known_time += needs.gpus * known
-            tally.active_time += needs.gpus * active
-    for tally in tallies.values():
-        tally.gpu, tally.cpu, tally.memory = (
-            needs.gpus * tally.time,
-            needs.cpu_milli * tally.time,
-            needs.memory * tally.time,
-        )
-    return list(tallies.values())
+def _whole(amount: Gpus) -> int:
+    """GPU-microseconds are stored whole: parts of a GPU rarely come out even."""
+    return amount if isinstance(amount, int) else half_even(Fraction(amount))
 
 
-def _idle(lane: Lane, span: Interval) -> list[_Tally]:
-    """What nobody holds; time counts while there is some of it."""
-    size = lane.node.capacity
-    tallies: dict[CapacityType, _Tally] = {}
-    for stretch, first, last in lane.over(*span):
-        free = lane.unit - stretch.demand
-        if free <= 0:
+def _held(lane: Lane, activities: Mapping[str, Activity], span: Interval) -> Iterator[_Tally]:
+    """What the pods hold: a pod whose needs change stays several times, and owes one sum."""
+    tallies: dict[tuple[str, CapacityType], _Tally] = {}
+    for stay in lane.stays:
+        start, end = max(stay.start, span.start), min(stay.end, span.end)
+        if start >= end:
             continue
-        kind = lane.capacity_type(stretch)
-        tally = tallies.setdefault(kind, _Tally(IDLE, kind))
-        length = last - first
-        tally.money += stretch.weight * free * length
-        tally.time += length
-        tally.unpriced += 0 if stretch.weight else length
-        tally.gpu += max(0, size.gpus - stretch.used.gpus) * length
-        tally.cpu += max(0, size.cpu_milli - stretch.used.cpu_milli) * length
-        tally.memory += max(0, size.memory - stretch.used.memory) * length
-    return list(tallies.values())
+        activity = activities.get(stay.pod.uid) if stay.needs.gpus else None
+        for stretch, first, last in lane.over(start, end):
+            kind = lane.capacity_type(stretch)
+            tally = tallies.get((stay.pod.uid, kind))
+            if tally is None:
+                tally = tallies[stay.pod.uid, kind] = _Tally(stay.pod.uid, kind)
+            _stay(tally, stay, stretch, last - first)
+            if activity is not None:
+                _activity(tally, stay, stretch, activity.integral(first, last))
+    yield from tallies.values()
+
+
+def _stay(tally: _Tally, stay: Stay, stretch: Stretch, length: Micros) -> None:
+    needs, money = stay.needs, stretch.weight * stay.units * length
+    tally.time += length
+    tally.money += money
+    tally.gpu += needs.gpus * length
+    tally.cpu += needs.cpu_milli * length
+    tally.memory += needs.memory * length
+    if not stretch.weight:
+        tally.unpriced += length
+    if tally.capacity_type is CapacityType.SPOT and (ratio := stretch.saving):
+        tally.savings[ratio] = tally.savings.get(ratio, 0) + money
+
+
+def _activity(tally: _Tally, stay: Stay, stretch: Stretch, measured: tuple[Micros, int]) -> None:
+    (known, active), rate = measured, stretch.weight * stay.units
+    tally.known += rate * known
+    tally.active += rate * active
+    tally.known_time += stay.needs.gpus * known
+    tally.active_time += stay.needs.gpus * active
+
+
+def _unheld(lane: Lane, span: Interval) -> Iterator[_Tally]:
+    """What nobody holds, and what nobody can be given; time counts while there is some of it."""
+    tallies: dict[tuple[str, CapacityType], _Tally] = {}
+    stranded = lane.node.stranded_gpus
+    for stretch, first, last in lane.over(*span):
+        kind, length = lane.capacity_type(stretch), last - first
+        if stretch.demand < lane.room:
+            tally = tallies.setdefault((IDLE, kind), _Tally(IDLE, kind))
+            tally.money += stretch.weight * (lane.room - stretch.demand) * length
+            _free(tally, lane.node, stretch.used, length)
+            _elapsed(tally, stretch, length)
+        if stranded or lane.room < lane.unit:
+            tally = tallies.setdefault((STRANDED, kind), _Tally(STRANDED, kind))
+            tally.money += stretch.lost * length
+            tally.gpu += stranded * length
+            _elapsed(tally, stretch, length)
+    yield from tallies.values()
+
+
+def _elapsed(tally: _Tally, stretch: Stretch, length: Micros) -> None:
+    tally.time += length
+    tally.unpriced += 0 if stretch.weight else length
+
+
+def _free(tally: _Tally, node: NodeFact, used: Resources, length: Micros) -> None:
+    size = node.capacity
+    gpus = (node.physical_gpus or size.gpus) - node.stranded_gpus
+    tally.gpu += max(0, gpus - used.gpus) * length
+    tally.cpu += max(0, size.cpu_milli - used.cpu_milli) * length
+    tally.memory += max(0, size.memory - used.memory) * length
 
 
 def hourly(lane: Lane, at: Instant) -> dict[str, Pico | None]:
-    """What each pod on the node, and idling (`IDLE`), costs per hour at an instant; None without a price.
+    """What each pod on the node, idling and what is stranded cost per hour at an instant; None without a price.
 
     The rates add up to the node's price.
     """
@@ -216,8 +246,11 @@ def hourly(lane: Lane, at: Instant) -> dict[str, Pico | None]:
         return {}
     stays = [stay for stay in lane.stays if stay.start <= at < stay.end]
     uids = [*(stay.pod.uid for stay in stays), IDLE]
+    parts = [stay.units * stretch.weight * HOUR for stay in stays]
+    parts.append(max(0, lane.room - stretch.demand) * stretch.weight * HOUR)
+    if lane.room < lane.unit:
+        uids.append(STRANDED)
+        parts.append(stretch.lost * HOUR)
     if not stretch.priced:
         return dict.fromkeys(uids)
-    free = max(0, lane.unit - stretch.demand)
-    parts = [units * stretch.weight * HOUR for units in (*(stay.units for stay in stays), free)]
     return dict(zip(uids, apportion_over(parts, lane.denominator), strict=True))

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from gpucost.core.activity import Activity, to_ppm
 from gpucost.core.allocate import FOREVER, Lane, lane, price_timeline
 from gpucost.core.booking import Booking, book, hourly, hours
 from gpucost.core.clock import HOUR, Instant, floor_to
-from gpucost.core.model import Gap, NodeFact, PodFact, PriceFact, UsageFact
+from gpucost.core.model import Gap, NeedFact, NodeFact, PodFact, PriceFact, Resources, UsageFact
 from gpucost.core.money import Pico
+from gpucost.core.shares import DOMINANT, Split
 from gpucost.core.timeline import Interval, Timeline
 
-Fact = NodeFact | PriceFact | PodFact | UsageFact | Gap
+Fact = NodeFact | PriceFact | PodFact | NeedFact | UsageFact | Gap
 
 
 def merge_pod(old: PodFact | None, new: PodFact) -> PodFact:
@@ -30,6 +32,15 @@ def merge_node(old: NodeFact | None, new: NodeFact) -> NodeFact:
     return replace(new, end=old.end) if old is not None and old.end is not None and new.end is None else new
 
 
+_NEVER: Timeline[Resources] = Timeline((), ())
+
+
+def _drop_from(kept: dict[Instant, Any], start: Instant) -> None:
+    """Drop what was computed for hours that an instant falls into or precedes."""
+    for hour in [hour for hour in kept if hour + HOUR > start]:
+        del kept[hour]
+
+
 @dataclass
 class Books:
     """Facts by their identities. Pods of a node that is not known (yet) cost nothing until it is."""
@@ -38,6 +49,8 @@ class Books:
     pods: dict[str, PodFact] = field(default_factory=dict)
     prices: dict[str, dict[Instant, PriceFact]] = field(default_factory=dict)
     activities: dict[str, Activity] = field(default_factory=dict)
+    needs: dict[str, Timeline[Resources]] = field(default_factory=dict)
+    split: Split = DOMINANT
     pods_of: dict[str, dict[str, PodFact]] = field(default_factory=dict)
     version: int = 0
     """Grows with every change."""
@@ -55,6 +68,8 @@ class Books:
                     self._put_pod(fact)
                 case UsageFact():
                     self._put_usage(fact)
+                case NeedFact():
+                    self._put_need(fact)
                 case NodeFact():
                     self.nodes[fact.uid] = merge_node(self.nodes.get(fact.uid), fact)
                     self._changed(fact.uid)
@@ -81,13 +96,23 @@ class Books:
         self.pods_of.setdefault(merged.node_uid, {})[fact.uid] = merged
         self._changed(merged.node_uid)
 
+    def _put_need(self, fact: NeedFact) -> None:
+        known = self.needs.get(fact.pod_uid, _NEVER)
+        self.needs[fact.pod_uid] = known.put(fact.start, fact.needs)
+        pod = self.pods.get(fact.pod_uid)
+        if pod is not None:
+            self._changed_from(pod.node_uid, fact.start)
+
     def _put_usage(self, fact: UsageFact) -> None:
         self.activities.setdefault(fact.pod_uid, Activity()).put(fact.start, to_ppm(fact.gpu_active))
         pod = self.pods.get(fact.pod_uid)
         if pod is not None:
-            full = self._full.get(pod.node_uid, {})
-            for hour in [hour for hour in full if hour + HOUR > fact.start]:
-                del full[hour]
+            _drop_from(self._full.get(pod.node_uid, {}), fact.start)
+
+    def _changed_from(self, node_uid: str, start: Instant) -> None:
+        """Who holds how much changed from an instant on."""
+        _drop_from(self._lanes.get(node_uid, {}), start)
+        _drop_from(self._full.get(node_uid, {}), start)
 
     def _changed(self, node_uid: str) -> None:
         self._lanes.pop(node_uid, None)
@@ -111,7 +136,8 @@ class Books:
             span = Interval(hour, hour + HOUR)
             pods = self.pods_of.get(node_uid, {}).values()
             near = (p for p in pods if p.start < span.end and (p.end is None or p.end > span.start))
-            known = lanes[hour] = lane(self.nodes[node_uid], self.timeline(node_uid), near, span)
+            node, prices = self.nodes[node_uid], self.timeline(node_uid)
+            known = lanes[hour] = lane(node, prices, near, span, needs=self.needs, split=self.split)
         return known
 
     def alive(self, span: Interval) -> Iterator[NodeFact]:
@@ -167,6 +193,7 @@ class Books:
         for pod in [p for p in self.pods.values() if p.end is not None and p.end <= before]:
             del self.pods[pod.uid]
             self.activities.pop(pod.uid, None)
+            self.needs.pop(pod.uid, None)
             siblings = self.pods_of[pod.node_uid]
             siblings.pop(pod.uid, None)
             if not siblings:
@@ -175,3 +202,8 @@ class Books:
             activity.forget(before)
             if uid not in self.pods and (activity.last_start() or 0) < before:
                 del self.activities[uid]  # of a pod that never came to be known
+        for uid, needs in list(self.needs.items()):
+            if uid not in self.pods and needs.starts[-1] < before:
+                del self.needs[uid]
+            else:
+                self.needs[uid] = needs.since(before)

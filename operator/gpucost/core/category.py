@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gpucost.core.model import Category, Workload
+from gpucost.core.model import Category, Gpus, Workload
 
 LABEL = "gpucost.dev/category"
 _TRAINING_KINDS = frozenset({"TrainingJob", "Job", "CronJob", "JobSet", "TrainJob", "PyTorchJob", "MPIJob", "RayJob"})
@@ -12,7 +12,7 @@ _SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease",
 _SERVING_KINDS = frozenset({"Deployment", "StatefulSet", "LeaderWorkerSet", "InferenceService", "RayService"})
 
 
-def category_of(*, namespace: str, workload: Workload, labels: Mapping[str, str], gpus: int) -> Category:
+def category_of(*, namespace: str, workload: Workload, labels: Mapping[str, str], gpus: Gpus) -> Category:
     """Detect the category from the label, the namespace, the kind of the owner and whether it holds GPUs."""
     if labels.get(LABEL) in set(Category):
         return Category(labels[LABEL])

@@ -16,7 +16,7 @@ from gpucost.core.allocate import Lane, Stay, Stretch, known_hourly
 from gpucost.core.booking import Booking, hours
 from gpucost.core.books import Books
 from gpucost.core.clock import HOUR, floor_to
-from gpucost.core.model import CapacityType, Resources
+from gpucost.core.model import CapacityType, Gpus, NodeFact, NodeKind, Resources
 from gpucost.core.money import Pico, apportion
 from gpucost.core.report import Amounts, Line
 from gpucost.core.timeline import Interval
@@ -51,18 +51,28 @@ class _Piece:
     line: Line
 
 
+_Cut = tuple[Stay, Stretch, Interval]
+
+
 def _pieces(lane: Lane, booking: Booking, pod_uids: Collection[str], part: Interval) -> Iterator[_Piece]:
     booked: dict[str, Pico] = {}
     for charge in booking.charges:
         booked[charge.pod_uid] = booked.get(charge.pod_uid, 0) + charge.values[0]
+    for uid, cuts in _cuts(lane, pod_uids, part).items():
+        priced = [Fraction(s.weight * stay.units * span.length, lane.denominator) for stay, s, span in cuts]
+        for (stay, stretch, span), cost in zip(cuts, _shared_out(priced, booked[uid]), strict=True):
+            yield _Piece(uid, _line(lane, stay, stretch, span, cost if stretch.priced else None))
+
+
+def _cuts(lane: Lane, pod_uids: Collection[str], part: Interval) -> dict[str, list[_Cut]]:
+    """Times of each pod in which neither its needs nor its share nor the price changes."""
+    cuts: dict[str, list[_Cut]] = {}
     for stay in lane.stays:
-        if stay.pod.uid not in pod_uids or max(stay.start, part.start) >= min(stay.end, part.end):
-            continue
-        cuts = list(lane.over(max(stay.start, part.start), min(stay.end, part.end)))
-        priced = [Fraction(s.weight * stay.units * (end - start), lane.denominator) for s, start, end in cuts]
-        for (stretch, start, end), cost in zip(cuts, _shared_out(priced, booked[stay.pod.uid]), strict=True):
-            known = cost if stretch.priced else None
-            yield _Piece(stay.pod.uid, _line(lane, stay, stretch, Interval(start, end), known))
+        here = Interval(stay.start, stay.end).clip(*part)
+        if stay.pod.uid in pod_uids and here is not None:
+            found = ((stay, stretch, Interval(start, end)) for stretch, start, end in lane.over(*here))
+            cuts.setdefault(stay.pod.uid, []).extend(found)
+    return cuts
 
 
 def _shared_out(parts: list[Fraction], total: Pico) -> list[Pico]:
@@ -78,7 +88,7 @@ def _line(lane: Lane, stay: Stay, stretch: Stretch, span: Interval, cost: Pico |
         span=span,
         share=lane.share(stay.units, stretch),
         share_of=share_of(stay, lane, stretch),
-        gpus=stay.pod.requests.gpus,
+        gpus=stay.needs.gpus,
         hourly=stretch.price.hourly if stretch.price is not None and known_hourly(stretch.price) else None,
         capacity_type=lane.capacity_type(stretch),
         price_source=stretch.price.source if stretch.price is not None else "",
@@ -88,21 +98,38 @@ def _line(lane: Lane, stay: Stay, stretch: Stretch, span: Interval, cost: Pico |
 
 def share_of(stay: Stay, lane: Lane, stretch: Stretch) -> str:
     """What made the share, such as `4 of 8 GPUs`; says so when the node is overcommitted."""
-    needs, size = stay.pod.requests, lane.node.capacity
-    text = _largest(needs, size)
-    if stretch.demand > lane.unit:
+    text = _largest(stay.needs, lane.node)
+    if stay.pod.note:
+        text += f", {stay.pod.note}"
+    if stretch.demand > lane.room:
         text += f", scaled down because the pods ask for {float(Fraction(stretch.demand, lane.unit)):.2f} of the node"
     return text
 
 
-def _largest(needs: Resources, size: Resources) -> str:
+def _largest(needs: Resources, node: NodeFact) -> str:
+    if node.kind is not NodeKind.NODE:
+        return f"{size_text(node.capacity.storage)} of storage" if node.capacity.storage else "all of it"
+    size = node.capacity
     names = (
-        (needs.gpus, size.gpus, f"{needs.gpus} of {size.gpus} GPUs"),
+        (needs.gpus, size.gpus, f"{gpus_text(needs.gpus)} of {gpus_text(size.gpus)} GPUs"),
         (needs.cpu_milli, size.cpu_milli, f"{needs.cpu_milli / 1000:g} of {size.cpu_milli / 1000:g} CPUs"),
         (needs.memory, size.memory, f"{needs.memory / 2**30:.4g} of {size.memory / 2**30:.5g} GiB memory"),
     )
-    shares = [(Fraction(need, whole), -rank, text) for rank, (need, whole, text) in enumerate(names) if need and whole]
+    shares = [(Fraction(need) / whole, -rank, text) for rank, (need, whole, text) in enumerate(names) if need and whole]
     return max(shares)[2] if shares else "no requests"
+
+
+def gpus_text(gpus: Gpus) -> str:
+    """Whole GPUs as a number, parts of one as the fraction that they are: `3/7`, `1 1/2`."""
+    whole, rest = divmod(gpus, 1)
+    if not rest:
+        return str(whole)
+    return f"{whole} {rest}" if whole else str(rest)
+
+
+def size_text(size: int) -> str:
+    """Bytes in GiB: `100 GiB`."""
+    return f"{size / 2**30:.5g} GiB"
 
 
 _Same = tuple[str, str, Fraction, str, object, CapacityType, str]

@@ -28,8 +28,12 @@ def node_change(old: NodeFact | None, new: NodeFact) -> list[Interval]:
     """Spans in which the cost of a node or of its parts differs."""
     if old is None:
         return [_life(new)]
-    same = (old.capacity, old.capacity_type) == (new.capacity, new.capacity_type)
+    same = _size(old) == _size(new)
     return _life_change(_life(old), _life(new), same=same)
+
+
+def _size(fact: NodeFact) -> tuple[object, ...]:
+    return fact.capacity, fact.capacity_type, fact.kind, fact.physical_gpus, fact.stranded_gpus
 
 
 def _life_change(old: Interval, new: Interval, *, same: bool) -> list[Interval]:

@@ -236,8 +236,8 @@ class NodeFact:
     zone: str = ""
     capacity_type: CapacityType = CapacityType.ON_DEMAND
     kind: NodeKind = NodeKind.NODE
-    physical_gpus: int = 0
-    """GPUs in the machine; differs from `capacity.gpus` where slices or replicas are lost or do not fill it."""
+    physical_gpus: Gpus = 0
+    """GPUs in the machine (0: as many as `capacity`); differs where slices or replicas are lost or do not fill it."""
     stranded_gpus: Gpus = 0
     """GPUs' worth of compute that nobody can be given: what no MIG profile fits any more, a lost replica."""
 

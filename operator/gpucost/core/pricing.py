@@ -115,8 +115,9 @@ def _price_at(node: NodeFact, ranked: Iterable[_Fitting], instant: Instant) -> P
     for fitting in ranked:
         for _, entry in fitting:
             if entry.effective_from <= instant:
-                count = 1 if entry.instance_type else node.capacity.gpus
-                return PriceFact(node.uid, instant, entry.hourly * count or None, node.capacity_type, entry.source)
+                count = 1 if entry.instance_type else node.physical_gpus or node.capacity.gpus
+                hourly = entry.hourly * count.numerator / count.denominator
+                return PriceFact(node.uid, instant, hourly or None, node.capacity_type, entry.source)
     return _unpriced(node, instant)
 
 

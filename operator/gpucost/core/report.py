@@ -12,7 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from gpucost.core.clock import Instant, Micros
-from gpucost.core.model import CapacityType, Category, Workload
+from gpucost.core.model import CapacityType, Category, Gpus, Workload
 from gpucost.core.money import Pico
 from gpucost.core.timeline import Interval
 
@@ -106,8 +106,8 @@ class DataQuality:
     as_of: Instant
     price_sources: tuple[str, ...] = ()
     """Such as `PriceBook/team-prices` or `built-in list 2026-11-01`."""
-    gpus_held: int = 0
-    gpus_measured: int = 0
+    gpus_held: Gpus = 0
+    gpus_measured: Gpus = 0
     data_age: Micros | None = None
     """Age of the newest utilisation sample; None when there is none."""
     unpriced_nodes: tuple[str, ...] = ()
@@ -140,7 +140,7 @@ class Line:
     share: Fraction
     share_of: str
     """What made the share, such as `4 of 8 GPUs`."""
-    gpus: int
+    gpus: Gpus
     hourly: Decimal | None
     capacity_type: CapacityType
     price_source: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
@@ -44,6 +44,19 @@ class Timeline(Generic[T]):
         if len(set(starts)) != len(starts):
             raise ValueError("two values from the same instant")
         return cls(starts, tuple(value for _, value in ordered))
+
+    def put(self, start: Instant, value: T) -> Timeline[T]:
+        """With another step; one from the same instant is replaced."""
+        index = bisect_left(self.starts, start)
+        rest = index + (index < len(self.starts) and self.starts[index] == start)
+        return Timeline(
+            (*self.starts[:index], start, *self.starts[rest:]), (*self.values[:index], value, *self.values[rest:])
+        )
+
+    def since(self, instant: Instant) -> Timeline[T]:
+        """Without what was over at an instant; the value in force then stays."""
+        keep = max(0, bisect_right(self.starts, instant) - 1)
+        return self if keep == 0 else Timeline(self.starts[keep:], self.values[keep:])
 
     def at(self, instant: Instant) -> T | None:
         """Value in force at an instant, `None` before the first step."""

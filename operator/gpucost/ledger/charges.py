@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, and_, delete, func, select
+from sqlalchemy import Column, ColumnElement, and_, case, delete, func, select
 
-from gpucost.core.booking import FIELDS, Booking
+from gpucost.core.booking import FIELDS, NOBODY, Booking
 from gpucost.core.clock import Instant
 from gpucost.core.money import Pico
 from gpucost.core.timeline import Interval
@@ -88,6 +88,14 @@ def totals(
     query = select(*keys, *halves).select_from(joined).where(charges.c.cluster == db.cluster, *where).group_by(*by)
     width = len(keys)
     return [Total(tuple(row[:width]), _whole(row[width:])) for row in db.connection.execute(query)]
+
+
+HELD = "held"
+"""Value of `holder` for charges of pods."""
+
+nobody: ColumnElement[bool] = charges.c.pod_uid.in_(sorted(NOBODY))
+holder: ColumnElement[str] = case((nobody, charges.c.pod_uid), else_=HELD).label("holder")
+"""`IDLE`, `STRANDED`, or `HELD` for every pod."""
 
 
 def in_hours(span: Interval) -> ColumnElement[bool]:

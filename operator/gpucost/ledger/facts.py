@@ -15,11 +15,11 @@ from sqlalchemy.engine import Connection
 
 from gpucost.core.books import Books, Fact
 from gpucost.core.clock import Instant
-from gpucost.core.model import CapacityType, Gap, NodeFact, PodFact, PriceFact, UsageFact, Workload
+from gpucost.core.model import CapacityType, Gap, NeedFact, NodeFact, PodFact, PriceFact, UsageFact, Workload
 from gpucost.core.timeline import Interval
 from gpucost.ledger import rows
 from gpucost.ledger.db import Db
-from gpucost.ledger.schema import gaps, marks, nodes, pods, prices, usage
+from gpucost.ledger.schema import gaps, marks, needs, nodes, pods, prices, usage
 
 T = TypeVar("T")
 _CHUNK = 500  # values in one statement; SQLite's limit is far above
@@ -28,6 +28,7 @@ _TABLES: dict[type, tuple[Table, Any]] = {
     NodeFact: (nodes, rows.node_row),
     PriceFact: (prices, rows.price_row),
     PodFact: (pods, rows.pod_row),
+    NeedFact: (needs, rows.need_row),
     UsageFact: (usage, rows.usage_row),
     Gap: (gaps, rows.gap_row),
 }
@@ -98,8 +99,10 @@ def load(db: Db, span: Interval, node_uids: Iterable[str] | None = None) -> Book
     books.put(map(rows.node_fact, _overlapping(db, nodes, "uid", span, node_uids)))
     books.put(map(rows.pod_fact, _overlapping(db, pods, "node_uid", span, node_uids)))
     books.put(by_keys(db, prices, "node_uid", books.nodes, rows.price_fact))
+    for part in chunks(sorted(books.pods)):
+        books.put(map(rows.need_fact, db.connection.execute(_in_force(db, needs, part, span))))
     for part in chunks(sorted(uid for uid, pod in books.pods.items() if pod.requests.gpus)):
-        books.put(map(rows.usage_fact, db.connection.execute(_usage(db, part, span))))
+        books.put(map(rows.usage_fact, db.connection.execute(_in_force(db, usage, part, span))))
     return books
 
 
@@ -116,26 +119,26 @@ def _overlapping(db: Db, table: Table, column: str, span: Interval, node_uids: I
         yield from db.connection.execute(query.where(table.c[column].in_(part)))
 
 
-def _usage(db: Db, pod_uids: list[str], span: Interval) -> Any:
-    """Values that begin in the span, and the one that is in force when it begins."""
-    earlier = usage.alias()
+def _in_force(db: Db, table: Table, pod_uids: list[str], span: Interval) -> Any:
+    """Values of pods that begin in the span, and the one of each that is in force when it begins."""
+    earlier = table.alias()
     in_force = (
         select(func.max(earlier.c.start))
-        .where(earlier.c.cluster == db.cluster, earlier.c.pod_uid == usage.c.pod_uid, earlier.c.start <= span.start)
+        .where(earlier.c.cluster == db.cluster, earlier.c.pod_uid == table.c.pod_uid, earlier.c.start <= span.start)
         .scalar_subquery()
     )
-    return select(usage).where(
-        usage.c.cluster == db.cluster,
-        usage.c.pod_uid.in_(pod_uids),
-        usage.c.start < span.end,
-        usage.c.start >= func.coalesce(in_force, span.start),
+    return select(table).where(
+        table.c.cluster == db.cluster,
+        table.c.pod_uid.in_(pod_uids),
+        table.c.start < span.end,
+        table.c.start >= func.coalesce(in_force, span.start),
     )
 
 
-def next_usage(db: Db, pod_uid: str, start: Instant) -> Instant | None:
-    """When the value after one that begins at `start` begins."""
-    query = select(func.min(usage.c.start)).where(
-        usage.c.cluster == db.cluster, usage.c.pod_uid == pod_uid, usage.c.start > start
+def following(db: Db, table: Table, pod_uid: str, start: Instant) -> Instant | None:
+    """When the value of a pod after one that begins at `start` begins."""
+    query = select(func.min(table.c.start)).where(
+        table.c.cluster == db.cluster, table.c.pod_uid == pod_uid, table.c.start > start
     )
     return db.connection.execute(query).scalar()
 

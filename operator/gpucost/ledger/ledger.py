@@ -264,9 +264,10 @@ class Ledger:
         asked = [(namespace, workload.kind, workload.name) for namespace, workload in also]
         return self._ask(lambda: self._at(now, asked).capacity_amounts(self._settled.sums, asked))
 
-    def idle_totals(self, now: Instant) -> dict[CapacityType, Amounts]:
-        """Cost since the beginning of what nobody held, on all nodes of all time, by how they are paid for."""
-        return self._ask(lambda: self._at(now).idle_amounts(self._settled.sums))
+    def unheld_totals(self, now: Instant) -> dict[tuple[str, CapacityType], Amounts]:
+        """Cost since the beginning of what idled (`IDLE`) and what nobody could be given (`STRANDED`), on all nodes of
+        all time, by how they are paid for."""
+        return self._ask(lambda: self._at(now).unheld_amounts(self._settled.sums))
 
     def conservation(self, now: Instant) -> Pico:
         """Cost of all nodes of all time, integrated on its own, less the sum of all charges; not 0 is a defect."""

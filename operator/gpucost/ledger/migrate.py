@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from gpucost.ledger.errors import LedgerError
 
-HEAD = "0001"
+HEAD = "0002"
 """Newest revision under `migrations/versions`; a test holds the two together."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from gpucost.core.allocate import FOREVER
 from gpucost.core.books import Books
 from gpucost.core.clock import Instant, Micros
+from gpucost.core.model import Gpus
 from gpucost.core.report import DataQuality
 from gpucost.core.timeline import Interval
 from gpucost.ledger import facts
@@ -40,9 +41,10 @@ def _age(newest: Instant | None, now: Instant) -> Micros | None:
     return None if newest is None else max(0, now - newest)
 
 
-def _measured(books: Books, now: Instant, namespace: str | None) -> tuple[int, int, Instant | None]:
+def _measured(books: Books, now: Instant, namespace: str | None) -> tuple[Gpus, Gpus, Instant | None]:
     """GPUs held at an instant, how many are measured, and when the newest value in force began."""
-    held = measured = 0
+    held: Gpus = 0
+    measured: Gpus = 0
     newest: Instant | None = None
     for pod in books.pods.values():
         gpus = pod.requests.gpus

@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import select
+from sqlalchemy import Table, select
 
-from gpucost.core.activity import to_ppm
 from gpucost.core.allocate import FOREVER, life, price_timeline
-from gpucost.core.booking import IDLE, Booking, hours
+from gpucost.core.booking import NOBODY, Booking, hours
 from gpucost.core.books import Books, Fact, merge_node, merge_pod
 from gpucost.core.clock import HOUR, Instant, floor_to
 from gpucost.core.late import node_change, pod_change, price_change
-from gpucost.core.model import NodeFact, PodFact, PriceFact, UsageFact
+from gpucost.core.model import NeedFact, NodeFact, PodFact, PriceFact, UsageFact
 from gpucost.core.timeline import Interval
 from gpucost.ledger import charges, facts, rows
 from gpucost.ledger.db import Db
-from gpucost.ledger.schema import pods, prices, usage
+from gpucost.ledger.schema import needs, pods, prices, usage
 from gpucost.ledger.settled import WorkloadKey, key_of
 
 
@@ -57,7 +56,7 @@ def late_hours(db: Db, batch: Sequence[Fact], watermark: Instant | None) -> tupl
         known.put([fact])
     for uid in {fact.node_uid for fact in batch if isinstance(fact, PriceFact)}:
         late.add(uid, price_change(before.get(uid, ()), known.prices[uid].values()), watermark)
-    _usages(db, batch, late, watermark)
+    _values(db, batch, late, watermark)
     rest = [fact for fact in batch if not isinstance(fact, (PodFact, NodeFact))]
     return late, [*known.nodes.values(), *known.pods.values(), *rest]
 
@@ -72,25 +71,35 @@ def _pod(late: Late, old: PodFact | None, fact: PodFact, watermark: Instant | No
         late.workloads |= {key_of(old), key_of(new)}
 
 
-def _usages(db: Db, batch: Sequence[Fact], late: Late, watermark: Instant | None) -> None:
-    found = [fact for fact in batch if isinstance(fact, UsageFact) and fact.start < (watermark or 0)]
+_Value = NeedFact | UsageFact
+
+
+def _values(db: Db, batch: Sequence[Fact], late: Late, watermark: Instant | None) -> None:
+    """What pods needed and did, each from an instant until the next value."""
+    found = [fact for fact in batch if isinstance(fact, _Value) and fact.start < (watermark or 0)]
     if not found:
         return
     uids = {fact.pod_uid for fact in found}
     node_of = {p.uid: p.node_uid for p in facts.by_keys(db, pods, "uid", uids, rows.pod_fact)}
     node_of |= {fact.uid: fact.node_uid for fact in batch if isinstance(fact, PodFact)}
     for fact in found:
-        if fact.pod_uid in node_of and not _same_usage(db, fact):
-            end = facts.next_usage(db, fact.pod_uid, fact.start)
+        if fact.pod_uid in node_of and not _is_stored(db, fact):
+            end = facts.following(db, _table(fact), fact.pod_uid, fact.start)
             late.add(node_of[fact.pod_uid], [Interval(fact.start, FOREVER if end is None else end)], watermark)
 
 
-def _same_usage(db: Db, fact: UsageFact) -> bool:
-    query = select(usage.c.ppm).where(
-        usage.c.cluster == db.cluster, usage.c.pod_uid == fact.pod_uid, usage.c.start == fact.start
+def _table(fact: _Value) -> Table:
+    return needs if isinstance(fact, NeedFact) else usage
+
+
+def _is_stored(db: Db, fact: _Value) -> bool:
+    table = _table(fact)
+    query = select(table).where(
+        table.c.cluster == db.cluster, table.c.pod_uid == fact.pod_uid, table.c.start == fact.start
     )
     row = db.connection.execute(query).one_or_none()
-    return row is not None and row.ppm == to_ppm(fact.gpu_active)
+    wanted = rows.need_row(fact) if isinstance(fact, NeedFact) else rows.usage_row(fact)
+    return row is not None and all(row._mapping[name] == value for name, value in wanted.items())
 
 
 def merge_prices(
@@ -133,7 +142,7 @@ def rebook(db: Db, late: Late) -> Late:
         bookings = _book(facts.load(db, span, [node_uid]), node_uid, span)
         charges.write(db, bookings)
         uids |= {charge.pod_uid for booking in bookings for charge in booking.charges}
-    concerned = facts.by_keys(db, pods, "uid", uids - {IDLE}, rows.pod_fact)
+    concerned = facts.by_keys(db, pods, "uid", uids - NOBODY, rows.pod_fact)
     return Late(late.hours, late.workloads | {key_of(pod) for pod in concerned})
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import literal, select
 
-from gpucost.core.booking import IDLE, Booking, hours
+from gpucost.core.booking import IDLE, NOBODY, STRANDED, Booking, hours
 from gpucost.core.books import Books
 from gpucost.core.clock import HOUR, Instant, floor_to
 from gpucost.core.grouping import GROUPINGS, By, Group, Holder, group_of
@@ -87,7 +87,8 @@ class _Tally:
     selector: Selector | None
     groups: dict[str, Group] = field(default_factory=dict)
     sums: dict[str, Sum] = field(default_factory=dict)
-    idle: Sum = field(default_factory=zero)
+    unheld: dict[str, Sum] = field(default_factory=lambda: {who: zero() for who in NOBODY})
+    """What idled and what was stranded."""
     nodes: Pico = 0
     """What the nodes cost, by their own integration."""
 
@@ -113,8 +114,8 @@ class _Tally:
     def book(self, booking: Booking, books: Books) -> None:
         self.nodes += booking.cost
         for charge in booking.charges:
-            if charge.pod_uid == IDLE:
-                self.idle = plus(self.idle, charge.values)
+            if charge.pod_uid in NOBODY:
+                self.unheld[charge.pod_uid] = plus(self.unheld[charge.pod_uid], charge.values)
             else:
                 self.take(holder_of(books, books.pods[charge.pod_uid]), charge.values)
 
@@ -172,7 +173,7 @@ def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
     shown = [c if name in needed else literal("").label(name) for name, c in _COLUMNS.items()]
     by = [_COLUMNS[name] for name in _COLUMNS if name in needed]
     names = _node_names(desk) if tally.by == "node" else {}
-    where = [store.in_hours(span), charges.c.pod_uid != IDLE]
+    where = [store.in_hours(span), ~store.nobody]
     if tally.namespace is not None:
         where.append(pods.c.namespace == tally.namespace)
     for (space, kind, workload, category, pod, node, labels), total in store.totals(desk.db, by, *where, shown=shown):
@@ -180,12 +181,12 @@ def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
         selected = json.loads(labels) if labels else {}
         tally.take(Holder(space, Workload(kind, workload), what, pod, node, names.get(node, ""), selected), total)
     if tally.whole:
-        _take_idle(desk, tally, span)
+        _take_unheld(desk, tally, span)
 
 
-def _take_idle(desk: Desk, tally: _Tally, span: Interval) -> None:
-    for _, total in store.totals(desk.db, [charges.c.pod_uid], store.in_hours(span), charges.c.pod_uid == IDLE):
-        tally.idle = plus(tally.idle, total)
+def _take_unheld(desk: Desk, tally: _Tally, span: Interval) -> None:
+    for (who,), total in store.totals(desk.db, [charges.c.pod_uid], store.in_hours(span), store.nobody):
+        tally.unheld[who] = plus(tally.unheld[who], total)
     tally.nodes += store.node_cost(desk.db, span)
 
 
@@ -199,14 +200,14 @@ def _finished(desk: Desk, tally: _Tally, span: Interval) -> Report:
     live = _live(desk.books, rates, tally)
     made = [_row(tally.groups[key], total, live.get(key, Live())) for key, total in tally.sums.items()]
     whole = tally.whole
-    idle = Amounts(*tally.idle) if whole else Amounts()
-    total = sum((row.amounts for row in made), idle)
+    idle, stranded = (Amounts(*tally.unheld[who]) if whole else Amounts() for who in (IDLE, STRANDED))
+    total = sum((row.amounts for row in made), idle + stranded)
     return Report(
         currency=desk.currency,
         span=span,
         rows=tuple(sorted(made, key=_by_cost)),
         idle=Row("idle", idle, hourly=rates.idle if whole else 0),
-        stranded=Row("stranded", Amounts()),
+        stranded=Row("stranded", stranded, hourly=rates.stranded if whole else 0),
         total=total,
         difference=tally.nodes - total.cost if whole else 0,
         quality=quality(desk.db, desk.books, span, desk.now, tally.namespace),

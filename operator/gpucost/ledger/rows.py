@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from gpucost.core.activity import PPM, to_ppm
@@ -12,7 +13,10 @@ from gpucost.core.model import (
     CapacityType,
     Category,
     Gap,
+    Gpus,
+    NeedFact,
     NodeFact,
+    NodeKind,
     PodFact,
     PriceFact,
     Resources,
@@ -25,11 +29,21 @@ Row = dict[str, Any]
 
 
 def _size(amounts: Resources) -> Row:
-    return {"cpu_milli": amounts.cpu_milli, "memory": amounts.memory, "gpus": amounts.gpus}
+    return {
+        "cpu_milli": amounts.cpu_milli,
+        "memory": amounts.memory,
+        "gpus": str(amounts.gpus),
+        "storage": amounts.storage,
+    }
 
 
 def _resources(row: Any) -> Resources:
-    return Resources(cpu_milli=row.cpu_milli, memory=row.memory, gpus=row.gpus)
+    return Resources(cpu_milli=row.cpu_milli, memory=row.memory, gpus=_gpus(row.gpus), storage=row.storage)
+
+
+def _gpus(text: str) -> Gpus:
+    """Read `8` or `3/7`."""
+    return Fraction(text) if "/" in text else int(text)
 
 
 def node_row(fact: NodeFact) -> Row:
@@ -45,6 +59,9 @@ def node_row(fact: NodeFact) -> Row:
         "region": fact.region,
         "zone": fact.zone,
         "capacity_type": fact.capacity_type.value,
+        "kind": fact.kind.value,
+        "physical_gpus": str(fact.physical_gpus),
+        "stranded_gpus": str(fact.stranded_gpus),
     }
 
 
@@ -61,6 +78,9 @@ def node_fact(row: Any) -> NodeFact:
         region=row.region,
         zone=row.zone,
         capacity_type=CapacityType(row.capacity_type),
+        kind=NodeKind(row.kind),
+        physical_gpus=_gpus(row.physical_gpus),
+        stranded_gpus=_gpus(row.stranded_gpus),
     )
 
 
@@ -98,6 +118,7 @@ def pod_row(fact: PodFact) -> Row:
         **_size(fact.requests),
         "labels": json.dumps(dict(fact.labels), sort_keys=True, separators=(",", ":")),
         "end_reason": fact.end_reason,
+        "note": fact.note,
     }
 
 
@@ -115,7 +136,18 @@ def pod_fact(row: Any) -> PodFact:
         requests=_resources(row),
         labels=json.loads(row.labels),
         end_reason=row.end_reason,
+        note=row.note,
     )
+
+
+def need_row(fact: NeedFact) -> Row:
+    """The row of what a pod counts for."""
+    return {"pod_uid": fact.pod_uid, "start": fact.start, **_size(fact.needs)}
+
+
+def need_fact(row: Any) -> NeedFact:
+    """What a pod counts for, from its row."""
+    return NeedFact(row.pod_uid, row.start, _resources(row))
 
 
 def usage_row(fact: UsageFact) -> Row:

@@ -3,7 +3,7 @@
 Every table begins with `cluster`, so that several clusters may share one database. Instants are microseconds since the
 epoch, money is pico-units, both in 64 bits: a single charge always fits (an hour of a node would have to cost nine
 million), sums may not and are formed in two halves (`charges.sums`). Prices are decimal text, because a binary float
-would not be what somebody wrote.
+would not be what somebody wrote; GPUs are rational text (`8`, `3/7`), because a slice is no decimal.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ metadata = MetaData()
 
 def _key(name: str) -> Column[str]:
     return Column(name, String(253), nullable=False)
+
+
+def _gpus() -> Column[str]:
+    return Column("gpus", String(64), nullable=False)
 
 
 def _instant(name: str, *, nullable: bool = False) -> Column[int]:
@@ -33,12 +37,16 @@ nodes = Table(
     _instant("ended", nullable=True),
     Column("cpu_milli", BigInteger, nullable=False),
     Column("memory", BigInteger, nullable=False),
-    Column("gpus", BigInteger, nullable=False),
+    _gpus(),
+    Column("storage", BigInteger, nullable=False),
     _key("instance_type"),
     _key("gpu_model"),
     _key("region"),
     _key("zone"),
     _key("capacity_type"),
+    _key("kind"),
+    Column("physical_gpus", String(64), nullable=False),
+    Column("stranded_gpus", String(64), nullable=False),
     PrimaryKeyConstraint("cluster", "uid"),
 )
 
@@ -70,13 +78,29 @@ pods = Table(
     _instant("ended", nullable=True),
     Column("cpu_milli", BigInteger, nullable=False),
     Column("memory", BigInteger, nullable=False),
-    Column("gpus", BigInteger, nullable=False),
+    _gpus(),
+    Column("storage", BigInteger, nullable=False),
     Column("labels", Text, nullable=False),
     Column("end_reason", Text, nullable=False),
+    Column("note", Text, nullable=False),
     PrimaryKeyConstraint("cluster", "uid"),
     Index("pods_by_node", "cluster", "node_uid", "start"),
     Index("pods_by_workload", "cluster", "namespace", "workload_kind", "workload_name"),
     Index("pods_by_end", "cluster", "ended"),
+)
+
+needs = Table(
+    "needs",
+    metadata,
+    _key("cluster"),
+    _key("pod_uid"),
+    _instant("start"),
+    Column("cpu_milli", BigInteger, nullable=False),
+    Column("memory", BigInteger, nullable=False),
+    _gpus(),
+    Column("storage", BigInteger, nullable=False),
+    PrimaryKeyConstraint("cluster", "pod_uid", "start"),
+    sqlite_with_rowid=False,
 )
 
 usage = Table(

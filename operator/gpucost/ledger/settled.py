@@ -10,11 +10,12 @@ import operator
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, tuple_
 
-from gpucost.core.booking import IDLE, Booking, Charge
+from gpucost.core import booking
+from gpucost.core.booking import IDLE, NOBODY, Booking, Charge
 from gpucost.core.books import Books
 from gpucost.core.clock import Instant
 from gpucost.core.model import CapacityType, PodFact
@@ -54,10 +55,33 @@ def added(parts: Sequence[Iterable[int]]) -> Sum:
 
 @dataclass
 class NodeSum:
-    """What pods on a node cost, and what idled."""
+    """What pods on a node cost, what idled and what was stranded."""
 
     used: Sum = field(default_factory=zero)
     idle: Sum = field(default_factory=zero)
+    stranded: Sum = field(default_factory=zero)
+
+    def take(self, holder: str, values: Iterable[int]) -> None:
+        """Add a charge of a pod, of `IDLE` or of `STRANDED`."""
+        match holder:
+            case booking.IDLE:
+                self.idle = plus(self.idle, values)
+            case booking.STRANDED:
+                self.stranded = plus(self.stranded, values)
+            case _:
+                self.used = plus(self.used, values)
+
+
+class _Parts(NamedTuple):
+    """Values of one node, before they are added up."""
+
+    used: list[Values]
+    idle: list[Values]
+    stranded: list[Values]
+
+
+Unheld = tuple[str, CapacityType]
+"""`IDLE` or `STRANDED`, and how the node is paid for."""
 
 
 @dataclass
@@ -67,7 +91,7 @@ class Sums:
     workloads: dict[WorkloadKey, dict[CapacityType, Sum]] = field(default_factory=dict)
     namespaces: dict[str, Sum] = field(default_factory=dict)
     nodes: dict[str, NodeSum] = field(default_factory=dict)
-    idle: dict[CapacityType, Sum] = field(default_factory=dict)
+    unheld: dict[Unheld, Sum] = field(default_factory=dict)
     difference: Pico = 0
 
     @classmethod
@@ -76,26 +100,26 @@ class Sums:
 
         Values are collected first and added up column by column: this runs over every pod at every pass.
         """
-        sums, idle = cls(), defaultdict[CapacityType, list[Values]](list)
+        sums, unheld = cls(), defaultdict[Unheld, list[Values]](list)
         workloads = defaultdict[WorkloadKey, dict[CapacityType, list[Values]]](dict)
         namespaces = defaultdict[str, list[Values]](list)
-        nodes = defaultdict[str, tuple[list[Values], list[Values]]](lambda: ([], []))
-        for booking in bookings:
-            sums.difference += booking.difference
-            used, unused = nodes[booking.node_uid]
-            for _, _, uid, kind, values in booking.charges:
-                if uid == IDLE:
-                    unused.append(values)
-                    idle[kind].append(values)
+        nodes = defaultdict[str, _Parts](lambda: _Parts([], [], []))
+        for booked in bookings:
+            sums.difference += booked.difference
+            parts = nodes[booked.node_uid]
+            for _, _, uid, kind, values in booked.charges:
+                if uid in NOBODY:
+                    (parts.idle if uid == IDLE else parts.stranded).append(values)
+                    unheld[uid, kind].append(values)
                     continue
-                used.append(values)
+                parts.used.append(values)
                 pod = books.pods[uid]
                 workloads[key_of(pod)].setdefault(kind, []).append(values)
-                if booking.hour >= month:
+                if booked.hour >= month:
                     namespaces[pod.namespace].append(values)
-        sums.idle = {kind: added(parts) for kind, parts in idle.items()}
+        sums.unheld = {key: added(values) for key, values in unheld.items()}
         sums.namespaces = {name: added(parts) for name, parts in namespaces.items()}
-        sums.nodes = {uid: NodeSum(added(used), added(unused)) for uid, (used, unused) in nodes.items()}
+        sums.nodes = {uid: NodeSum(*map(added, parts)) for uid, parts in nodes.items()}
         sums.workloads = {
             key: {kind: added(parts) for kind, parts in kinds.items()} for key, kinds in workloads.items()
         }
@@ -112,23 +136,20 @@ class Settled:
 
     def take(self, bookings: Iterable[Booking], books: Books) -> None:
         """Keep up with hours that were settled just now; sums not asked for yet are left to be read."""
-        for booking in bookings:
-            for charge in booking.charges:
-                self._take_node(booking.node_uid, charge)
-                if charge.pod_uid != IDLE:
+        for booked in bookings:
+            for charge in booked.charges:
+                self._take_node(booked.node_uid, charge)
+                if charge.pod_uid not in NOBODY:
                     self._take_pod(charge, books.pods[charge.pod_uid])
             if self._whole_known:
-                self.sums.difference += booking.difference
+                self.sums.difference += booked.difference
 
     def _take_node(self, uid: str, charge: Charge) -> None:
-        node, idle = self.sums.nodes.get(uid), charge.pod_uid == IDLE
-        if node is not None and idle:
-            node.idle = plus(node.idle, charge.values)
-        elif node is not None:
-            node.used = plus(node.used, charge.values)
-        if idle and self._whole_known:
-            known = self.sums.idle.get(charge.capacity_type, NOTHING)
-            self.sums.idle[charge.capacity_type] = plus(known, charge.values)
+        if (node := self.sums.nodes.get(uid)) is not None:
+            node.take(charge.pod_uid, charge.values)
+        if charge.pod_uid in NOBODY and self._whole_known:
+            key = (charge.pod_uid, charge.capacity_type)
+            self.sums.unheld[key] = plus(self.sums.unheld.get(key, NOTHING), charge.values)
 
     def _take_pod(self, charge: Charge, pod: PodFact) -> None:
         kinds = self.sums.workloads.get(key_of(pod))
@@ -181,10 +202,9 @@ class Settled:
             self._read_whole(db)
 
     def _read_whole(self, db: Db) -> None:
-        idle = (charges.c.pod_uid == IDLE).label("idle")
-        found = store.totals(db, (charges.c.capacity_type, idle))
+        found = store.totals(db, (store.holder, charges.c.capacity_type))
         self.sums.difference = store.node_cost(db) - sum(total.sum[0] for total in found)
-        self.sums.idle = {CapacityType(kind): total for (kind, idling), total in found if idling}
+        self.sums.unheld = {(who, CapacityType(kind)): total for (who, kind), total in found if who in NOBODY}
         self._whole_known = True
 
     def _read_workloads(self, db: Db, keys: list[WorkloadKey]) -> None:
@@ -197,20 +217,15 @@ class Settled:
                 self.sums.workloads[ns, kind, name][CapacityType(paid)] = total
 
     def _read_nodes(self, db: Db, uids: list[str]) -> None:
-        idle = (charges.c.pod_uid == IDLE).label("idle")
         for part in chunks(uids):
             for uid in part:
                 self.sums.nodes[uid] = NodeSum()
             where = charges.c.node_uid.in_(part)
-            for (uid, idling), total in self._totals(db, (charges.c.node_uid, idle), where):
-                node = self.sums.nodes[uid]
-                if idling:
-                    node.idle = total
-                else:
-                    node.used = total
+            for (uid, who), total in self._totals(db, (charges.c.node_uid, store.holder), where):
+                self.sums.nodes[uid].take(who, total)
 
     def _read_month(self, db: Db, month: Instant) -> None:
-        where = (charges.c.hour >= month, charges.c.pod_uid != IDLE)
+        where = (charges.c.hour >= month, ~store.nobody)
         self.sums.namespaces = {
             namespace: total for (namespace,), total in self._totals(db, (pods.c.namespace,), *where)
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from gpucost.core.booking import IDLE
+from gpucost.core.booking import IDLE, STRANDED
 from gpucost.core.books import Books
 from gpucost.core.clock import Instant, from_datetime, to_datetime
 from gpucost.core.model import CapacityType, Category, Workload
@@ -17,18 +17,20 @@ from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Row
 from gpucost.core.timeline import Interval
 from gpucost.ledger.charges import zero
-from gpucost.ledger.settled import NOTHING, NodeSum, Sums, WorkloadKey, added, key_of, plus
+from gpucost.ledger.settled import NOTHING, NodeSum, Sums, Unheld, WorkloadKey, added, key_of, plus
 
 
 @dataclass(frozen=True, slots=True)
 class NodeTotal:
-    """Cost of one living node since its start: what pods held of it, and what idled. `hourly` is the node's price."""
+    """Cost of one living node since its start: what pods held of it, what idled and what nobody could be given."""
 
     uid: str
     name: str
     used: Amounts
     idle: Amounts
+    stranded: Amounts
     hourly: Pico | None
+    """Price of the node per hour."""
     price_source: str
 
 
@@ -55,6 +57,10 @@ def month_start(now: Instant) -> Instant:
     return from_datetime(to_datetime(now).replace(day=1, hour=0, minute=0, second=0, microsecond=0))
 
 
+def _known_sum(total: Pico | None, rate: Pico | None) -> Pico | None:
+    return None if total is None or rate is None else total + rate
+
+
 @dataclass
 class Rates:
     """Who holds what right now, and at which rate."""
@@ -62,6 +68,7 @@ class Rates:
     pods: dict[str, Pico | None] = field(default_factory=dict)
     nodes: dict[str, Pico | None] = field(default_factory=dict)
     idle: Pico | None = 0
+    stranded: Pico | None = 0
 
     @classmethod
     def of(cls, books: Books, now: Instant) -> Rates:
@@ -71,8 +78,8 @@ class Rates:
             parts = books.hourly(node.uid, now)
             known = [rate for rate in parts.values() if rate is not None]
             rates.nodes[node.uid] = sum(known) if len(known) == len(parts) else None
-            idle = parts.pop(IDLE, 0)
-            rates.idle = None if idle is None or rates.idle is None else rates.idle + idle
+            rates.idle = _known_sum(rates.idle, parts.pop(IDLE, 0))
+            rates.stranded = _known_sum(rates.stranded, parts.pop(STRANDED, 0))
             rates.pods.update(parts)
         return rates
 
@@ -147,11 +154,13 @@ class Pass:
                 found[(namespace, Workload(*names)), kind] = Amounts(*total)
         return found
 
-    def idle_amounts(self, settled: Sums) -> dict[CapacityType, Amounts]:
-        """Totals of what nobody held, by how the node is paid for."""
-        kinds = sorted({*settled.idle, *self.open.idle})
-        both = ((kind, settled.idle.get(kind, NOTHING), self.open.idle.get(kind, NOTHING)) for kind in kinds)
-        return {kind: Amounts(*plus(before, present)) for kind, before, present in both}
+    def unheld_amounts(self, settled: Sums) -> dict[Unheld, Amounts]:
+        """Totals of what idled and of what was stranded, by how the node is paid for."""
+        before, present = settled.unheld, self.open.unheld
+        return {
+            key: Amounts(*plus(before.get(key, NOTHING), present.get(key, NOTHING)))
+            for key in sorted({*before, *present})
+        }
 
     def namespace_rows(self, settled: Sums) -> dict[str, Row]:
         """Totals of the month."""
@@ -170,10 +179,11 @@ class Pass:
         return {uid: self._node(uid, rate, settled, books) for uid, rate in self.rates.nodes.items()}
 
     def _node(self, uid: str, rate: Pico | None, settled: Sums, books: Books) -> NodeTotal:
-        used, idle = zero(), zero()
+        used, idle, stranded = zero(), zero(), zero()
         for sums in (settled, self.open):
             part = sums.nodes.get(uid, NodeSum())
-            used, idle = plus(used, part.used), plus(idle, part.idle)
+            used, idle, stranded = plus(used, part.used), plus(idle, part.idle), plus(stranded, part.stranded)
         price = books.timeline(uid).at(self.now)
         source = price.source if price is not None else ""
-        return NodeTotal(uid, books.nodes[uid].name, Amounts(*used), Amounts(*idle), rate, source)
+        name = books.nodes[uid].name
+        return NodeTotal(uid, name, Amounts(*used), Amounts(*idle), Amounts(*stranded), rate, source)

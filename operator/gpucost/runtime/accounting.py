@@ -205,7 +205,7 @@ class Accounting:
 
     def _held(self) -> dict[tuple[str, str], Held]:
         return {
-            (pod.namespace, pod.name): Held(pod.uid, pod.requests.gpus)
+            (pod.namespace, pod.name): Held(pod.uid, int(pod.requests.gpus))
             for pod in self.caches.pods.items.values()
             if pod.requests.gpus and pod.bound is not None and pod.ended is None
         }

@@ -127,7 +127,7 @@ class Publisher:
         for uid, node in totals.nodes.items():
             if uid not in self.world.nodes:
                 continue
-            row = Row(key=uid, amounts=node.used + node.idle, hourly=node.hourly)
+            row = Row(key=uid, amounts=node.used + node.idle + node.stranded, hourly=node.hourly)
             values = cost_annotations(
                 row.amounts, hourly=row.hourly, currency=self.currency, now=totals.at, price_source=node.price_source
             )

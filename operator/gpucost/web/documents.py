@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from gpucost.core.clock import HOUR, SECOND, Micros, format_rfc3339
-from gpucost.core.model import Workload
+from gpucost.core.model import Gpus, Workload
 from gpucost.core.money import MICRO, PICO_PER_MICRO, Micro, Pico, apportion, format_micro, format_pico, to_micro
 from gpucost.core.report import Amounts, DataQuality, Explanation, Line, Report, Row
 from gpucost.core.timeline import Interval
@@ -77,12 +77,17 @@ def quality(record: DataQuality) -> schema.Quality:
     return schema.Quality(
         as_of=format_rfc3339(record.as_of),
         price_sources=record.price_sources,
-        gpus_held=record.gpus_held,
-        gpus_measured=record.gpus_measured,
+        gpus_held=number(record.gpus_held),
+        gpus_measured=number(record.gpus_measured),
         data_age_seconds=None if record.data_age is None else record.data_age / SECOND,
         unpriced_nodes=record.unpriced_nodes,
         gaps=record.gaps,
     )
+
+
+def number(gpus: Gpus) -> int | float:
+    """GPUs as a JSON number; parts of one to six places."""
+    return gpus if isinstance(gpus, int) else round(float(gpus), 6)
 
 
 def object_name(workload: Workload) -> str:
@@ -192,7 +197,7 @@ def _line(line: Line, cost: Micro | None) -> schema.Line:
         hours=hours(line.span.length),
         share=str(line.share),
         share_of=line.share_of,
-        gpus=line.gpus,
+        gpus=number(line.gpus),
         hourly=None if line.hourly is None else f"{line.hourly:f}",
         capacity_type=line.capacity_type.value,
         price_source=line.price_source,

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from gpucost.core.booking import IDLE
 from gpucost.core.clock import DAY, HOUR, MINUTE
 from gpucost.core.model import CapacityType, Category, Gap, Workload
 from gpucost.core.selector import parse_selector
@@ -286,7 +287,7 @@ def test_totals_are_told_by_capacity_type(ledger):
     ledger.settle(NOW)
     key = ("research", Workload("Job", "bert"))
     assert ledger.capacity_totals(NOW)[key, CapacityType.SPOT].cost == money("17")
-    assert ledger.idle_totals(NOW)[CapacityType.SPOT].cost == money("21.5")
+    assert ledger.unheld_totals(NOW)[IDLE, CapacityType.SPOT].cost == money("21.5")
 
 
 def test_a_node_that_is_replaced_under_its_name_is_another_node(ledger):
