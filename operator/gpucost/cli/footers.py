@@ -47,7 +47,7 @@ def legend(cells: Sequence[str]) -> list[str]:
 def _measured(quality: Quality) -> str:
     if not quality.gpus_held:
         return "no GPU held now"
-    return f"{quality.gpus_measured} of {_count(quality.gpus_held, 'GPU')} measured"
+    return f"{quality.gpus_measured:g} of {_count(quality.gpus_held, 'GPU')} measured"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -60,5 +60,5 @@ def _short(name: str) -> str:
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 13]}…{name[-12:]}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _count(number: float, noun: str) -> str:
+    return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"
