@@ -122,7 +122,7 @@ class Node:
     price_annotation: str | None = None
     taints: tuple[str, ...] = ()
     devices: Mapping[str, int] = field(default_factory=dict)
-    """Units that the node advertises of each GPU resource name, such as `nvidia.com/mig-3g.40gb`."""
+    """Units that the node advertises of each extended resource, such as `nvidia.com/mig-3g.40gb`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,9 @@ class Pod:
     deleting: Instant | None = None
     waiting: Waiting | None = None
     devices: Mapping[str, int] = field(default_factory=dict)
-    """Units that the pod requests of each GPU resource name."""
+    """Units that the pod requests of each extended resource."""
+    program: Category | None = None
+    """Cost driver of a known program that the pod runs (`core.category`)."""
     disruption: str | None = None
     """Reason of the `DisruptionTarget` condition, such as `EvictionByEvictionAPI` or `DeletionByPodGC`."""
 

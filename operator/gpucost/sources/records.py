@@ -6,18 +6,20 @@ Whole bodies are never kept: at 10,000 pods they are the difference between 60 a
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from gpucost.core.category import program_category
 from gpucost.core.clock import SECOND, Instant, parse_rfc3339
-from gpucost.core.model import Job, JobCondition, Node, Owner, Pod, Resources, Waiting
+from gpucost.core.model import NO_LABELS, Job, JobCondition, Node, Owner, Pod, Resources, Waiting
 from gpucost.core.quantity import milli, whole
 
 Json = Mapping[str, Any]
 
 PREFIX = "gpucost.dev/"
 GPU = "nvidia.com/gpu"
+NO_DEVICES: Mapping[str, int] = {}
 _POD_LABELS = frozenset({"app.kubernetes.io/name", "job-name", "batch.kubernetes.io/job-name", "pod-template-hash"})
 _NODE_LABEL_PARTS = (
     "instance-type", "topology.kubernetes.io/", "karpenter.", "eks.amazonaws.com/", "cloud.google.com/",
@@ -72,6 +74,7 @@ def node_record(body: Json) -> Node:
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in conditions),
         price_annotation=(metadata.get("annotations") or {}).get(PREFIX + "hourly-price"),
         taints=tuple(f"{t['key']}={t.get('value', '')}:{t['effect']}" for t in body["spec"].get("taints") or ()),
+        devices=devices(capacity),
     )
 
 
@@ -105,6 +108,8 @@ def pod_record(body: Json) -> Pod:
         namespace=sys.intern(metadata["namespace"]),
         created=parse_rfc3339(metadata["creationTimestamp"]),
         requests=pod_requests(spec),
+        devices=pod_devices(spec),
+        program=program_category(_images(spec), metadata.get("labels") or NO_LABELS),
         owner=owner_of(metadata),
         labels=labels_of(metadata.get("labels"), _POD_LABELS),
         node_name=sys.intern(node_name) if node_name else None,
@@ -118,28 +123,71 @@ def pod_record(body: Json) -> Pod:
     )
 
 
-def pod_requests(spec: Json) -> Resources:
-    """Effective request: the larger of containers plus sidecars and of any init container, plus overhead.
+def devices(amounts: Mapping[str, str]) -> Mapping[str, int]:
+    """Units of every extended resource in a capacity or a request; empty for most objects."""
+    found = {name: _quantity(whole, amount) for name, amount in amounts.items() if _is_extended(name)}
+    return {sys.intern(name): units for name, units in found.items() if units} or NO_DEVICES
 
-    Follows the scheduler's rule (Kubernetes documentation, "Resource sharing within containers" and "Pod overhead"); an
-    init container with `restartPolicy: Always` is a sidecar and adds to everything that starts after it.
+
+def _is_extended(name: str) -> bool:
+    """Kubernetes documentation, "Extended resources": names with a domain that is not Kubernetes' own."""
+    domain, slash, _ = name.partition("/")
+    return bool(slash) and domain != "kubernetes.io" and not domain.endswith(".kubernetes.io")
+
+
+def pod_requests(spec: Json) -> Resources:
+    """What a pod reserves; see `_effective`."""
+    found = _effective(spec, resources, Resources(), Resources.maximum)
+    return found + resources(spec.get("overhead") or {})
+
+
+def pod_devices(spec: Json) -> Mapping[str, int]:
+    """Units of extended resources that a pod reserves; see `_effective`."""
+    return _effective(spec, lambda needs: _Units(devices(needs)), _Units(), _Units.maximum) or NO_DEVICES
+
+
+class _Units(dict[str, int]):
+    """Units by name that add up as `Resources` do."""
+
+    def __add__(self, other: _Units) -> _Units:
+        return _Units({name: self.get(name, 0) + other.get(name, 0) for name in (*self, *other)}) if other else self
+
+    def maximum(self, other: _Units) -> _Units:
+        """The larger amount of each."""
+        return _Units({name: max(self.get(name, 0), other.get(name, 0)) for name in (*self, *other)})
+
+
+A = TypeVar("A", Resources, _Units)
+
+
+def _effective(spec: Json, read: Callable[[Json], A], nothing: A, maximum: Callable[[A, A], A]) -> A:
+    """Effective request: the larger of containers plus sidecars and of any init container.
+
+    Follows the scheduler's rule (Kubernetes documentation, "Resource sharing within containers"); an init container
+    with `restartPolicy: Always` is a sidecar and adds to everything that starts after it.
     """
-    sidecars, peak = Resources(), Resources()
+    sidecars = peak = nothing
     for container in spec.get("initContainers") or ():
+        needs = read(_container(container))
         if container.get("restartPolicy") == "Always":
-            sidecars += _container(container)
-            peak = peak.maximum(sidecars)
+            sidecars = sidecars + needs
+            peak = maximum(peak, sidecars)
         else:
-            peak = peak.maximum(sidecars + _container(container))
+            peak = maximum(peak, sidecars + needs)
     running = sidecars
     for container in spec.get("containers") or ():
-        running += _container(container)
-    return running.maximum(peak) + resources(spec.get("overhead") or {})
+        running = running + read(_container(container))
+    return maximum(running, peak)
 
 
-def _container(container: Json) -> Resources:
+def _container(container: Json) -> Json:
     needs = container.get("resources") or {}
-    return resources({**(needs.get("limits") or {}), **(needs.get("requests") or {})})
+    return {**(needs.get("limits") or {}), **(needs.get("requests") or {})}
+
+
+def _images(spec: Json) -> Iterator[str]:
+    for container in spec.get("containers") or ():
+        yield container.get("image") or ""
 
 
 def _bound(metadata: Json, status: Json, conditions: Mapping[str, Json]) -> Instant:
