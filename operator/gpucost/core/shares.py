@@ -1,15 +1,22 @@
 """What a pod's needs are as a share of a node: the splits of a node's price that one may choose from.
 
 Shares are integers over one denominator per node, so that sums of them are exact without rational arithmetic.
+`dominantShare` is ours; `gpuOnly` and `weighted` are there to compare with other tools.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from functools import lru_cache
 from math import lcm
 from typing import Protocol
 
 from gpucost.core.model import Gpus, NodeFact, NodeKind, Resources
+
+_GIB = 1 << 30
 
 
 class Split(Protocol):
@@ -53,6 +60,182 @@ class DominantShare:
     def stranded(self, node: NodeFact, unit: int) -> int:  # noqa: ARG002
         """None: its money is in the shares of those who hold the rest."""
         return 0
+
+
+class SplitKind(StrEnum):
+    """Names of the splits."""
+
+    DOMINANT = "dominantShare"
+    GPU_ONLY = "gpuOnly"
+    WEIGHTED = "weighted"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What a GPU, a core and a GiB of memory weigh against each other."""
+
+    gpu: Fraction
+    cpu: Fraction
+    memory: Fraction
+
+
+PRESETS: Mapping[str, Weights] = {
+    "aws": Weights(Fraction(9), Fraction("0.9"), Fraction("0.1")),
+    "opencost": Weights(Fraction("0.95"), Fraction("0.031611"), Fraction("0.004237")),
+}
+"""`aws`: split cost allocation data of AWS; `opencost`: base prices of OpenCost (USD per hour) used as weights."""
+
+_NAMES = {"gpu": "gpu", "cpu": "cpu", "memoryGiB": "memory"}
+
+
+def parse_weights(text: str) -> Weights:
+    """Read `opencost`, `aws` or `gpu=9,cpu=0.9,memoryGiB=0.1` (what is left out weighs nothing); else `ValueError`."""
+    if text in PRESETS:
+        return PRESETS[text]
+    found: dict[str, Fraction] = {}
+    for item in text.split(","):
+        name, equals, value = item.strip().partition("=")
+        if not equals or name not in _NAMES or _NAMES[name] in found:
+            raise ValueError(f"not weights: {text!r} (want opencost, aws or for example gpu=9,cpu=0.9,memoryGiB=0.1)")
+        found[_NAMES[name]] = _weight(name, value)
+    if not any(found.values()):
+        raise ValueError(f"not weights: {text!r}: one of them must be more than 0")
+    nothing = Fraction(0)
+    return Weights(found.get("gpu", nothing), found.get("cpu", nothing), found.get("memory", nothing))
+
+
+def _weight(name: str, value: str) -> Fraction:
+    if not value.replace(".", "", 1).isascii() or not value.replace(".", "", 1).isdigit():
+        raise ValueError(f"not a weight: {name}={value} (want a decimal number of 0 or more)")
+    return Fraction(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What of a node its split depends on; CPU in `1/cpu_per_core` of a core, GPUs as in `core.gpus.Layout`."""
+
+    cpu: int
+    memory: int
+    gpus: Gpus
+    physical: Gpus = 0
+    stranded: Gpus = 0
+    cpu_per_core: int = 1000
+
+    @classmethod
+    def of(cls, node: NodeFact) -> Size:
+        """Size of a node as the ledger knows it."""
+        capacity = node.capacity
+        return cls(capacity.cpu_milli, capacity.memory, capacity.gpus, node.physical_gpus, node.stranded_gpus)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Shares of one node in integer units. `units` says what a pod's needs are worth.
+
+    Amounts of GPUs are counted in `1/grain`. A share never exceeds the node; nor does what it needs of one resource.
+    """
+
+    unit: int
+    """Units of the whole node."""
+    stranded: int
+    """Units of what the split charges to nobody because nobody can be given it."""
+    grain: int
+    dominant: bool
+    gpu_limit: int
+    cpu_limit: int
+    memory_limit: int
+    per_gpu: int
+    per_cpu: int
+    per_memory: int
+
+    def units(self, cpu: int, memory: int, gpus: int) -> int:
+        """Share of a pod; `cpu` in the unit of the capacity's, `memory` in bytes, `gpus` in `1/grain` of a GPU."""
+        by_gpu = (gpus if gpus < self.gpu_limit else self.gpu_limit) * self.per_gpu
+        by_cpu = (cpu if cpu < self.cpu_limit else self.cpu_limit) * self.per_cpu
+        by_memory = (memory if memory < self.memory_limit else self.memory_limit) * self.per_memory
+        if not self.dominant:
+            return by_gpu + by_cpu + by_memory
+        return max(by_gpu, by_cpu, by_memory)
+
+
+@lru_cache(maxsize=4096)
+def scale_of(kind: SplitKind, size: Size, grain: int = 1, weights: Weights | None = None) -> Scale:
+    """Shares of a node by a split; every amount of GPUs that is asked about must be a multiple of `1/grain`."""
+    grain = lcm(grain, size.gpus.denominator, size.physical.denominator, size.stranded.denominator)
+    whole = int(max(size.gpus, size.physical) * grain)
+    if kind is SplitKind.WEIGHTED:
+        return _weighted(weights or PRESETS["aws"], size, grain)
+    if kind is SplitKind.GPU_ONLY and whole:
+        lost = min(size.stranded, max(0, size.physical - size.gpus))
+        return Scale(whole, int(lost * grain), grain, True, whole, 0, 0, 1, 0, 0)
+    return _dominant(size, grain)
+
+
+def _dominant(size: Size, grain: int) -> Scale:
+    gpus = int(size.gpus * grain)
+    unit = lcm(*(amount for amount in (gpus, size.cpu, size.memory) if amount))
+    each = (unit // amount if amount else 0 for amount in (gpus, size.cpu, size.memory))
+    return Scale(unit, 0, grain, True, gpus, size.cpu, size.memory, *each)
+
+
+def _weighted(weights: Weights, size: Size, grain: int) -> Scale:
+    each = (weights.gpu / grain, weights.cpu / size.cpu_per_core, weights.memory / _GIB)
+    common = lcm(*(weight.denominator for weight in each))
+    per_gpu, per_cpu, per_memory = (int(weight * common) for weight in each)
+    gpus = int(size.gpus * grain)
+    unit = gpus * per_gpu + size.cpu * per_cpu + size.memory * per_memory
+    return Scale(unit or 1, 0, grain, False, gpus, size.cpu, size.memory, per_gpu, per_cpu, per_memory)
+
+
+class _Scaled:
+    """A split that reads everything from its scales; exact for any amounts of GPUs that `unit` was told of."""
+
+    def scale(self, size: Size, grain: int = 1) -> Scale:
+        """Shares of a node of that size; every amount of GPUs must be a multiple of `1/grain`."""
+        raise NotImplementedError
+
+    def unit(self, node: NodeFact, gpus: Iterable[Gpus]) -> int:
+        """See `Split`."""
+        if node.kind is not NodeKind.NODE:
+            return 1
+        return self.scale(Size.of(node), lcm(*(amount.denominator for amount in gpus))).unit
+
+    def units(self, needs: Resources, node: NodeFact, unit: int) -> int:
+        """See `Split`; at most the whole node."""
+        if node.kind is not NodeKind.NODE:
+            return unit
+        scale = self.scale(Size.of(node), needs.gpus.denominator)
+        gpus = int(needs.gpus * scale.grain)
+        return scale.units(needs.cpu_milli, needs.memory, gpus) * (unit // scale.unit)
+
+    def stranded(self, node: NodeFact, unit: int) -> int:
+        """See `Split`."""
+        if node.kind is not NodeKind.NODE:
+            return 0
+        scale = self.scale(Size.of(node))
+        return scale.stranded * (unit // scale.unit)
+
+
+class GpuOnly(_Scaled):
+    """Part of the machine's GPUs; a node without any is split by `DominantShare`.
+
+    A replica of a shared GPU that was lost is charged to nobody: it is stranded.
+    """
+
+    def scale(self, size: Size, grain: int = 1) -> Scale:
+        """See `_Scaled`."""
+        return scale_of(SplitKind.GPU_ONLY, size, grain)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted(_Scaled):
+    """Weighted needs over the weighted capacity."""
+
+    weights: Weights
+
+    def scale(self, size: Size, grain: int = 1) -> Scale:
+        """See `_Scaled`."""
+        return scale_of(SplitKind.WEIGHTED, size, grain, self.weights)
 
 
 DOMINANT = DominantShare()
