@@ -101,7 +101,7 @@ def load(db: Db, span: Interval, node_uids: Iterable[str] | None = None) -> Book
     books.put(by_keys(db, prices, "node_uid", books.nodes, rows.price_fact))
     for part in chunks(sorted(books.pods)):
         books.put(map(rows.need_fact, db.connection.execute(_in_force(db, needs, part, span))))
-    for part in chunks(sorted(uid for uid, pod in books.pods.items() if pod.requests.gpus)):
+    for part in chunks(sorted(uid for uid, pod in books.pods.items() if pod.requests.gpus or uid in books.needs)):
         books.put(map(rows.usage_fact, db.connection.execute(_in_force(db, usage, part, span))))
     return books
 

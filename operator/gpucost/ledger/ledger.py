@@ -19,7 +19,7 @@ from gpucost.core.allocate import FOREVER
 from gpucost.core.books import Books, Fact
 from gpucost.core.clock import HOUR, MINUTE, Instant, floor_to
 from gpucost.core.grouping import By
-from gpucost.core.model import CapacityType, NodeFact, PodFact, PriceFact, Workload
+from gpucost.core.model import CapacityType, NeedFact, NodeFact, PodFact, PriceFact, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Explanation, Report, Row
 from gpucost.core.selector import Selector
@@ -30,6 +30,7 @@ from gpucost.ledger.engine import open_engine, place_of
 from gpucost.ledger.errors import LedgerError, guard
 from gpucost.ledger.migrate import upgrade
 from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
+from gpucost.ledger.schema import needs as need_table
 from gpucost.ledger.schema import nodes as node_table
 from gpucost.ledger.schema import pods as pod_table
 from gpucost.ledger.settled import Settled, WorkloadKey, key_of
@@ -161,6 +162,12 @@ class Ledger:
         """Nodes without an end."""
         with self._transaction() as db:
             return facts.open_facts(db, node_table, rows.node_fact)
+
+    def needs(self, uids: Iterable[str]) -> list[NeedFact]:
+        """Everything recorded of what some pods count for (of volumes: their sizes), in order of time."""
+        with self._transaction() as db:
+            found = facts.by_keys(db, need_table, "pod_uid", uids, rows.need_fact)
+            return sorted(found, key=lambda fact: fact.start)
 
     def ended_pods(self, *, kind: str, capacity_type: CapacityType) -> list[tuple[PodFact, str]]:
         """Pods of workloads of a kind that have ended on nodes paid for so, each with the name of its node."""

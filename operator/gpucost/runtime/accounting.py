@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gpucost.core.clock import SECOND, Instant
-from gpucost.core.model import CapacityType, UsageFact, Workload
+from gpucost.core.model import CapacityType, NodeKind, UsageFact, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Row
 from gpucost.core.sampling import Condensed, condense
@@ -87,12 +87,17 @@ class Accounting:
     async def past(self, node_history: History, pod_history: History) -> Past:
         """What the ledger knows of the time before this start."""
         marks = await self.call(self.ledger.marks)
-        nodes = await self.call(self.ledger.open_nodes)
-        pods = await self.call(self.ledger.open_pods)
+        things = await self.call(self.ledger.open_nodes)
+        pods = {pod.uid: pod for pod in await self.call(self.ledger.open_pods)}
+        needs = await self.call(lambda: self.ledger.needs([*pods, *(thing.uid for thing in things)]))
+        assets = {thing.uid: thing for thing in things if thing.kind is not NodeKind.NODE}
         return Past(
             observed_until=int(marks.get(OBSERVED_UNTIL) or 0),
-            open_nodes={node.uid: node for node in nodes},
-            open_pods={pod.uid: pod for pod in pods},
+            open_nodes={thing.uid: thing for thing in things if thing.kind is NodeKind.NODE},
+            open_pods={uid: pod for uid, pod in pods.items() if pod.node_uid not in assets},
+            open_assets=assets,
+            open_holders={uid: pod for uid, pod in pods.items() if pod.node_uid in assets},
+            needs=needs,
             node_history=node_history,
             pod_history=pod_history,
         )

@@ -5,13 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from gpucost.core.clock import Instant
+from gpucost.core.dra import Claim
 from gpucost.core.model import Job, Node, Pod
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
+from gpucost.runtime.assets import Assets
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.world import World
+from gpucost.sources import devices
+from gpucost.sources.assets import (
+    ClaimRecord,
+    ServiceRecord,
+    VolumeRecord,
+    claim_record,
+    service_record,
+    volume_record,
+)
+from gpucost.sources.devices import SliceRecord
 from gpucost.sources.records import NamespaceRecord, job_record, namespace_record, node_record, pod_record
 from gpucost.sources.reflector import Change, Reflector
 
@@ -24,9 +37,18 @@ class Caches:
     pods: Reflector[Pod]
     jobs: Reflector[Job]
     namespaces: Reflector[NamespaceRecord]
+    volumes: Reflector[VolumeRecord]
+    claims: Reflector[ClaimRecord]
+    services: Reflector[ServiceRecord]
+    device_claims: Reflector[Claim]
+    device_slices: Reflector[SliceRecord]
+    with_devices: bool = False
+    """Whether the cluster has dynamic resource allocation (`resource.k8s.io/v1`)."""
 
     @classmethod
-    def build(cls, client: KubeClient, world: World, recorder: Recorder, now: Callable[[], Instant]) -> Caches:
+    def build(
+        cls, client: KubeClient, world: World, recorder: Recorder, assets: Assets, now: Callable[[], Instant]
+    ) -> Caches:
         """Wire the mirrors: a change goes to the world first, then to the recorder."""
 
         def node(change: Change[Node]) -> None:
@@ -42,17 +64,36 @@ class Caches:
             if change.old is None and change.new is not None:
                 recorder.owners_changed(world.pods_by_job.get(change.new.uid, ()))
 
+        def device_claim(change: Change[Claim]) -> None:
+            recorder.claims_changed(holdings.claim_changed(change))
+
+        def device_slice(change: Change[SliceRecord]) -> None:
+            recorder.devices_changed(holdings.slice_changed(change))
+
+        holdings = recorder.holdings
         return cls(
             nodes=Reflector(client, paths.NODES, node_record, node, now, items=world.nodes),
             pods=Reflector(client, paths.PODS, pod_record, pod, now, items=world.pods),
             jobs=Reflector(client, paths.JOBS, job_record, job, now, items=world.jobs),
             namespaces=Reflector(client, paths.NAMESPACES, namespace_record, lambda _change: None, now),
+            volumes=Reflector(client, paths.VOLUMES, volume_record, assets.volume_changed, now, items=assets.volumes),
+            claims=Reflector(client, paths.CLAIMS, claim_record, assets.claim_changed, now, items=assets.claims),
+            services=Reflector(
+                client, paths.SERVICES, service_record, assets.service_changed, now, items=assets.services
+            ),
+            device_claims=Reflector(
+                client, paths.DEVICE_CLAIMS, devices.claim_record, device_claim, now, items=holdings.claims
+            ),
+            device_slices=Reflector(
+                client, paths.DEVICE_SLICES, devices.slice_record, device_slice, now, items=holdings.slices
+            ),
         )
 
     @property
-    def all(self) -> tuple[Reflector[Node], Reflector[Pod], Reflector[Job], Reflector[NamespaceRecord]]:
-        """Every mirror."""
-        return self.nodes, self.pods, self.jobs, self.namespaces
+    def all(self) -> tuple[Reflector[Any], ...]:
+        """Every mirror that this cluster has."""
+        always = (self.nodes, self.pods, self.jobs, self.namespaces, self.volumes, self.claims, self.services)
+        return (*always, self.device_claims, self.device_slices) if self.with_devices else always
 
     async def synced(self) -> None:
         """Wait until every mirror is complete."""

@@ -27,12 +27,14 @@ from gpucost.core.clock import SECOND, Instant
 from gpucost.core.model import CapacityType, Workload
 from gpucost.core.present import cost_status
 from gpucost.core.publish import Budget
+from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.kube.login import LoginError
 from gpucost.ledger import Ledger, LedgerError
 from gpucost.runtime import collector
 from gpucost.runtime.accounting import Accounting, Totals
+from gpucost.runtime.assets import Assets
 from gpucost.runtime.caches import Caches
 from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import CustomResources, MissingDefinitions, watch
@@ -84,7 +86,8 @@ class Operator:
         self.prices = Prices(self.world, settings.currency)
         self.recorder = Recorder(self.world, now, self.prices.of)
         self.world.on_claimed = self.recorder.owners_changed
-        self.caches = Caches.build(self.client, self.world, self.recorder, now)
+        self.assets = Assets(self.recorder, now, self.prices.of_asset)
+        self.caches = Caches.build(self.client, self.world, self.recorder, self.assets, now)
         self.resources = CustomResources(self.world, on_prices=self._prices_changed)
         self.controller = TrainingController(
             world=self.world,
@@ -201,6 +204,7 @@ class Operator:
         ):
             self.recorder.note_end(fact, node)
         recover(self.world, self.recorder, past)
+        self.assets.recover(past)
         accounting.forget_activity(past.open_pods, past.observed_until)
         accounting.caught_up = True
         log.info(summary(past, self.world.pods))
@@ -219,14 +223,19 @@ class Operator:
 
     async def _sync(self) -> None:
         """Start every watch and wait until all have shown everything."""
+        self.caches.with_devices = await self._has(paths.DEVICE_API)
         for mirror in self.caches.all:
             self._task(mirror.run(), f"watch {mirror.path}")
         await self.resources.expect(self.client)
         self._task(self._kopf(), "watch custom resources")
-        self._karpenter = await self._has_karpenter()
+        self._karpenter = await self._has(_KARPENTER)  # it makes spot nodes where there are none yet
         await asyncio.gather(self.caches.synced(), self.resources.shown(self.client))
         self.prices.reload()
+        self._reprice()
+
+    def _reprice(self) -> None:
         self.recorder.reprice()
+        self.assets.reprice()
 
     async def _kopf(self) -> None:
         """kopf takes the signals for itself; its end is ours."""
@@ -235,10 +244,10 @@ class Operator:
     async def _history(self, path: str, version: str) -> Any:
         return await replay(self.client, path, version) if version else None
 
-    async def _has_karpenter(self) -> bool:
-        """Whether Karpenter is installed: it makes spot nodes where there are none yet."""
+    async def _has(self, api: str) -> bool:
+        """Whether the cluster serves an API group or version."""
         with suppress(ApiError):
-            return bool(await self.client.get(_KARPENTER))
+            return bool(await self.client.get(api))
         return False
 
     async def _dry_run(self, stack: AsyncExitStack) -> int:
@@ -310,7 +319,7 @@ class Operator:
         if self._prices_dirty:
             self._prices_dirty = False
             if self.prices.reload():
-                self.recorder.reprice()
+                self._reprice()
         await self.resources.sweep(self.client)
         await self.accounting.sample()
         await self.accounting.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,10 @@ class Prices:
     def of(self, fact: NodeFact, node: Node) -> list[PriceFact]:
         """Price timeline of a node."""
         return node_prices(fact, self.entries, annotation=node.price_annotation)
+
+    def of_asset(self, fact: NodeFact, _sizes: Sequence[tuple[Instant, int]]) -> list[PriceFact]:
+        """Price timeline of a volume, from its sizes over time, or of a load balancer."""
+        return [PriceFact(fact.uid, fact.start, None, fact.capacity_type, "")]
 
     def reload(self) -> bool:
         """Read every book again; whether the prices have changed."""

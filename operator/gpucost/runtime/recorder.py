@@ -10,17 +10,33 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from gpucost.core.capacity import capacity_type, traits
+from gpucost.core.allocate import FOREVER
 from gpucost.core.category import category_of
 from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant
-from gpucost.core.model import CapacityType, Category, Gap, Node, NodeFact, Pod, PodFact, PriceFact, Workload
+from gpucost.core.doubt import Doubt, masked
+from gpucost.core.dra import Holding
+from gpucost.core.model import (
+    CapacityType,
+    Category,
+    Gap,
+    NeedFact,
+    Node,
+    NodeFact,
+    Pod,
+    PodFact,
+    PriceFact,
+    Resources,
+    Unknown,
+    Workload,
+)
 from gpucost.core.timeline import Interval
 from gpucost.core.training.state import Interruption
+from gpucost.runtime.holdings import Holdings
 from gpucost.runtime.world import TRAINING_JOB, World
 from gpucost.sources.records import last_touched, pod_record
 from gpucost.sources.reflector import Change
 
-Fact = NodeFact | PodFact | Gap
+Fact = NodeFact | PodFact | NeedFact | Gap
 Prices = dict[str, list[PriceFact]]
 """Price timelines by node UID, each replacing what was known."""
 
@@ -30,6 +46,7 @@ BROKEN_WATCH = "deleted while the watch was broken"
 _KEEP_ENDED_NODES = 2 * HOUR
 _KEEP_ENDED_WORKLOADS = 15 * MINUTE
 _NODE_PATIENCE = 10 * SECOND
+_SETTLING = 10 * SECOND  # after it was bound, a pod's claims and devices may still come to be known
 
 
 @dataclass
@@ -39,11 +56,16 @@ class Recorder:
     world: World
     now: Callable[[], Instant]
     prices_of: Callable[[NodeFact, Node], list[PriceFact]]
+    holdings: Holdings = field(default_factory=Holdings)
     nodes: dict[str, NodeFact] = field(default_factory=dict)
     written: dict[str, PodFact] = field(default_factory=dict)
     """Last fact of every pod that exists or has not ended."""
     workloads: dict[str, Workload] = field(default_factory=dict)
     """Resolved workloads of those pods: an owner may be deleted before its pods."""
+    reserved: dict[str, Resources] = field(default_factory=dict)
+    """What each of those pods reserves now; more or less than in its fact after a resize, or in a shared claim."""
+    doubts: dict[str, dict[str, Doubt]] = field(default_factory=dict)
+    """Pods whose part of a node nobody can tell, by UID of the node and of the pod."""
     skipped: Counter[str] = field(default_factory=Counter)
     interruptions: dict[tuple[str, Workload], dict[str, Interruption]] = field(default_factory=dict)
     """Pods of TrainingJobs that lost their spot node, by UID."""
@@ -51,6 +73,10 @@ class Recorder:
     """Workloads of which a pod has ended lately: when that was written, and what they were."""
     _by_name: dict[str, list[str]] = field(default_factory=dict)
     _dirty: dict[str, Pod] = field(default_factory=dict)
+    _resolved: set[str] = field(default_factory=set)
+    """UIDs of pods of which it was not known what they hold, and now is: from the beginning."""
+    _rearranged: set[str] = field(default_factory=set)
+    """UIDs of nodes whose devices have changed."""
     _queue: list[Fact] = field(default_factory=list)
     _prices: Prices = field(default_factory=dict)
 
@@ -59,25 +85,32 @@ class Recorder:
     def node_changed(self, change: Change[Node]) -> None:
         """A node appeared, changed or went."""
         if change.new is not None:
-            fact = node_fact(change.new)
-            self.node_known(fact, change.new)
+            self.node_seen(change.new)
             if change.old is not None and change.old.price_annotation != change.new.price_annotation:
-                self._prices[fact.uid] = self.prices_of(fact, change.new)
+                self._price_node(self.nodes[change.new.uid], change.new)
         elif change.old is not None:
             if change.seen:
                 self.node_ended(change.old.uid, self.now())
             else:
                 self.node_ended(change.old.uid, _last_proof(change), BROKEN_WATCH)
 
-    def node_known(self, fact: NodeFact, node: Node) -> None:
+    def node_seen(self, node: Node) -> None:
         """A node as the API server shows it, or showed it before it went."""
+        fact = self.holdings.node_fact(node)
         known = self.nodes.get(fact.uid)
         if known is not None and replace(known, end=None) == fact:
             return
         self.nodes.pop(fact.uid, None)
         self.adopt_node(fact)
         self._queue.append(fact)
-        self._prices[fact.uid] = self.prices_of(fact, node)
+        self._price_node(fact, node)
+
+    def _price_node(self, fact: NodeFact, node: Node) -> None:
+        """What nobody can tell the parts of has no price: it would be charged to the wrong pods."""
+        prices = self.prices_of(fact, node)
+        if reason := self.holdings.problem(node):
+            prices = [PriceFact(fact.uid, fact.start, None, fact.capacity_type, f"unknown: {reason}")]
+        self._prices[fact.uid] = masked(prices, list(self.doubts.get(fact.uid, {}).values()))
 
     def node_ended(self, uid: str, end: Instant, gap: str | None = None) -> None:
         """A node's life is over; with `gap`, it ended at some time between `end` and now."""
@@ -126,15 +159,29 @@ class Recorder:
         """A pod of the ledger is gone without a trace."""
         end = max(end, fact.start)
         self._queue.append(replace(fact, end=end, end_reason="vanished"))
-        self.written.pop(fact.uid, None)
-        self.workloads.pop(fact.uid, None)
+        self._forget_pod(fact.uid)
         if gap and end < self.now():
             self._queue.append(Gap(fact.uid, Interval(end, self.now()), gap))
 
-    def adopt_pod(self, fact: PodFact) -> None:
+    def adopt_pod(self, fact: PodFact, needs: Resources | None = None) -> None:
         """Know a pod from the ledger: its workload was resolved when its owner was still there."""
         self.written[fact.uid] = fact
+        self.reserved[fact.uid] = needs or fact.requests
         self.workloads[fact.uid] = fact.workload
+
+    def claims_changed(self, uids: Iterable[str]) -> None:
+        """These pods hold something else through their claims."""
+        for uid in uids:
+            pod = self.world.pods.get(uid)
+            if pod is not None and pod.ended is None:
+                self._dirty.setdefault(uid, pod)
+
+    def devices_changed(self, name: str) -> None:
+        """A node offers other devices."""
+        node = self.world.node_by_name.get(name)
+        if node is not None:
+            self.node_seen(node)
+            self._rearranged.add(node.uid)
 
     def owners_changed(self, uids: Iterable[str]) -> None:
         """The owner of these pods has become known: resolve their workload again."""
@@ -143,6 +190,16 @@ class Recorder:
             if pod is not None and pod.ended is None:
                 self.workloads.pop(uid, None)
                 self._dirty.setdefault(uid, pod)
+
+    # --- what others found out ----------------------------------------------------------------------------------------
+
+    def add(self, *facts: Fact) -> None:
+        """Write facts with the next ones."""
+        self._queue.extend(facts)
+
+    def price(self, uid: str, prices: list[PriceFact]) -> None:
+        """Make this the price timeline of something that costs by the hour."""
+        self._prices[uid] = prices
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -153,7 +210,7 @@ class Recorder:
         gone before we came; it must not hold back the marks, or a crash meanwhile would lose what happened to others.
         """
         facts, self._queue = self._queue, []
-        prices, self._prices = self._prices, {}
+        self._look_again_at_pods()
         dirty, self._dirty = self._dirty, {}
         for pod in dirty.values():
             if pod.bound is None or pod.node_name is None:
@@ -164,12 +221,19 @@ class Recorder:
                 continue
             fact = self._pod_fact(pod, node)
             self._note_interruption(fact, node)
-            if self.written.get(pod.uid) != fact:
-                facts.append(fact)
+            fact, needs = self._stands(fact)
+            facts += needs if self.written.get(pod.uid) == fact else [fact, *needs]
             self._remember(fact)
         self._forget_nodes()
+        prices, self._prices = self._prices, {}
         late = self.now() - _NODE_PATIENCE
         return facts, prices, all(pod.bound is not None and pod.bound < late for pod in self._dirty.values())
+
+    def _look_again_at_pods(self) -> None:
+        """Pods of nodes whose devices have changed may hold something else."""
+        nodes, self._rearranged = self._rearranged, set()
+        if nodes:
+            self.claims_changed([fact.uid for fact in self.written.values() if fact.node_uid in nodes])
 
     def _note_interruption(self, fact: PodFact, node: NodeFact) -> None:
         if node.capacity_type is CapacityType.SPOT and fact.workload.kind == TRAINING_JOB:
@@ -204,6 +268,7 @@ class Recorder:
             if self.world.is_resolved(pod):
                 self.workloads[pod.uid] = workload
         assert pod.bound is not None
+        held = self._held(pod, node)
         return PodFact(
             uid=pod.uid,
             namespace=pod.namespace,
@@ -213,16 +278,53 @@ class Recorder:
                 namespace=pod.namespace,
                 workload=workload,
                 labels=pod.labels,
-                gpus=pod.requests.gpus,
+                gpus=held.gpus,
                 program=pod.program,
             ),
             node_uid=node.uid,
             start=pod.bound,
             end=max(pod.ended, pod.bound) if pod.ended is not None else None,
-            requests=pod.requests,
+            requests=replace(pod.requests, gpus=held.gpus),
             labels=pod.labels,
             end_reason=self._end_reason(pod, node),
+            note=held.note,
         )
+
+    def _held(self, pod: Pod, node: NodeFact) -> Holding:
+        """GPUs' worth that a pod holds; where nobody can tell, none, and the node has no price meanwhile."""
+        found, doubts = self.holdings.of_pod(pod, node.uid), self.doubts.get(node.uid, {})
+        doubt = None
+        if isinstance(found, Unknown):
+            assert pod.bound is not None
+            end = FOREVER if pod.ended is None else max(pod.ended, pod.bound)
+            doubt, found = Doubt(Interval(pod.bound, end), f"{pod.namespace}/{pod.name}: {found.reason}"), Holding(0)
+        if doubts.get(pod.uid) != doubt:
+            self._doubt(node, pod.uid, doubt)
+        return found
+
+    def _doubt(self, node: NodeFact, uid: str, doubt: Doubt | None) -> None:
+        doubts = self.doubts.setdefault(node.uid, {})
+        doubts.pop(uid, None)
+        if doubt is not None:
+            doubts[uid] = doubt
+        else:
+            self._resolved.add(uid)
+        record = self.world.nodes.get(node.uid)
+        if record is not None:
+            self._price_node(node, record)
+
+    def _stands(self, fact: PodFact) -> tuple[PodFact, list[NeedFact]]:
+        """A fact as it is to be written. It keeps what the pod reserved at first; what it reserves later is a need."""
+        known, before = self.written.get(fact.uid), self.reserved.get(fact.uid)
+        self.reserved[fact.uid] = fact.requests
+        now, resolved = self.now(), fact.uid in self._resolved
+        self._resolved.discard(fact.uid)
+        if known is None or resolved or fact.requests == known.requests == before:
+            return fact, []
+        if fact.end is None and now - fact.start < _SETTLING:  # claims and devices are watched beside the pods
+            return fact, []
+        needs = [] if fact.end is not None or fact.requests == before else [NeedFact(fact.uid, now, fact.requests)]
+        return replace(fact, requests=known.requests), needs
 
     @staticmethod
     def _end_reason(pod: Pod, node: NodeFact) -> str:
@@ -246,8 +348,12 @@ class Recorder:
         if fact.end is None or fact.uid in self.world.pods:
             self.written[fact.uid] = fact
         else:
-            self.written.pop(fact.uid, None)
-            self.workloads.pop(fact.uid, None)
+            self._forget_pod(fact.uid)
+
+    def _forget_pod(self, uid: str) -> None:
+        self.written.pop(uid, None)
+        self.workloads.pop(uid, None)
+        self.reserved.pop(uid, None)
 
     def _node_at(self, name: str, instant: Instant) -> NodeFact | None:
         """The node that bore a name at an instant; names are reused, UIDs are not."""
@@ -259,6 +365,8 @@ class Recorder:
         horizon = self.now() - _KEEP_ENDED_NODES
         for uid in [n.uid for n in self.nodes.values() if n.end is not None and n.end < horizon]:
             fact = self.nodes.pop(uid)
+            self.doubts.pop(uid, None)
+            self.holdings.forget_node(uid)
             names = self._by_name[fact.name]
             names.remove(uid)
             if not names:
@@ -269,26 +377,9 @@ class Recorder:
         for fact in self.nodes.values():
             node = self.world.nodes.get(fact.uid)
             if fact.end is None and node is not None:
-                self._prices[fact.uid] = self.prices_of(fact, node)
+                self._price_node(fact, node)
 
 
 def _last_proof(change: Change[Node] | Change[Pod]) -> Instant:
     """Until when an object is known to have existed that went while nobody watched."""
     return max(change.last_seen, last_touched(change.body) if change.body is not None else 0)
-
-
-def node_fact(node: Node) -> NodeFact:
-    """Life and traits of a node."""
-    found = traits(node.labels)
-    return NodeFact(
-        uid=node.uid,
-        name=node.name,
-        start=node.created,
-        end=node.ended,
-        capacity=node.capacity,
-        instance_type=found.instance_type,
-        gpu_model=found.gpu_model,
-        region=found.region,
-        zone=found.zone,
-        capacity_type=capacity_type(node.labels),
-    )

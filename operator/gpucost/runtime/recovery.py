@@ -8,13 +8,13 @@ which knows who was alive. What none of them can tell becomes a gap: an interval
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from gpucost.core.clock import SECOND, Instant
-from gpucost.core.model import NodeFact, Pod, PodFact
-from gpucost.runtime.recorder import Recorder, node_fact
+from gpucost.core.model import NeedFact, NodeFact, Pod, PodFact
+from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.world import World
 from gpucost.sources.records import last_touched, node_record, pod_record
 
@@ -37,12 +37,19 @@ class Past:
     open_pods: Mapping[str, PodFact]
     node_history: History
     pod_history: History
+    open_assets: Mapping[str, NodeFact] = field(default_factory=dict)
+    """Volumes and load balancers."""
+    open_holders: Mapping[str, PodFact] = field(default_factory=dict)
+    """Claims and Services that hold them."""
+    needs: Sequence[NeedFact] = ()
+    """What has changed of what all of these count for, in order of time."""
 
 
 def recover(world: World, recorder: Recorder, past: Past) -> None:
     """Bring the recorder up to date; call it when every cache is complete and before the first write."""
+    needs = {need.pod_uid: need.needs for need in past.needs}
     for pod in past.open_pods.values():
-        recorder.adopt_pod(pod)
+        recorder.adopt_pod(pod, needs.get(pod.uid))
     _nodes(world, recorder, past)
     _pods(world, recorder, past)
 
@@ -67,7 +74,7 @@ def _nodes(world: World, recorder: Recorder, past: Past) -> None:
 def _node_seen_going(recorder: Recorder, body: Json) -> None:
     """A node whose deletion is in the history: it ended when it was last touched, or a little later."""
     node = node_record(body)
-    recorder.node_known(node_fact(node), node)
+    recorder.node_seen(node)
     end = last_touched(body)
     recorder.node_ended(node.uid, end, UNSEEN if recorder.now() - end > _EXACT else None)
 

@@ -24,7 +24,15 @@ def test_a_job_that_lived_between_two_passes_is_counted_whole() -> None:
     recorder = Recorder(world, lambda: clock, lambda _fact, _node: [])
     recorder.adopt_node(NodeFact("n1", "gpu-0", T0, None, Resources(8000, 0, 8)))
     pod = Pod(
-        "p1", "p1", "research", T0, Resources(1000, 0, 8), Owner("Job", "bert", "j1"), node_name="gpu-0", bound=T0
+        "p1",
+        "p1",
+        "research",
+        T0,
+        Resources(1000, 0, 8),
+        Owner("Job", "bert", "j1"),
+        node_name="gpu-0",
+        bound=T0,
+        devices={"nvidia.com/gpu": 8},
     )
     recorder.pod_changed(Change(pod, None, None, seen=True))
     facts, _, _ = recorder.drain()

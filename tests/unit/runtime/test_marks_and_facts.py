@@ -39,10 +39,11 @@ class Scene:
         self.books = Accounting(self.ledger, self.recorder, caches, Figures(), lambda: self.at, caught_up=True)  # type: ignore[arg-type]
 
     def pod(self, uid: str) -> None:
-        node = Node("n1", "gpu-0", T0, Resources(8000, 0, 8))
+        node = Node("n1", "gpu-0", T0, Resources(8000, 0, 8), devices={"nvidia.com/gpu": 8})
         self.world.nodes["n1"] = node
         self.recorder.node_changed(Change(None, node))
-        pod = Pod(uid, uid, "research", T0, Resources(1000, 0, 4), Owner("Job", "b", "j"), node_name="gpu-0", bound=T0)
+        needs, held = Resources(1000, 0, 4), {"nvidia.com/gpu": 4}
+        pod = Pod(uid, uid, "research", T0, needs, Owner("Job", "b", "j"), node_name="gpu-0", bound=T0, devices=held)
         self.world.pods[uid] = pod
         self.recorder.pod_changed(Change(None, pod))
 

@@ -7,7 +7,8 @@ import pytest
 from gpucost.core.clock import HOUR, MINUTE, SECOND, format_rfc3339
 from gpucost.core.model import Category, Gap, Job, Key, Node, NodeFact, Owner, Pod, PodFact, Resources, Workload
 from gpucost.core.timeline import Interval
-from gpucost.runtime.recorder import BROKEN_WATCH, Recorder, node_fact
+from gpucost.runtime.holdings import Holdings
+from gpucost.runtime.recorder import BROKEN_WATCH, Recorder
 from gpucost.runtime.recovery import UNSEEN, Past, recover
 from gpucost.runtime.world import World, custom_record
 from gpucost.sources.reflector import Change
@@ -28,7 +29,7 @@ class Scene:
         self.recorder = Recorder(self.world, lambda: self.at, lambda _fact, _node: [])
 
     def node(self, uid="n1", name="gpu-0", created=T0, **more):
-        node = Node(uid, name, created, Resources(8000, 0, 8), labels=SPOT, **more)
+        node = Node(uid, name, created, Resources(8000, 0, 8), labels=SPOT, devices={"nvidia.com/gpu": 8}, **more)
         self.world.nodes[uid] = node
         self.recorder.node_changed(Change(None, node))
         return node
@@ -39,7 +40,8 @@ class Scene:
 
     def pod(self, uid="p1", **more):
         fields = {"node_name": "gpu-0", "bound": T0 + MINUTE, "owner": Owner("Job", "bert", "j1"), **more}
-        pod = Pod(uid, uid, "research", T0, Resources(1000, 0, 4), **fields)
+        fields.setdefault("devices", {"nvidia.com/gpu": 4})
+        pod = Pod(uid, uid, "research", T0, fields.pop("requests", Resources(1000, 0, 4)), **fields)
         old = self.world.pods.get(uid)
         self.world.pods[uid] = pod
         self.world.pod_changed(Change(old, pod))
@@ -287,7 +289,7 @@ def test_a_pod_born_and_gone_while_nobody_watched_is_found_in_the_history(scene)
 
 def test_a_node_that_vanished_takes_its_pods_along(scene):
     scene.at = T0 + 2 * HOUR
-    node = node_fact(Node("n1", "gpu-0", T0, Resources(8000, 0, 8), labels=SPOT))
+    node = Holdings().node_fact(Node("n1", "gpu-0", T0, Resources(8000, 0, 8), labels=SPOT))
     recover(scene.world, scene.recorder, past(scene, pods=[open_pod()], nodes=[node]))
     ends = {fact.uid: fact.end for fact in scene.written() if isinstance(fact, PodFact | NodeFact)}
     assert ends == {"n1": T0 + HOUR, "p1": T0 + HOUR}

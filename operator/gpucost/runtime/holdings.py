@@ -1,0 +1,156 @@
+"""What nodes offer and pods hold, in GPUs' worth: device plugins' units and allocated claims put together.
+
+The records of the cluster name devices; the ledger counts GPUs' worth (`core.gpus`, `core.dra`). What cannot be known
+(a MIG profile that no table has, a claim whose devices nobody describes) stays `Unknown` with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from gpucost.core.capacity import capacity_type, traits
+from gpucost.core.dra import GPU_DRIVERS, Claim, Device, DeviceId, Holding, holding, physical
+from gpucost.core.gpus import DEFAULT_RESOURCES, Layout, held, is_gpu, layout
+from gpucost.core.model import Node, NodeFact, Pod, Unknown
+from gpucost.sources.devices import SliceRecord
+from gpucost.sources.reflector import Change
+
+_PRODUCT, _COUNT = "nvidia.com/gpu.product", "nvidia.com/gpu.count"
+_REPLICAS, _MEMORY = "nvidia.com/gpu.replicas", "nvidia.com/gpu.memory"
+_NOTHING = Holding(0)
+
+
+@dataclass
+class Holdings:
+    """Answers for nodes and pods; `slices` and `claims` are the mirrors' own dictionaries."""
+
+    resources: Sequence[str] = DEFAULT_RESOURCES
+    drivers: Sequence[str] = GPU_DRIVERS
+    slices: dict[str, SliceRecord] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)
+    _layouts: dict[str, Layout] = field(default_factory=dict)
+    """By UID of the node, where it offers GPUs by a device plugin."""
+    _devices: dict[DeviceId, Device] = field(default_factory=dict)
+    _slices_on: dict[str, set[str]] = field(default_factory=dict)
+    """UIDs of slices by name of the node."""
+    _claims_of: dict[str, set[str]] = field(default_factory=dict)
+    """UIDs of claims by that of a pod that has reserved them."""
+
+    # --- changes ------------------------------------------------------------------------------------------------------
+
+    def slice_changed(self, change: Change[SliceRecord]) -> str:
+        """Devices appeared, changed or went; the name of the node concerned."""
+        for record in (change.old, change.new):
+            for device in record.devices if record is not None else ():
+                if record is change.new:
+                    self._devices[device.id] = device
+                else:
+                    self._devices.pop(device.id, None)
+        record = change.new or change.old
+        assert record is not None
+        here = self._slices_on.setdefault(record.node, set())
+        here.add(record.uid) if change.new is not None else here.discard(record.uid)
+        return record.node
+
+    def claim_changed(self, change: Change[Claim]) -> set[str]:
+        """A claim was allocated, reserved or released; the UIDs of the pods that hold something else now."""
+        before = set(change.old.pods) if change.old is not None else set()
+        after = set(change.new.pods) if change.new is not None else set()
+        claim = change.new or change.old
+        assert claim is not None
+        for uid in before - after:
+            self._claims_of.get(uid, set()).discard(claim.uid)
+            if not self._claims_of.get(uid):
+                self._claims_of.pop(uid, None)
+        for uid in after:
+            self._claims_of.setdefault(uid, set()).add(claim.uid)
+        return before | after
+
+    def forget_node(self, uid: str) -> None:
+        """A node is gone."""
+        self._layouts.pop(uid, None)
+
+    # --- answers ------------------------------------------------------------------------------------------------------
+
+    def node_fact(self, node: Node) -> NodeFact:
+        """Life, size and traits of a node."""
+        found, offer = traits(node.labels), self._layout(node)
+        through_claims = self._physical(node.name)
+        capacity, whole = offer.capacity + through_claims, offer.physical + through_claims
+        return NodeFact(
+            uid=node.uid,
+            name=node.name,
+            start=node.created,
+            end=node.ended,
+            capacity=replace(node.capacity, gpus=capacity),
+            instance_type=found.instance_type,
+            gpu_model=found.gpu_model or self._model(node.name),
+            region=found.region,
+            zone=found.zone,
+            capacity_type=capacity_type(node.labels),
+            physical_gpus=whole if whole != capacity else 0,
+            stranded_gpus=offer.stranded,
+        )
+
+    def problem(self, node: Node) -> str:
+        """Why nobody can tell how a node's GPUs are offered; empty when that is known."""
+        return self._layout(node).problem
+
+    def of_pod(self, pod: Pod, node_uid: str) -> Holding | Unknown:
+        """GPUs' worth that a pod on a node holds."""
+        units = {name: count for name, count in pod.devices.items() if is_gpu(name, self.resources)}
+        by_claim = self._by_claims(pod.uid)
+        if isinstance(by_claim, Unknown) or not units:
+            return by_claim
+        offer = self._layouts.get(node_uid)
+        if offer is None:  # a node that was gone before we came
+            return Holding(sum(units.values()) + by_claim.gpus, by_claim.note)
+        if offer.problem:
+            return Unknown(offer.problem)
+        try:
+            return Holding(held(units, offer) + by_claim.gpus, by_claim.note)
+        except ValueError as error:
+            return Unknown(str(error))
+
+    def _by_claims(self, pod_uid: str) -> Holding | Unknown:
+        uids = self._claims_of.get(pod_uid)
+        if not uids:
+            return _NOTHING
+        return holding((self.claims[uid] for uid in uids if uid in self.claims), self._devices, self.drivers)
+
+    # --- nodes --------------------------------------------------------------------------------------------------------
+
+    def _layout(self, node: Node) -> Layout:
+        units = {name: count for name, count in node.devices.items() if is_gpu(name, self.resources)}
+        if not units:
+            self._layouts.pop(node.uid, None)
+            return Layout(physical=node.capacity.gpus, capacity=node.capacity.gpus)
+        offer = layout(
+            units,
+            model=node.labels.get(_PRODUCT, "") or traits(node.labels).gpu_model,
+            physical=_count(node.labels.get(_COUNT)),
+            memory_gib=_gib(node.labels.get(_MEMORY)),
+            replicas=_count(node.labels.get(_REPLICAS)),
+        )
+        self._layouts[node.uid] = offer
+        return offer
+
+    def _on(self, node: str) -> Iterable[Device]:
+        slices = (self.slices[uid] for uid in sorted(self._slices_on.get(node, ())) if uid in self.slices)
+        return (device for record in slices for device in record.devices)
+
+    def _physical(self, node: str) -> int:
+        return physical(self._on(node), self.drivers)
+
+    def _model(self, node: str) -> str:
+        return next((device.model for device in self._on(node) if device.id.driver in self.drivers), "")
+
+
+def _count(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() and int(text) > 0 else None
+
+
+def _gib(text: str | None) -> float | None:
+    """`nvidia.com/gpu.memory` is in MiB; MIG's single strategy makes it that of a slice, so small ones say nothing."""
+    return int(text) / 1024 if text and text.isdigit() and int(text) >= 20 * 1024 else None
