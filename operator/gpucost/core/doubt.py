@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from gpucost.core.allocate import FOREVER
 from gpucost.core.model import PriceFact
 from gpucost.core.timeline import Interval, Timeline
 
@@ -25,7 +26,7 @@ def masked(prices: Sequence[PriceFact], doubts: Collection[Doubt]) -> list[Price
     if not doubts or not prices:
         return list(prices)
     timeline = Timeline.of((price.start, price) for price in prices)
-    edges = {edge for doubt in doubts for edge in doubt.span}
+    edges = {edge for doubt in doubts for edge in doubt.span if edge < FOREVER}
     steps: list[PriceFact] = []
     for instant in sorted({*timeline.starts, *(edge for edge in edges if edge >= timeline.starts[0])}):
         price = timeline.at(instant)

@@ -156,6 +156,7 @@ class Scene:
         self.recorder = Recorder(self.world, lambda: self.at, lambda _fact, _node: price, holdings)
         node = Node("n1", "gpu-0", T0, Resources(8000, 0, 0))
         self.world.nodes["n1"] = node
+        self.world.node_changed(Change(None, node))
         self.recorder.node_changed(Change(None, node))
 
     def pod(self, uid):
