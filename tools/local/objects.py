@@ -29,6 +29,8 @@ class GpuNode:
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     taints: tuple[dict[str, str], ...] = ()
+    devices: dict[str, str] = field(default_factory=dict)
+    """Units of further extended resources, such as MIG slices."""
 
 
 def gpu_node(spec: GpuNode) -> Manifest:
@@ -36,6 +38,7 @@ def gpu_node(spec: GpuNode) -> Manifest:
     resources = {"cpu": spec.cpu, "memory": spec.memory, "pods": spec.pods, "ephemeral-storage": "1000Gi"}
     if spec.gpus:
         resources["nvidia.com/gpu"] = str(spec.gpus)
+    resources.update(spec.devices)
     return {
         "apiVersion": "v1",
         "kind": "Node",
