@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from gpucost.core.capacity import gpus_of
 from gpucost.core.model import Category, Workload
 from gpucost.core.money import PICO, Pico
 from gpucost.core.report import Amounts
@@ -76,4 +77,5 @@ def _gpu_prices(totals: Totals, world: World) -> Iterator[tuple[Labels, float]]:
         if record is None or not record.capacity.gpus or node.hourly is None:
             continue
         instance = record.labels.get("node.kubernetes.io/instance-type", "")
-        yield (node.name, instance, node.price_source), node.hourly / PICO / record.capacity.gpus
+        gpus = gpus_of(instance, record.capacity.gpus)
+        yield (node.name, instance, node.price_source), float(node.hourly / gpus / PICO)
