@@ -201,6 +201,11 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
 }
 
+BASE = {"cpuHourly": "0.03", "memoryGiBHourly": "0.004"}
+GP3 = {"storageClass": "gp3", "perGiBMonth": "0.08"}
+COMMITMENT = {"name": "p5", "instanceType": "p5.48xlarge", "hourly": "38.50", "count": 4}
+YEAR = {"effectiveFrom": "2026-01-01T00:00:00Z", "effectiveUntil": "2027-01-01T00:00:00Z"}
+
 GOOD_BOOKS: dict[str, dict[str, Any]] = {
     "one price": price(),
     "a price that always held": price(effectiveFrom=REMOVE),
@@ -210,6 +215,13 @@ GOOD_BOOKS: dict[str, dict[str, Any]] = {
     "two dates": prices(H100, {**H100, "effectiveFrom": "2026-12-01T00:00:00Z"}),
     "two capacity types": prices(H100, {**H100, "capacityType": "spot"}),
     "nine decimals": price(hourly="123456789.123456789"),
+    "two zones": prices(H100, {**H100, "zone": "us-east-1a"}),
+    "a price for a year": price(**YEAR),
+    "nothing but storage": {"storage": [GP3, {**GP3, "storageClass": "", "region": "eu-west-1"}]},
+    "cores and memory": {"basePrices": [BASE, {**BASE, "capacityType": "spot"}]},
+    "load balancers": {"loadBalancers": [{"hourly": "0.0225"}, {"hourly": "0.03", "loadBalancerClass": "a/b"}]},
+    "discounts": {"discounts": [{"percent": "12.5"}, {"percent": "0.0001", "gpuModel": "H100", **YEAR}]},
+    "commitments": {"commitments": [{**COMMITMENT, **YEAR}, {**COMMITMENT, "name": "b", "count": 1}]},
 }
 
 BAD_BOOKS: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -247,6 +259,52 @@ BAD_BOOKS: dict[str, tuple[dict[str, Any], str, str]] = {
         price(capacityType="Spot"),
         "spec.prices[0].capacityType",
         'supported values: "onDemand", "spot", "reserved"',
+    ),
+    "nothing at all": ({"currency": "USD"}, "spec", "give at least one of prices"),
+    "a period that ends before it begins": (
+        price(effectiveFrom="2027-01-01T00:00:00Z", effectiveUntil="2026-01-01T00:00:00Z"),
+        "spec.prices[0]",
+        "effectiveUntil must be later",
+    ),
+    "an empty period": (
+        {"discounts": [{"percent": "1", **dict.fromkeys(YEAR, "2026-01-01T00:00:00Z")}]},
+        "spec.discounts[0]",
+        "effectiveUntil must be later",
+    ),
+    "cores without memory": ({"basePrices": [{"cpuHourly": "1"}]}, "spec.basePrices[0].memoryGiBHourly", "Required"),
+    "a negative price of storage": (
+        {"storage": [{**GP3, "perGiBMonth": "-1"}]},
+        "spec.storage[0].perGiBMonth",
+        "per GiB and month",
+    ),
+    "storage twice": ({"storage": [GP3, {**GP3, "perGiBMonth": "1"}]}, "spec.storage[1]", "Duplicate value"),
+    "a discount of everything": ({"discounts": [{"percent": "100"}]}, "spec.discounts[0].percent", "below 100"),
+    "a discount of nothing": ({"discounts": [{"percent": "0.0"}]}, "spec.discounts[0].percent", "above 0"),
+    "a discount with its sign": ({"discounts": [{"percent": "-5"}]}, "spec.discounts[0].percent", "above 0"),
+    "a discount on two things": (
+        {"discounts": [{"percent": "5", "gpuModel": "H100", "instanceType": "p5.48xlarge"}]},
+        "spec.discounts[0]",
+        "not both",
+    ),
+    "a commitment to nothing": (
+        {"commitments": [{"name": "a", "hourly": "1"}]},
+        "spec.commitments[0]",
+        "set exactly one of instanceType",
+    ),
+    "a commitment without a name": (
+        {"commitments": [{k: v for k, v in COMMITMENT.items() if k != "name"}]},
+        "spec.commitments[0].name",
+        "Required",
+    ),
+    "a commitment to no node": (
+        {"commitments": [{**COMMITMENT, "count": 0}]},
+        "spec.commitments[0].count",
+        "greater than or equal to 1",
+    ),
+    "two commitments of one name": (
+        {"commitments": [COMMITMENT, COMMITMENT]},
+        "spec.commitments[1]",
+        "Duplicate value",
     ),
     "a currency in words": ({**price(), "currency": "dollar"}, "spec.currency", "such as USD or EUR"),
     "a currency in small letters": ({**price(), "currency": "usd"}, "spec.currency", "three capital letters"),

@@ -132,6 +132,7 @@ def test_prices_get_their_defaults(server: Server) -> None:
             "gpuModel": "H100",
             "instanceType": "",
             "region": "",
+            "zone": "",
             "capacityType": "onDemand",
             "hourly": "6.88",
             "effectiveFrom": "1970-01-01T00:00:00Z",
@@ -161,7 +162,8 @@ def test_the_largest_allowed_objects_pass_every_rule(server: Server) -> None:
     result = create(server, training_job(spec))
     assert result.returncode == 0, result.stderr
     many = [{"gpuModel": f"model-{i:04}" + "x" * 100, "hourly": "123456789.123456789"} for i in range(2048)]
-    result = create(server, price_book({"prices": many}))
+    year = {"effectiveFrom": "2026-01-01T00:00:00Z", "effectiveUntil": "2027-01-01T00:00:00Z"}
+    result = create(server, price_book({"prices": [{**one, **year} for one in many]}))
     assert result.returncode == 0, result.stderr
     result = create(server, price_book({"prices": [*many, H100]}))
     assert_refused(result, "spec.prices", "at most 2048")

@@ -6,18 +6,21 @@ What is wrong with it is returned as problems that name the field; it makes that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from gpucost.api import pricebook
 from gpucost.api.fields import ApiModel
 from gpucost.api.pricebook import Price, PriceBookSpec
 from gpucost.api.training import Placement, PoolSelector, Schedule, TrainingJobSpec, WorkloadRef
 from gpucost.core.clock import format_rfc3339, parse_duration, parse_rfc3339
-from gpucost.core.model import CapacityType, PriceEntry
+from gpucost.core.model import CapacityType, NodeKind, PriceEntry
+from gpucost.core.quarantine import thing_of
+from gpucost.core.tariff import AssetPrice, BasePrice, Commitment, Discount, Tariff
 from gpucost.core.training import spec as core
 from gpucost.core.training.validate import Problem
 
@@ -36,10 +39,15 @@ class Converted(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """The usable prices of one book; `currency` holds for all of them."""
+    """The usable terms of one book; `currency` holds for all of them."""
 
     currency: str
-    entries: tuple[PriceEntry, ...]
+    tariff: Tariff
+
+    @property
+    def entries(self) -> tuple[PriceEntry, ...]:
+        """The prices of nodes and GPUs."""
+        return self.tariff.prices
 
 
 # --- TrainingJob ------------------------------------------------------------------------------------------------------
@@ -112,72 +120,182 @@ def price_list(body: Mapping[str, Any]) -> Converted[PriceList]:
 
     Of two prices for one thing from one instant neither is used: to choose one would be a guess.
     """
-    name = str(body.get("metadata", {}).get("name", ""))
+    source = f"PriceBook/{body.get('metadata', {}).get('name', '')}"
     raw = body.get("spec")
-    if not isinstance(raw, Mapping) or not isinstance(raw.get("prices"), list) or not raw["prices"]:
+    if not isinstance(raw, Mapping):
         return Converted(None, _read(PriceBookSpec, raw, "spec")[1])
-    book, problems = _read(PriceBookSpec, {**raw, "prices": [_PLACEHOLDER]}, "spec")
-    found = [_read(Price, one, f"spec.prices[{index}]") for index, one in enumerate(raw["prices"])]
-    problems += tuple(problem for _, wrong in found for problem in wrong)
-    if book is None:
-        return Converted(None, problems)
-    entries = {index: _entry(one, f"PriceBook/{name}") for index, (one, _) in enumerate(found) if one is not None}
-    twice = dict(_twice(entries))
-    problems += tuple(twice.values())
-    good = tuple(entry for index, entry in entries.items() if index not in twice)
-    return Converted(PriceList(book.currency, good), problems)
+    given = {name: raw[name] for name in _LISTS if isinstance(raw.get(name), list) and raw[name]}
+    rest = {name: value for name, value in raw.items() if name not in given}
+    book, problems = _read(PriceBookSpec, {"prices": [_PLACEHOLDER], **rest} if given else rest, "spec")
+    terms: dict[str, tuple[Any, ...]] = {}
+    for name, items in given.items():
+        terms[name], wrong = _terms(name, items, source)
+        problems += wrong
+    return Converted(None if book is None else PriceList(book.currency, _tariff(terms)), problems)
 
 
 _PLACEHOLDER = {"gpuModel": "any", "hourly": "1"}
 
 
+def _terms(name: str, items: Sequence[Any], source: str) -> tuple[tuple[Any, ...], tuple[Problem, ...]]:
+    """Items of one list of a book in the core's terms, without those that are wrong or there twice."""
+    model, convert = _LISTS[name]
+    found = [_read(model, one, f"spec.{name}[{index}]") for index, one in enumerate(items)]
+    good = {index: convert(one, source) for index, (one, _) in enumerate(found) if one is not None}
+    twice = dict(_twice(name, good))
+    problems = tuple(problem for _, wrong in found for problem in wrong)
+    return tuple(one for index, one in good.items() if index not in twice), problems + tuple(twice.values())
+
+
+def _tariff(terms: Mapping[str, tuple[Any, ...]]) -> Tariff:
+    return Tariff(
+        prices=terms.get("prices", ()),
+        base=terms.get("basePrices", ()),
+        discounts=terms.get("discounts", ()),
+        commitments=terms.get("commitments", ()),
+        assets=terms.get("storage", ()) + terms.get("loadBalancers", ()),
+    )
+
+
+def _period(model: pricebook.Dated) -> dict[str, Any]:
+    until = model.effective_until
+    return {
+        "effective_from": parse_rfc3339(model.effective_from),
+        "effective_until": None if until is None else parse_rfc3339(until),
+    }
+
+
 def _entry(model: Price, source: str) -> PriceEntry:
     return PriceEntry(
         hourly=Decimal(model.hourly),
-        effective_from=parse_rfc3339(model.effective_from),
         capacity_type=CapacityType(model.capacity_type),
         instance_type=model.instance_type,
         gpu_model=model.gpu_model,
         region=model.region,
+        zone=model.zone,
         source=source,
+        **_period(model),
     )
 
 
-def same_price(entry: PriceEntry) -> tuple[object, ...]:
-    """What two prices must not have in common: the thing, the region, the capacity type and the date."""
-    return (entry.instance_type, entry.gpu_model, entry.region, entry.capacity_type, entry.effective_from)
+def _base(model: pricebook.BasePrice, source: str) -> BasePrice:
+    return BasePrice(
+        cpu_hourly=Decimal(model.cpu_hourly),
+        memory_gib_hourly=Decimal(model.memory_gib_hourly),
+        capacity_type=CapacityType(model.capacity_type),
+        region=model.region,
+        zone=model.zone,
+        source=source,
+        **_period(model),
+    )
 
 
-def _twice(entries: Mapping[int, PriceEntry]) -> Iterator[tuple[int, Problem]]:
+def _storage(model: pricebook.StoragePrice, source: str) -> AssetPrice:
+    amount, name = Decimal(model.per_gib_month), model.storage_class
+    return AssetPrice(NodeKind.VOLUME, amount, name, model.region, source=source, **_period(model))
+
+
+def _load_balancer(model: pricebook.LoadBalancerPrice, source: str) -> AssetPrice:
+    amount, name = Decimal(model.hourly), model.load_balancer_class
+    return AssetPrice(NodeKind.LOAD_BALANCER, amount, name, model.region, source=source, **_period(model))
+
+
+def _discount(model: pricebook.Discount, source: str) -> Discount:
+    return Discount(
+        percent=Decimal(model.percent),
+        capacity_type=CapacityType(model.capacity_type),
+        instance_type=model.instance_type,
+        gpu_model=model.gpu_model,
+        region=model.region,
+        zone=model.zone,
+        source=source,
+        **_period(model),
+    )
+
+
+def _commitment(model: pricebook.Commitment, source: str) -> Commitment:
+    return Commitment(
+        name=model.name,
+        hourly=Decimal(model.hourly),
+        count=model.count,
+        instance_type=model.instance_type,
+        gpu_model=model.gpu_model,
+        region=model.region,
+        zone=model.zone,
+        source=source,
+        **_period(model),
+    )
+
+
+_LISTS: Mapping[str, tuple[type[ApiModel], Callable[[Any, str], Any]]] = {
+    "prices": (Price, _entry),
+    "basePrices": (pricebook.BasePrice, _base),
+    "storage": (pricebook.StoragePrice, _storage),
+    "loadBalancers": (pricebook.LoadBalancerPrice, _load_balancer),
+    "discounts": (pricebook.Discount, _discount),
+    "commitments": (pricebook.Commitment, _commitment),
+}
+
+Term = PriceEntry | BasePrice | AssetPrice | Discount | Commitment
+
+
+def same_price(term: Term) -> tuple[object, ...]:
+    """What two terms must not have in common: the thing, where it is, how it is paid for and the date."""
+    match term:
+        case Commitment():
+            return ("commitment", term.source, term.name)
+        case AssetPrice():
+            return (term.kind, term.asset_class, term.region, term.effective_from)
+        case _:
+            scope = (term.instance_type, term.gpu_model, term.region, term.zone)
+            return (type(term).__name__, *scope, term.capacity_type, term.effective_from)
+
+
+def _twice(name: str, terms: Mapping[int, Term]) -> Iterator[tuple[int, Problem]]:
     groups: dict[tuple[object, ...], list[int]] = {}
-    for index, entry in entries.items():
-        groups.setdefault(same_price(entry), []).append(index)
+    for index, term in terms.items():
+        groups.setdefault(same_price(term), []).append(index)
     for group in groups.values():
         for index in group if len(group) > 1 else ():
             other = next(i for i in group if i != index)
-            message = f"a second price for the same thing from the same date as spec.prices[{other}]: keep one of them"
-            yield index, Problem(f"spec.prices[{index}]", message)
+            if name == "commitments":
+                message = f"a second commitment of the same name as spec.{name}[{other}]: give it another name"
+            else:
+                message = (
+                    f"a second price for the same thing from the same date as spec.{name}[{other}]: keep one of them"
+                )
+            yield index, Problem(f"spec.{name}[{index}]", message)
 
 
-def conflicts(books: Mapping[str, Iterable[PriceEntry]]) -> dict[str, tuple[Problem, ...]]:
+def conflicts(books: Mapping[str, Iterable[Term]]) -> dict[str, tuple[Problem, ...]]:
     """Prices that two books have in common, by name of the book; a book without a conflict is not listed."""
-    holders: dict[tuple[object, ...], dict[str, PriceEntry]] = {}
-    for name, entries in books.items():
-        for entry in entries:
-            holders.setdefault(same_price(entry), {})[name] = entry
+    holders: dict[tuple[object, ...], dict[str, Term]] = {}
+    for name, terms in books.items():
+        for term in terms:
+            holders.setdefault(same_price(term), {})[name] = term
     result: dict[str, tuple[Problem, ...]] = {}
     for shared in holders.values():
         for name in sorted(shared) if len(shared) > 1 else ():
             others = ", ".join(f"PriceBook/{other}" for other in sorted(shared) if other != name)
-            problem = Problem("spec.prices", f"{_described(shared[name])} is in {others} too: keep it in one book")
+            field, described = _described(shared[name])
+            problem = Problem(field, f"{described} is in {others} too: keep it in one book")
             result[name] = (*result.get(name, ()), problem)
     return result
 
 
-def _described(entry: PriceEntry) -> str:
-    thing = entry.instance_type or entry.gpu_model
-    place = f" in {entry.region}" if entry.region else ""
-    return f"the {entry.capacity_type} price of {thing}{place} from {format_rfc3339(entry.effective_from)}"
+def _described(term: Term) -> tuple[str, str]:
+    """The list of a book that a term stands in, and what it is."""
+    since = f"from {format_rfc3339(term.effective_from)}"
+    if isinstance(term, PriceEntry):
+        place = f" in {term.zone or term.region}" if term.zone or term.region else ""
+        return "spec.prices", f"the {term.capacity_type} price of {term.instance_type or term.gpu_model}{place} {since}"
+    if isinstance(term, Discount):
+        scope = " ".join(part for part in (term.instance_type or term.gpu_model, term.zone or term.region) if part)
+        return "spec.discounts", f"the discount on {scope or 'every node'} ({term.capacity_type}) {since}"
+    field = {BasePrice: "spec.basePrices", Commitment: "spec.commitments"}.get(type(term), "spec.storage")
+    if isinstance(term, AssetPrice) and term.kind is NodeKind.LOAD_BALANCER:
+        field = "spec.loadBalancers"
+    return field, f"the price of {thing_of(term)} {since}"
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

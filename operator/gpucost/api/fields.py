@@ -185,22 +185,60 @@ def _amount(text: str) -> str:
     return text
 
 
+def _amount_rules(example: str) -> dict[str, Any]:
+    return rules(
+        rule("!self.startsWith('-')", f"must not be negative; {example}"),
+        rule(
+            rf"self.startsWith('-') || self.matches(r'{_AMOUNT}')",
+            "must be a decimal number with at most 9 digits before and 9 after the point, such as '55.04'",
+        ),
+    )
+
+
 Amount = Annotated[
     str,
     Field(
         min_length=1,
         max_length=20,
-        json_schema_extra=rules(
-            rule("!self.startsWith('-')", "must not be negative; give the price per hour as a string such as '55.04'"),
-            rule(
-                rf"self.startsWith('-') || self.matches(r'{_AMOUNT}')",
-                "must be a decimal number with at most 9 digits before and 9 after the point, such as '55.04'",
-            ),
-        ),
+        json_schema_extra=_amount_rules("give the price per hour as a string such as '55.04'"),
     ),
     AfterValidator(_amount),
 ]
 """A non-negative amount of money per hour, as a decimal string."""
+
+MonthlyAmount = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=20,
+        json_schema_extra=_amount_rules("give the price per GiB and month as a string such as '0.08'"),
+    ),
+    AfterValidator(_amount),
+]
+"""A non-negative amount of money per GiB and month, as a decimal string."""
+
+_PERCENT = r"^[0-9]{1,2}(\.[0-9]{1,4})?$"
+_PERCENT_MESSAGE = "must be a percentage above 0 and below 100 with at most 4 decimals, as a string such as '12.5'"
+
+
+def _percent(text: str) -> str:
+    if not re.fullmatch(_PERCENT, text) or not float(text):
+        raise ValueError(_PERCENT_MESSAGE)
+    return text
+
+
+Percent = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=8,
+        json_schema_extra=rules(
+            rule(rf"self.matches(r'{_PERCENT}') && !self.matches(r'^0+(\.0+)?$')", _PERCENT_MESSAGE)
+        ),
+    ),
+    AfterValidator(_percent),
+]
+"""A percentage, as a decimal string."""
 
 _CURRENCY_MESSAGE = "must be an ISO 4217 code of three capital letters, such as USD or EUR"
 

@@ -108,6 +108,12 @@ spec:
   - {instanceType: p5.48xlarge, hourly: "55.04"}
   - {instanceType: p5.48xlarge, capacityType: spot, hourly: "20.10", effectiveFrom: "2026-11-01T00:00:00Z"}
   - {gpuModel: L4, region: us-east-1, hourly: "0.85"}
+  storage:
+  - {storageClass: gp3, perGiBMonth: "0.08"}
+  discounts:
+  - {gpuModel: A100, percent: "12.5", effectiveFrom: "2026-01-01T00:00:00Z", effectiveUntil: "2027-01-01T00:00:00Z"}
+  commitments:
+  - {name: p5-2026, instanceType: p5.48xlarge, count: 4, hourly: "38.50", effectiveFrom: "2026-01-01T00:00:00Z"}
 """
 
 PRICE_BOOK = Kind(
@@ -117,14 +123,15 @@ PRICE_BOOK = Kind(
     namespaced=False,
     spec=PriceBookSpec,
     status=PriceBookStatus,
-    about="What nodes and GPUs cost per hour, by instance type or GPU model, region, capacity type and date. It goes "
-    "before the built-in list of public prices.",
+    about="What nodes and GPUs cost per hour, by instance type or GPU model, region, capacity type and date; what "
+    "storage and load balancers cost; discounts and committed use. It goes before the built-in list of public prices.",
     example=_PRICE_EXAMPLE,
     columns=(
         Column("STATUS", _READY, "Whether the prices are in use."),
         Column("CURRENCY", ".spec.currency", "Currency of the prices."),
         Column("PRICES", ".status.entries", "Number of prices in use.", type="integer"),
         _AGE,
+        Column("HELD BACK", ".status.quarantined", "Number of prices that jumped.", type="integer", wide=True),
         Column("MESSAGE", '.status.conditions[?(@.type=="Ready")].message', "What is wrong, if anything.", wide=True),
     ),
 )

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 
 from gpucost.core.model import CapacityType
 
@@ -167,3 +168,32 @@ def _marketed_size(memory_mib: str) -> list[str]:
 
 def _first(labels: Labels, keys: Iterable[str]) -> str:
     return next((labels[key] for key in keys if labels.get(key)), "")
+
+
+# --- parts of a GPU ---------------------------------------------------------------------------------------------------
+
+_FRACTIONS: Mapping[str, Fraction] = {
+    "g6f.large": Fraction(1, 8),
+    "g6f.xlarge": Fraction(1, 8),
+    "g6f.2xlarge": Fraction(1, 4),
+    "g6f.4xlarge": Fraction(1, 2),
+    "gr6f.4xlarge": Fraction(1, 2),
+    "Standard_NV6ads_A10_v5": Fraction(1, 6),
+    "Standard_NV12ads_A10_v5": Fraction(1, 3),
+    "Standard_NV18ads_A10_v5": Fraction(1, 2),
+}
+"""Instance types with a part of one GPU, as AWS (EC2 G6f) and Azure (NVadsA10 v5) document them.
+
+To Kubernetes such a node has a whole GPU, and its labels name the whole model.
+"""
+
+
+def gpu_fraction(instance_type: str) -> Fraction | None:
+    """The part of one GPU that an instance type has; None for those with whole GPUs, with none, or not known here."""
+    return _FRACTIONS.get(instance_type)
+
+
+def gpus_of(instance_type: str, gpus: int | Fraction) -> int | Fraction:
+    """GPUs' worth of hardware in a node that shows `gpus`: never more than the instance type has."""
+    part = gpu_fraction(instance_type)
+    return part if part is not None and gpus else gpus

@@ -322,3 +322,6 @@ class PriceEntry:
     gpu_model: str = ""
     region: str = ""
     source: str = ""
+    zone: str = ""
+    effective_until: Instant | None = None
+    """Instant from which it holds no more; None: until the next one for the same thing."""

@@ -34,6 +34,20 @@ def parse_amount(text: str) -> Decimal:
     return Decimal(text)
 
 
+_PLACES = 18
+
+
+def exact(value: Fraction) -> Decimal:
+    """A rational amount per hour as a decimal number: exact where 18 places suffice, else rounded to them (half even).
+
+    A third of a price has no end in decimal; what is cut off is less than 10^-14 of a cent in a year.
+    """
+    digits, places = round(value * 10**_PLACES), _PLACES
+    while places and digits % 10 == 0:
+        digits, places = digits // 10, places - 1
+    return Decimal((int(digits < 0), tuple(map(int, str(abs(digits)))), -places))
+
+
 def half_even(value: Fraction) -> int:
     """Round to the nearest integer, ties to the even one."""
     return round(value)

@@ -128,7 +128,7 @@ class CustomResources:
         else:
             old = self._world.pricebooks.get(record.name)
             self._world.pricebooks[record.name] = record
-            if old is None or old.spec != record.spec:
+            if old is None or (old.spec, old.annotations) != (record.spec, record.annotations):
                 self._on_prices()
         self._shown(record.uid, event)
 

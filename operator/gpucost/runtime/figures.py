@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from gpucost.core.capacity import gpus_of
 from gpucost.core.model import Category, Workload
 from gpucost.core.money import PICO, Pico
 from gpucost.core.report import Amounts
@@ -57,8 +58,6 @@ def _costs(totals: Totals, world: World, ended: Ended) -> Iterator[tuple[Labels,
         yield from (((*labels, state), value) for state, value in by_state.items() if value)
     for labels, node in _unused(totals, world):
         yield (*labels, "idle"), node.idle.cost
-        if node.stranded.cost:
-            yield (*labels, "stranded"), node.stranded.cost
 
 
 def _gpu_time(totals: Totals, world: World, ended: Ended) -> Iterator[tuple[Labels, int]]:
@@ -70,8 +69,6 @@ def _gpu_time(totals: Totals, world: World, ended: Ended) -> Iterator[tuple[Labe
     for labels, node in _unused(totals, world):
         if node.idle.gpu_time:
             yield (*labels, "idle"), node.idle.gpu_time
-        if node.stranded.gpu_time:
-            yield (*labels, "stranded"), node.stranded.gpu_time
 
 
 def _gpu_prices(totals: Totals, world: World) -> Iterator[tuple[Labels, float]]:
@@ -80,4 +77,5 @@ def _gpu_prices(totals: Totals, world: World) -> Iterator[tuple[Labels, float]]:
         if record is None or not record.capacity.gpus or node.hourly is None:
             continue
         instance = record.labels.get("node.kubernetes.io/instance-type", "")
-        yield (node.name, instance, node.price_source), node.hourly / PICO / float(record.capacity.gpus)
+        gpus = gpus_of(instance, record.capacity.gpus)
+        yield (node.name, instance, node.price_source), float(node.hourly / gpus / PICO)

@@ -40,6 +40,8 @@ class Figures:
     writes: Mapping[str, int] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    quarantined: dict[str, int] = field(default_factory=dict)
+    """Prices that are held back, by source."""
     sizes: dict[str, int] = field(default_factory=dict)
     tick_seconds: float = 0.0
     ticks: int = 0
@@ -80,6 +82,12 @@ class FiguresCollector(Collector):
         )
         yield _gauge(
             "gpucost_gpu_price_per_hour", "Price of one GPU per hour.", PRICE_LABELS, figures.gpu_price.items()
+        )
+        yield _gauge(
+            "gpucost_price_quarantined",
+            "Prices that jumped a hundredfold and are held back until they are confirmed.",
+            ("source",),
+            _single(figures.quarantined),
         )
         yield _gauge(
             "gpucost_conservation_difference",

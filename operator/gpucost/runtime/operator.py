@@ -44,7 +44,10 @@ from gpucost.runtime.health import Health
 from gpucost.runtime.lease import Lease, LeaseLost
 from gpucost.runtime.logs import configure
 from gpucost.runtime.metrics import Figures, FiguresCollector
-from gpucost.runtime.prices import Prices, report
+from gpucost.runtime.price_memory import MARK, decode
+from gpucost.runtime.price_status import report
+from gpucost.runtime.price_watch import PriceWatch
+from gpucost.runtime.prices import Prices
 from gpucost.runtime.provider import LedgerProvider
 from gpucost.runtime.publisher import Publisher
 from gpucost.runtime.queue import DirtyKeys
@@ -53,7 +56,9 @@ from gpucost.runtime.recovery import recover, summary
 from gpucost.runtime.settings import Settings, address
 from gpucost.runtime.training import TrainingController, run_workers
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
+from gpucost.sources.exported_prices import ExportedPrices
 from gpucost.sources.prometheus import UtilisationSource
+from gpucost.sources.promql import PromQL
 from gpucost.sources.reflector import replay
 
 log = logging.getLogger(__name__)
@@ -116,7 +121,7 @@ class Operator:
         self.ready = False
         self.state = "starting"
         self._beat = time.monotonic()
-        self._prices_dirty = False
+        self.price_watch = PriceWatch(self.prices, self.recorder, self.assets, self.figures, now)
         self._karpenter = False
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -187,11 +192,14 @@ class Operator:
             Ledger, settings.ledger_url, cluster=settings.cluster_name, currency=settings.currency
         )
         source = UtilisationSource(settings.prometheus_url, settings.prometheus_window_seconds)
+        if settings.prometheus_url:
+            self.price_watch.source = ExportedPrices(PromQL(settings.prometheus_url))
         accounting = Accounting(
             ledger, self.recorder, self.caches, self.figures, now, source if settings.prometheus_url else None
         )
         stack.push_async_callback(accounting.close)
         stack.push_async_callback(self._stop_tasks)  # before the ledger closes
+        self.prices.memory = decode((await accounting.call(ledger.marks)).get(MARK, ""))
         self.state = "waiting for the caches"
         node_version, pod_version = await accounting.versions()
         histories = asyncio.gather(
@@ -231,9 +239,6 @@ class Operator:
         self._karpenter = await self._has(_KARPENTER)  # it makes spot nodes where there are none yet
         await asyncio.gather(self.caches.synced(), self.resources.shown(self.client))
         self.prices.reload()
-        self._reprice()
-
-    def _reprice(self) -> None:
         self.recorder.reprice()
         self.assets.reprice()
 
@@ -316,11 +321,8 @@ class Operator:
         """A full pass: sample, settle, total, look at every key, publish."""
         assert self.accounting is not None
         started = time.monotonic()
-        if self._prices_dirty:
-            self._prices_dirty = False
-            if self.prices.reload():
-                self._reprice()
         await self.resources.sweep(self.client)
+        await self.price_watch.tick(self.accounting)
         await self.accounting.sample()
         await self.accounting.flush()
         await report(self.client, self.prices, now)
@@ -341,7 +343,7 @@ class Operator:
     # --- what the parts ask -------------------------------------------------------------------------------------------
 
     def _prices_changed(self) -> None:
-        self._prices_dirty = True
+        self.price_watch.dirty = True
 
     def provider(self) -> Provider | None:
         """Who makes the nodes of this cluster."""

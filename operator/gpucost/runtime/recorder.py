@@ -379,6 +379,10 @@ class Recorder:
             if fact.end is None and node is not None:
                 self._price_node(fact, node)
 
+    def repriced(self, timelines: Prices) -> None:
+        """Timelines that have changed, of nodes that live or have ended lately."""
+        self._prices.update({uid: timeline for uid, timeline in timelines.items() if uid in self.nodes})
+
 
 def _last_proof(change: Change[Node] | Change[Pod]) -> Instant:
     """Until when an object is known to have existed that went while nobody watched."""
