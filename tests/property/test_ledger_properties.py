@@ -244,6 +244,7 @@ def test_hours_cut_a_window_without_a_gap(one, other):
 
 # Every example opens databases, so there are few of them and failing ones are shown as they were found.
 LEDGERS = settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+ON_A_SERVER = settings(LEDGERS, max_examples=8)
 
 
 # --- the ledger -------------------------------------------------------------------------------------------------------
@@ -274,11 +275,25 @@ def unended(fact: Fact) -> Fact:
     return replace(fact, end=None) if isinstance(fact, PodFact | NodeFact) else fact
 
 
+def in_memory() -> Ledger:
+    return Ledger("sqlite://")
+
+
 @LEDGERS
 @given(worlds(), st.randoms(use_true_random=False), times, times)
-def test_any_order_of_hearing_and_settling_gives_one_answer(facts, chance: random.Random, one, other):
+def test_any_order_of_hearing_and_settling_gives_one_answer(facts, chance, one, other):
+    hears_in_any_order(in_memory, facts, chance, one, other)
+
+
+@ON_A_SERVER
+@given(worlds(), st.randoms(use_true_random=False), times, times)
+def test_any_order_gives_one_answer_in_postgresql(clusters_in_postgres, facts, chance, one, other):
+    hears_in_any_order(clusters_in_postgres, facts, chance, one, other)
+
+
+def hears_in_any_order(ledgers, facts, chance: random.Random, one, other):
     window, now = Interval(min(one, other), max(one, other)), WHOLE.end
-    with Ledger("sqlite://") as plain, Ledger("sqlite://") as eventful:
+    with ledgers() as plain, ledgers() as eventful:
         plain.record(facts)
         heard = [*map(unended, chance.sample(facts, len(facts) // 2)), *facts, *chance.sample(facts, len(facts) // 2)]
         late = chance.randint(0, len(heard))
@@ -301,10 +316,20 @@ def test_any_order_of_hearing_and_settling_gives_one_answer(facts, chance: rando
 @LEDGERS
 @given(worlds(), st.data())
 def test_replaced_prices_give_the_same_before_and_after_settling(facts, data):
+    replaces_prices(in_memory, facts, data)
+
+
+@ON_A_SERVER
+@given(worlds(), st.data())
+def test_replaced_prices_give_the_same_in_postgresql(clusters_in_postgres, facts, data):
+    replaces_prices(clusters_in_postgres, facts, data)
+
+
+def replaces_prices(ledgers, facts, data):
     starts = data.draw(st.lists(times, max_size=3, unique=True))
     new = [PriceFact("n1", start, data.draw(amounts), CapacityType.SPOT, "new") for start in starts]
     since = data.draw(st.none() | times)
-    with Ledger("sqlite://") as early, Ledger("sqlite://") as late:
+    with ledgers() as early, ledgers() as late:
         for ledger in (early, late):
             ledger.record(facts)
         early.replace_prices("n1", new, since=since)

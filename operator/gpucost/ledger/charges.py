@@ -1,7 +1,7 @@
 """Charges of settled hours in the database.
 
-Sums are formed in two halves, millions and the rest, because a sum of pico-units or of byte-like amounts over a large
-cluster does not fit in the 64 bits in which SQLite adds.
+SQLite forms sums in two halves, millions and the rest, because a sum of pico-units or of byte-like amounts over a large
+cluster does not fit in the 64 bits in which it adds. PostgreSQL adds in decimals of any length.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, and_, case, delete, func, select
+from sqlalchemy import BigInteger, Column, ColumnElement, and_, case, delete, func, literal_column, select
 
 from gpucost.core.booking import FIELDS, NOBODY, Booking
 from gpucost.core.clock import Instant
 from gpucost.core.money import Pico
 from gpucost.core.timeline import Interval
+from gpucost.ledger import bulk
 from gpucost.ledger.db import Db
 from gpucost.ledger.facts import chunks
 from gpucost.ledger.schema import charges, node_hours, pods
@@ -53,10 +54,8 @@ def write(db: Db, bookings: Sequence[Booking]) -> None:
         for booking in bookings
         for charge in booking.charges
     ]
-    if costs:
-        db.connection.execute(node_hours.insert(), costs)
-    if lines:
-        db.connection.execute(charges.insert(), lines)
+    bulk.insert(db.connection, node_hours, costs)
+    bulk.insert(db.connection, charges, lines)
 
 
 def remove(db: Db, node_uid: str, span: Interval) -> None:
@@ -83,18 +82,19 @@ def totals(
     The key of a group is `shown` (grouped columns and constants), by default the values of `by`.
     """
     keys = by if shown is None else shown
-    halves = [part for name in FIELDS for part in _halves(charges.c[name])]
+    amounts = _sums(db, *(charges.c[name] for name in FIELDS))
     joined = charges.outerjoin(pods, and_(pods.c.cluster == charges.c.cluster, pods.c.uid == charges.c.pod_uid))
-    query = select(*keys, *halves).select_from(joined).where(charges.c.cluster == db.cluster, *where).group_by(*by)
+    query = select(*keys, *amounts).select_from(joined).where(charges.c.cluster == db.cluster, *where).group_by(*by)
     width = len(keys)
-    return [Total(tuple(row[:width]), _whole(row[width:])) for row in db.connection.execute(query)]
+    return [Total(tuple(row[:width]), _whole(db, row[width:])) for row in db.connection.execute(query)]
 
 
 HELD = "held"
 """Value of `holder` for charges of pods."""
 
-nobody: ColumnElement[bool] = charges.c.pod_uid.in_(sorted(NOBODY))
-holder: ColumnElement[str] = case((nobody, charges.c.pod_uid), else_=HELD).label("holder")
+# Constants and no parameters: PostgreSQL takes two parameters of one query for two different things.
+nobody: ColumnElement[bool] = charges.c.pod_uid.in_([literal_column(f"'{uid}'") for uid in sorted(NOBODY)])
+holder: ColumnElement[str] = case((nobody, charges.c.pod_uid), else_=literal_column(f"'{HELD}'")).label("holder")
 """`IDLE`, `STRANDED`, or `HELD` for every pod."""
 
 
@@ -105,10 +105,10 @@ def in_hours(span: Interval) -> ColumnElement[bool]:
 
 def node_cost(db: Db, span: Interval | None = None) -> Pico:
     """What the nodes cost in settled hours, by their own integration."""
-    query = select(*_halves(node_hours.c.cost)).where(node_hours.c.cluster == db.cluster)
+    query = select(*_sums(db, node_hours.c.cost)).where(node_hours.c.cluster == db.cluster)
     if span is not None:
         query = query.where(node_hours.c.hour >= span.start, node_hours.c.hour < span.end)
-    return _whole(tuple(db.connection.execute(query).one()))[0]
+    return _whole(db, tuple(db.connection.execute(query).one()))[0]
 
 
 def pods_of_hours(db: Db, node_uids: Iterable[str], since: Instant) -> set[str]:
@@ -124,9 +124,20 @@ def pods_of_hours(db: Db, node_uids: Iterable[str], since: Instant) -> set[str]:
     return found
 
 
-def _halves(column: Column[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    return func.coalesce(func.sum(column // _HALF), 0), func.coalesce(func.sum(column % _HALF), 0)
+def _sums(db: Db, *columns: Column[Any]) -> list[ColumnElement[Any]]:
+    """What to select for exact sums of columns; `_whole` reads the result."""
+    if _adds_exactly(db):
+        return [func.coalesce(func.sum(column), 0) for column in columns]
+    half = literal_column(str(_HALF), BigInteger)
+    parts = (part for column in columns for part in (column // half, column % half))
+    return [func.coalesce(func.sum(part), 0) for part in parts]
 
 
-def _whole(halves: Sequence[Any]) -> Sum:
-    return [int(halves[i]) * _HALF + int(halves[i + 1]) for i in range(0, len(halves), 2)]
+def _whole(db: Db, found: Sequence[Any]) -> Sum:
+    if _adds_exactly(db):
+        return list(map(int, found))
+    return [found[i] * _HALF + found[i + 1] for i in range(0, len(found), 2)]
+
+
+def _adds_exactly(db: Db) -> bool:
+    return db.connection.dialect.name == "postgresql"

@@ -11,6 +11,9 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import StaticPool
 
 from gpucost.ledger.errors import LedgerError
+from gpucost.ledger.postgres import is_postgres, open_postgres
+
+EXAMPLES = "sqlite:////var/lib/gpucost/ledger.db or postgresql://gpucost@db:5432/gpucost"
 
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -23,22 +26,36 @@ _PRAGMAS = (
 )
 
 
+def parse_url(text: str) -> URL:
+    """A URL of SQLite or PostgreSQL; a `LedgerError` for anything else does not repeat a password in it."""
+    try:
+        parsed = make_url(text)
+    except ArgumentError:
+        shown = repr(text) if "@" not in text else "given"
+        raise LedgerError(f"ledger {shown}: not a database URL; want for example {EXAMPLES}") from None
+    if not (_is_sqlite(parsed) or is_postgres(parsed)):
+        raise LedgerError(
+            f"ledger {_hidden(parsed)}: a {parsed.drivername} cannot hold it; want for example {EXAMPLES}"
+        )
+    return parsed
+
+
 def place_of(url: str) -> str:
     """How messages call the ledger: the path of a file, or the URL without its password."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise LedgerError(
-            f"ledger {url!r}: not a database URL; want for example sqlite:////var/lib/gpucost/ledger.db"
-        ) from error
-    return parsed.database or ":memory:" if _is_sqlite(parsed) else parsed.render_as_string(hide_password=True)
+    parsed = parse_url(url)
+    return parsed.database or ":memory:" if _is_sqlite(parsed) else _hidden(parsed)
+
+
+def _hidden(url: URL) -> str:
+    """The URL as it may be shown: neither the password nor parameters, among which somebody may have put one."""
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def open_engine(url: str) -> Engine:
     """An engine with one connection that threads take turns on; the directory of a SQLite file is made."""
-    parsed = make_url(url)
-    if not _is_sqlite(parsed):
-        return create_engine(parsed, pool_pre_ping=True)
+    parsed = parse_url(url)
+    if is_postgres(parsed):
+        return open_postgres(parsed, place_of(url))
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, poolclass=StaticPool, connect_args={"check_same_thread": False})

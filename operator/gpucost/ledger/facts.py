@@ -10,14 +10,13 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Table, and_, delete, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from gpucost.core.books import Books, Fact
 from gpucost.core.clock import Instant
 from gpucost.core.model import CapacityType, Gap, NeedFact, NodeFact, PodFact, PriceFact, UsageFact, Workload
 from gpucost.core.timeline import Interval
-from gpucost.ledger import rows
+from gpucost.ledger import bulk, rows
 from gpucost.ledger.db import Db
 from gpucost.ledger.schema import gaps, marks, needs, nodes, pods, prices, usage
 
@@ -41,22 +40,32 @@ def chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
         yield part
 
 
-def insert_into(connection: Connection, table: Table) -> Any:
-    """An INSERT that knows `on_conflict_do_update` in the connection's dialect."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
-
-
 def write(db: Db, facts: Sequence[Fact]) -> None:
     """Insert or update by identity; an end that was set stays."""
     for kind, (table, to_row) in _TABLES.items():
-        values = [{"cluster": db.cluster, **to_row(fact)} for fact in facts if type(fact) is kind]
-        if values:
-            db.connection.execute(_upsert(db.connection, table), values)
+        values = [{"cluster": db.cluster, **to_row(fact)} for fact in _merged(facts, kind)]
+        _upsert(db.connection, table, values)
 
 
-def _upsert(connection: Connection, table: Table) -> Any:
-    statement = insert_into(connection, table)
+def _merged(facts: Sequence[Fact], kind: type) -> Iterable[Fact]:
+    """Facts of a kind; pods and nodes told more than once as they stand in the end (`bulk` keeps one row for a key)."""
+    found = [fact for fact in facts if type(fact) is kind]
+    books = Books()
+    if kind is PodFact:
+        books.put(found)
+        return books.pods.values()
+    if kind is NodeFact:
+        books.put(found)
+        return books.nodes.values()
+    return found
+
+
+def _upsert(connection: Connection, table: Table, values: Sequence[Any]) -> None:
     keys = [column.name for column in table.primary_key]
+    bulk.insert(connection, table, bulk.last_of(values, keys), lambda statement: _on_conflict(statement, table, keys))
+
+
+def _on_conflict(statement: Any, table: Table, keys: list[str]) -> Any:
     changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
     where = None
     if table is nodes:
@@ -185,5 +194,4 @@ def read_marks(db: Db) -> dict[str, str]:
 def write_marks(db: Db, values: Mapping[str, str]) -> None:
     """Set marks."""
     found = [{"cluster": db.cluster, "name": name, "value": value} for name, value in values.items()]
-    if found:
-        db.connection.execute(_upsert(db.connection, marks), found)
+    _upsert(db.connection, marks, found)

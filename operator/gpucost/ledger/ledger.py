@@ -25,10 +25,10 @@ from gpucost.core.report import Amounts, Explanation, Report, Row
 from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
 from gpucost.ledger import charges, explanations, facts, reports, rows
+from gpucost.ledger.database import Database
 from gpucost.ledger.db import Db
 from gpucost.ledger.engine import open_engine, place_of
 from gpucost.ledger.errors import LedgerError, guard
-from gpucost.ledger.migrate import upgrade
 from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
 from gpucost.ledger.schema import needs as need_table
 from gpucost.ledger.schema import nodes as node_table
@@ -48,6 +48,12 @@ _FORGET_EVERY = 24  # hours, while a backlog is settled
 T = TypeVar("T")
 
 
+def _open_hours(db: Db) -> tuple[Instant | None, Books]:
+    mark = facts.read_marks(db).get(_WATERMARK)
+    watermark = int(mark) if mark else None
+    return watermark, facts.load(db, Interval(watermark or 0, FOREVER))
+
+
 def _refuse_internal(name: str) -> None:
     if name.startswith(_INTERNAL):
         raise ValueError(f"marks under {_INTERNAL!r} are the ledger's own: {name!r}")
@@ -56,26 +62,36 @@ def _refuse_internal(name: str) -> None:
 class Ledger:
     """Facts and charges of one cluster in a database. Every call raises `LedgerError` when the database fails."""
 
-    def __init__(self, url: str, *, cluster: str = "default", currency: str = "USD") -> None:
-        """Open, create or upgrade the ledger at a SQLAlchemy URL such as `sqlite:////var/lib/gpucost/ledger.db`."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        cluster: str = "default",
+        currency: str = "USD",
+        may_write: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Open, create or upgrade the ledger at a URL such as `sqlite:////var/lib/gpucost/ledger.db`.
+
+        Who opens it becomes its writer: whoever was it before can only read from now on (`LedgerFenced`).
+        `may_write()` is asked before every commit.
+        """
         self.cluster, self.currency, self.place = cluster, currency, place_of(url)
         self._lock = RLock()
         self._books, self._settled = Books(), Settled()
         self._watermark: Instant | None = None
         self._pass: Pass | None = None
         with guard(self.place):
-            self._engine = open_engine(url)
-            try:
-                upgrade(self._engine, self.place)
-                self._reload()
-            except BaseException:
-                self._engine.dispose()
-                raise
+            self._database = Database(open_engine(url), self.place, cluster, may_write)
+        try:
+            self._reload()
+        except BaseException:
+            self._database.close()
+            raise
 
     def close(self) -> None:
         """Give the file back; nothing needs to be flushed."""
         with self._lock:
-            self._engine.dispose()
+            self._database.close()
 
     def __enter__(self) -> Ledger:
         return self
@@ -84,17 +100,22 @@ class Ledger:
         self.close()
 
     def _reload(self) -> None:
-        """Take from the database what the open hours need."""
-        with self._transaction() as db:
-            mark = facts.read_marks(db).get(_WATERMARK)
-            self._watermark = int(mark) if mark else None
-            since = Interval(self._watermark or 0, FOREVER)
-            self._books = facts.load(db, since)
+        """Take from the database what the open hours need, and forget everything else."""
+        self._watermark, self._books = self._database.read(_open_hours)
+        self._settled, self._pass = Settled(), None
+        self._database.in_doubt = False
 
     @contextmanager
-    def _transaction(self) -> Iterator[Db]:
-        with self._lock, guard(self.place), self._engine.begin() as connection:
-            yield Db(connection, self.cluster)
+    def _turn(self) -> Iterator[None]:
+        """One caller at a time, and memory that agrees with the database."""
+        with self._lock:
+            if self._database.in_doubt:
+                self._reload()
+            yield
+
+    def _read(self, question: Callable[[Db], T]) -> T:
+        with self._turn():
+            return self._database.read(question)
 
     # --- facts --------------------------------------------------------------------------------------------------------
 
@@ -125,14 +146,18 @@ class Ledger:
     ) -> None:
         for name in marks:
             _refuse_internal(name)
-        with self._lock:
-            with self._transaction() as db:
-                late, stand = late_hours(db, batch, self._watermark)
-                facts.write(db, batch)
-                priced = merge_prices(db, timelines, since, self._watermark, late)
-                facts.replace_prices(db, priced)
-                changed = rebook(db, late)
-                facts.write_marks(db, marks)
+
+        def write(db: Db) -> tuple[list[Fact], dict[str, list[PriceFact]], Late]:
+            late, stand = late_hours(db, batch, self._watermark)
+            facts.write(db, batch)
+            priced = merge_prices(db, timelines, since, self._watermark, late)
+            facts.replace_prices(db, priced)
+            changed = rebook(db, late)
+            facts.write_marks(db, marks)
+            return stand, priced, changed
+
+        with self._turn():
+            stand, priced, changed = self._database.write(write)
             self._books.put(stand)
             for uid, timeline in priced.items():
                 self._books.replace_prices(uid, timeline)
@@ -155,13 +180,11 @@ class Ledger:
 
     def open_pods(self) -> list[PodFact]:
         """Pods without an end: what was there when facts were last written."""
-        with self._transaction() as db:
-            return facts.open_facts(db, pod_table, rows.pod_fact)
+        return self._read(lambda db: facts.open_facts(db, pod_table, rows.pod_fact))
 
     def open_nodes(self) -> list[NodeFact]:
         """Nodes without an end."""
-        with self._transaction() as db:
-            return facts.open_facts(db, node_table, rows.node_fact)
+        return self._read(lambda db: facts.open_facts(db, node_table, rows.node_fact))
 
     def needs(self, uids: Iterable[str]) -> list[NeedFact]:
         """Everything recorded of what some pods count for (of volumes: their sizes), in order of time."""
@@ -171,13 +194,11 @@ class Ledger:
 
     def ended_pods(self, *, kind: str, capacity_type: CapacityType) -> list[tuple[PodFact, str]]:
         """Pods of workloads of a kind that have ended on nodes paid for so, each with the name of its node."""
-        with self._transaction() as db:
-            return facts.ended_on(db, kind, capacity_type)
+        return self._read(lambda db: facts.ended_on(db, kind, capacity_type))
 
     def workloads(self, namespace: str) -> list[Workload]:
         """Every workload of a namespace that ever held something."""
-        with self._transaction() as db:
-            return facts.workloads_of(db, namespace)
+        return self._read(lambda db: facts.workloads_of(db, namespace))
 
     def mark(self, name: str, value: str) -> None:
         """Remember a small value under a name, such as how far a watch has been followed."""
@@ -185,8 +206,7 @@ class Ledger:
 
     def marks(self) -> dict[str, str]:
         """Everything remembered by `mark`."""
-        with self._transaction() as db:
-            found = facts.read_marks(db)
+        found = self._read(facts.read_marks)
         return {name: value for name, value in found.items() if not name.startswith(_INTERNAL)}
 
     # --- settling -----------------------------------------------------------------------------------------------------
@@ -201,7 +221,7 @@ class Ledger:
 
         Each hour is one transaction with the watermark: after a crash it is either settled or not.
         """
-        with self._lock:
+        with self._turn():
             ended = range(self._next_hour(now), floor_to(now - GRACE, HOUR), HOUR)
             booked = 0
             for turn, hour in enumerate(ended, start=1):
@@ -225,9 +245,13 @@ class Ledger:
     def _settle_hour(self, hour: Instant) -> int:
         span = Interval(hour, hour + HOUR)
         bookings = [self._books.book(node.uid, span) for node in self._books.alive(span)]
-        with self._transaction() as db:
-            charges.write(db, bookings)
-            facts.write_marks(db, {_WATERMARK: str(span.end)})
+
+        def write(db: Db) -> None:
+            if int(facts.read_marks(db).get(_WATERMARK) or 0) < span.end:  # else a lost answer was a success
+                charges.write(db, bookings)
+                facts.write_marks(db, {_WATERMARK: str(span.end)})
+
+        self._database.write(write)
         self._watermark = span.end
         self._settled.take(bookings, self._books)
         return len(bookings)
@@ -241,12 +265,11 @@ class Ledger:
             current = self._pass = Pass.of(self._books, now, self._watermark)
             unread += current.live
         if self._settled.missing(unread, current.nodes, current.month):
-            with self._transaction() as db:
-                self._settled.read(db, unread, current.nodes, current.month)
+            self._database.read(lambda db: self._settled.read(db, unread, current.nodes, current.month))
         return current
 
     def _ask(self, question: Callable[[], T]) -> T:
-        with self._lock, guard(self.place):
+        with self._turn():
             return question()
 
     def workload_totals(
@@ -294,13 +317,11 @@ class Ledger:
         With `namespace` or `selector` (over labels of pods) only that part, and no idle cost: it belongs to nobody.
         An unknown grouping or an inverted window is a `ValueError`.
         """
-        with self._transaction() as db:
-            return reports.report(self._desk(db, now), span, by, namespace, selector)
+        return self._read(lambda db: reports.report(self._desk(db, now), span, by, namespace, selector))
 
     def explain(self, namespace: str, workload: Workload, span: Interval, *, now: Instant) -> Explanation:
         """The arithmetic of one workload's cost in a window up to now: its lines add up to what `report` shows."""
-        with self._transaction() as db:
-            return explanations.explain(self._desk(db, now), namespace, workload, span)
+        return self._read(lambda db: explanations.explain(self._desk(db, now), namespace, workload, span))
 
     def _desk(self, db: Db, now: Instant) -> reports.Desk:
         return reports.Desk(db, self.currency, self._books, self._watermark, now)

@@ -5,6 +5,8 @@ Alembic is imported only when there is something to do: opening an up-to-date le
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Engine, inspect, text
@@ -14,6 +16,8 @@ from gpucost.ledger.errors import LedgerError
 
 HEAD = "0002"
 """Newest revision under `migrations/versions`; a test holds the two together."""
+
+_LOCK = 0x67707563  # of PostgreSQL's advisory locks, which belong to one database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -26,8 +30,8 @@ def current(connection: Connection) -> str | None:
 
 
 def upgrade(engine: Engine, place: str) -> None:
-    """Run the migrations that are missing, all in one transaction."""
-    with engine.begin() as connection:
+    """Run the migrations that are missing, all in one transaction; of several operators one does, the others wait."""
+    with _alone(engine) as connection:
         found = current(connection)
         if found == HEAD:
             return
@@ -37,6 +41,21 @@ def upgrade(engine: Engine, place: str) -> None:
                 "run the gpucost that wrote it or a later one"
             )
         _run(connection)
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which nobody else migrates. SQLite's own lock does that; PostgreSQL needs one of ours."""
+    if engine.dialect.name != "postgresql":
+        with engine.begin() as connection:
+            yield connection
+        return
+    # Not a snapshot of before the lock: whoever waited has to see what the other did.
+    with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection, connection.begin():
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        yield connection
 
 
 def _known() -> set[str]:

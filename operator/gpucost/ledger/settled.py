@@ -211,18 +211,18 @@ class Settled:
         columns = (pods.c.namespace, pods.c.workload_kind, pods.c.workload_name)
         for part in chunks(keys):
             wanted = tuple_(*columns).in_(part)
-            for key in part:
-                self.sums.workloads[key] = {}
+            found: dict[WorkloadKey, dict[CapacityType, Sum]] = {key: {} for key in part}
             for (ns, kind, name, paid), total in self._totals(db, (*columns, charges.c.capacity_type), wanted):
-                self.sums.workloads[ns, kind, name][CapacityType(paid)] = total
+                found[ns, kind, name][CapacityType(paid)] = total
+            self.sums.workloads |= found  # not before all is read: a query that fails must leave no gap behind
 
     def _read_nodes(self, db: Db, uids: list[str]) -> None:
         for part in chunks(uids):
-            for uid in part:
-                self.sums.nodes[uid] = NodeSum()
+            found = {uid: NodeSum() for uid in part}
             where = charges.c.node_uid.in_(part)
             for (uid, who), total in self._totals(db, (charges.c.node_uid, store.holder), where):
-                self.sums.nodes[uid].take(who, total)
+                found[uid].take(who, total)
+            self.sums.nodes |= found
 
     def _read_month(self, db: Db, month: Instant) -> None:
         where = (charges.c.hour >= month, ~store.nobody)

@@ -16,11 +16,6 @@ from support.ledger_world import T0, at, busy, money, node, pod, price, span
 
 
 @pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path}/new/folder/ledger.db"
-
-
-@pytest.fixture
 def ledger(url):
     with Ledger(url) as opened:
         yield opened
