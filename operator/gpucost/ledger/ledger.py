@@ -188,9 +188,9 @@ class Ledger:
 
     def needs(self, uids: Iterable[str]) -> list[NeedFact]:
         """Everything recorded of what some pods count for (of volumes: their sizes), in order of time."""
-        with self._transaction() as db:
-            found = facts.by_keys(db, need_table, "pod_uid", uids, rows.need_fact)
-            return sorted(found, key=lambda fact: fact.start)
+        wanted = list(uids)
+        found = self._read(lambda db: list(facts.by_keys(db, need_table, "pod_uid", wanted, rows.need_fact)))
+        return sorted(found, key=lambda fact: fact.start)
 
     def ended_pods(self, *, kind: str, capacity_type: CapacityType) -> list[tuple[PodFact, str]]:
         """Pods of workloads of a kind that have ended on nodes paid for so, each with the name of its node."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
@@ -12,7 +13,7 @@ from gpucost.core.clock import DAY, HOUR, MINUTE
 from gpucost.core.model import CapacityType, Category, Gap, Workload
 from gpucost.core.selector import parse_selector
 from gpucost.ledger import Ledger
-from support.ledger_world import T0, at, busy, money, node, pod, price, span
+from support.ledger_world import T0, at, busy, money, need, node, pod, price, span
 
 
 @pytest.fixture
@@ -357,3 +358,9 @@ def test_clusters_in_one_database_do_not_mix(url):
         assert west.settled_until is None
         west.record([node(gpus=1), price("1")])
         assert west.report(span(0, 5), now=NOW).total.cost == money("5")
+
+
+def test_what_pods_count_for_is_told_in_order_of_time(ledger):
+    late, early = need("p", 2, gpus=1), need("p", 1, gpus=Fraction(1, 7))
+    ledger.record([late, early, need("q", 0, cpus=1)])
+    assert ledger.needs(["p", "unknown"]) == [early, late]
