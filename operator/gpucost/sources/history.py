@@ -164,6 +164,7 @@ class Questions:
                 "uid container", self._last("kube_pod_init_container_info", 'restart_policy="Always"')
             ),
             "pod labels": self._last("kube_pod_labels"),
+            "pod images": self._by("uid container image", self._last("kube_pod_container_info", 'image!=""')),
             "replicaset owners": self._owners("kube_replicaset_owner", "replicaset"),
             "job owners": self._owners("kube_job_owner", "job_name"),
         }

@@ -231,7 +231,11 @@ class _Filler:
                 name=pod.name,
                 workload=workload,
                 category=category_of(
-                    namespace=pod.namespace, workload=workload, labels=pod.labels, gpus=pod.requests.gpus
+                    namespace=pod.namespace,
+                    workload=workload,
+                    labels=pod.labels,
+                    gpus=pod.requests.gpus,
+                    program=pod.program,
                 ),
                 node_uid=node.uid,
                 start=start,

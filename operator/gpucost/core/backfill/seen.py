@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gpucost.core.clock import Instant, Micros
-from gpucost.core.model import NO_LABELS, Resources
+from gpucost.core.model import NO_LABELS, Category, Resources
 from gpucost.core.timeline import Interval
 
 
@@ -60,6 +60,8 @@ class SeenPod:
     """None where nobody knows what it requested."""
     labels: Mapping[str, str] = NO_LABELS
     devices: Mapping[str, int] = field(default_factory=dict)
+    program: Category | None = None
+    """The category of what it ran, where its images tell."""
 
     @property
     def bound(self) -> Instant | None:

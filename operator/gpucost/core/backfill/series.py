@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from gpucost.core.backfill.names import node_labels, pod_labels, resource_name
 from gpucost.core.backfill.seen import Owners, Seen, SeenNode, SeenPod
+from gpucost.core.category import program_category
 from gpucost.core.clock import DAY, SECOND, Instant, Micros
 from gpucost.core.model import Resources
 from gpucost.core.timeline import Interval
@@ -30,7 +31,7 @@ Answers = Mapping[str, Sequence[Sample]]
 
 QUESTIONS = (
     "node last", "node first", "node created", "node labels", "node annotations", "node capacity",
-    "pod last", "pod times", "pod requests", "pod init requests", "pod sidecars", "pod labels",
+    "pod last", "pod times", "pod requests", "pod init requests", "pod sidecars", "pod labels", "pod images",
     "replicaset owners", "job owners",
 )  # fmt: skip
 """What is asked of every span."""
@@ -186,6 +187,9 @@ class _Details:
         self.times = _times(reading)
         self.first = _edges(reading, "pod first", _UID, min)
         self.labels = _labels(reading, "pod labels", _UID)
+        self.images: dict[str, list[str]] = {}
+        for row in sorted(reading.rows("pod images"), key=lambda row: row.labels.get("container", "")):
+            self.images.setdefault(row.labels.get(_UID, ""), []).append(row.labels.get("image", ""))
         self.recorded = bool(reading.rows("pod requests"))
         self.unreadable: set[str] = set()
         self.requests = _amounts(reading, "pod requests", _UID, self.unreadable)
@@ -213,6 +217,7 @@ class _Details:
             requests=requests,
             labels=pod_labels(self.labels.get(uid, {})),
             devices=devices,
+            program=program_category(self.images.get(uid, ()), pod_labels(self.labels.get(uid, {}))),
         )
 
     def _requests(self, uid: str) -> tuple[Resources | None, Mapping[str, int]]:
