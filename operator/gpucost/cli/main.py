@@ -11,6 +11,8 @@ from typing import ClassVar
 import click
 from click.shell_completion import ShellComplete, get_completion_class
 
+from gpucost.cli.agent import agent
+
 _NO_FILES = 4
 """Directive of kubectl's completion: do not offer file names."""
 
@@ -69,6 +71,9 @@ def gpucost() -> None:
 def operator(*, dry_run: bool) -> None:
     """Run the operator. Settings come from environment variables GPUCOST_*."""
     sys.exit(import_module("gpucost.runtime.operator").main(dry_run=dry_run))
+
+
+gpucost_group.add_command(agent)
 
 
 @gpucost_group.command(context_settings=_SETTINGS, short_help="Print the CustomResourceDefinitions.")
