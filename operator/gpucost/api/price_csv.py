@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpucost.api.convert import item_problems, price_list
+from gpucost.api.convert import item_problems, spec_problems
 from gpucost.api.pricebook import ALWAYS
 
 _DATES = ("effectiveFrom", "effectiveUntil")
@@ -86,8 +86,7 @@ def read_csv(data: bytes, *, currency: str | None = None) -> Table:
         return Table(None, tuple(problems))
     spec = _spec(rows, currency, problems)
     if not problems:
-        found = price_list({"metadata": {"name": "csv"}, "spec": spec}).problems  # limits of the whole book
-        problems += [f"1: {problem}" for problem in found]
+        problems += [f"1: {problem}" for problem in spec_problems(spec)]  # the limits of a whole book
     return Table(None, tuple(problems)) if problems else Table(spec)
 
 
