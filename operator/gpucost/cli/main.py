@@ -90,6 +90,31 @@ def crds(output_dir: Path | None) -> None:
         click.echo(f"{output_dir / name}")
 
 
+class _Prices(click.Group):
+    """The commands on prices, imported only when they are asked for: the operator starts from this module too."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_prices().list_commands(ctx))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _prices().get_command(ctx, cmd_name)
+
+
+def _prices() -> click.Group:
+    group: click.Group = import_module("gpucost.cli.prices").prices
+    return group
+
+
+gpucost_group.add_command(
+    _Prices(
+        "prices",
+        context_settings=_SETTINGS,
+        short_help="Read and write tables of prices.",
+        help="Turn tables of prices (CSV) into PriceBooks, and back.",
+    )
+)
+
+
 @gpucost_group.command(context_settings=_SETTINGS)
 def version() -> None:
     """Print the version."""
