@@ -35,7 +35,24 @@ def kubectl_complete_cost() -> None:
     click.echo(f":{_NO_FILES}")
 
 
-@click.group("gpucost", context_settings=_SETTINGS)
+_LATER = {"allocate": "gpucost.cli.allocate"}
+"""Commands in modules of their own, imported when asked for: the operator starts from this module too."""
+
+
+class _Group(click.Group):
+    """A group that imports the commands of `_LATER` when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_LATER})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _LATER:
+            command: click.Command = getattr(import_module(_LATER[cmd_name]), cmd_name)
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group("gpucost", cls=_Group, context_settings=_SETTINGS)
 def gpucost_group() -> None:
     """GPU cost, visible and under control: the operator and its tools. Costs are shown by `kubectl cost`."""
 
