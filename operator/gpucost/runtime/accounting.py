@@ -14,17 +14,15 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gpucost.core.clock import SECOND, Instant
-from gpucost.core.model import CapacityType, NodeKind, UsageFact, Workload
+from gpucost.core.model import CapacityType, NodeKind, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Row
-from gpucost.core.sampling import Condensed, condense
-from gpucost.core.usage import Held, activity
 from gpucost.ledger import Ledger, LedgerError, NodeTotal
 from gpucost.runtime.caches import Caches
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.recovery import History, Past
-from gpucost.sources.prometheus import PrometheusError, UtilisationSource
+from gpucost.runtime.sampling import Sampling
 
 log = logging.getLogger(__name__)
 
@@ -52,25 +50,21 @@ class Totals:
 
 @dataclass
 class Accounting:
-    """Writes facts, samples utilisation, settles hours."""
+    """Writes facts, settles hours."""
 
     ledger: Ledger
     recorder: Recorder
     caches: Caches
     figures: Figures
     now: Callable[[], Instant]
-    utilisation: UtilisationSource | None = None
+    sampling: Sampling | None = None
     problem: str | None = None
     """Why the ledger cannot be written at present."""
     caught_up: bool = False
     """Whether the past is filled in. Before it is, nothing is written: marks that ran ahead would hide the past."""
-    measured: dict[str, Condensed] = field(default_factory=dict)
-    """The activity that is being condensed, by pod UID."""
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "ledger"))
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _marked: Instant = 0
-    _sampled: Instant | None = None
-    _usage: list[UsageFact] = field(default_factory=list)
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run a function of the ledger in its thread."""
@@ -117,16 +111,17 @@ class Accounting:
     async def _flush(self) -> bool:
         marks = self._marks()
         facts, prices, complete = self.recorder.drain()
-        usage, self._usage = self._usage, []
-        if not complete or not (facts or prices or usage or self.now() - self._marked >= _QUIET_MARKS):
+        measured = self.sampling.drain() if self.sampling is not None else []
+        if not complete or not (facts or prices or measured or self.now() - self._marked >= _QUIET_MARKS):
             marks = {}
-        if not (facts or prices or usage or marks):
+        if not (facts or prices or measured or marks):
             return True
         try:
-            await self.call(lambda: self.ledger.record([*facts, *usage], prices=prices, marks=marks))
+            await self.call(lambda: self.ledger.record([*facts, *measured], prices=prices, marks=marks))
         except BaseException as error:  # also when cancelled: it may not have begun, and twice is as good as once
             self.recorder.put_back(facts, prices)
-            self._usage = usage + self._usage
+            if self.sampling is not None:
+                self.sampling.put_back(measured)
             if not isinstance(error, LedgerError):
                 raise
             self._complain(error)
@@ -174,50 +169,7 @@ class Accounting:
 
         return await self.call(compute)
 
-    # --- utilisation --------------------------------------------------------------------------------------------------
-
-    def forget_activity(self, pods: Mapping[str, object], until: Instant) -> None:
-        """Nobody measured between the last stop and now: say so for every pod that was open.
-
-        The first sample does not reach back behind that, or what is said here would hold on after it.
-        """
-        silent = until or self.now()
-        self._usage.extend(UsageFact(uid, silent, None) for uid in pods)
-        if self.utilisation is not None:
-            self._sampled = max(silent, self.now() - self.utilisation.window * SECOND)
-
     async def sample(self) -> None:
-        """Ask for utilisation once; whatever cannot be known becomes unknown, and cost goes on."""
-        if self.utilisation is None:
-            return
-        now = self.now()
-        since = self._sampled if self._sampled is not None else now - self.utilisation.window * SECOND
-        self._sampled = now
-        try:
-            samples = await self.utilisation.read(now)
-        except PrometheusError as error:
-            self.figures.errors["prometheus"] += 1
-            log.warning("utilisation is unknown: %s", error)
-            samples = {}
-        self.figures.data_times["prometheus"] = self.utilisation.last_success
-        held = self._held()
-        found = activity(samples, held)
-        self.figures.dropped.update(found.dropped)
-        for holder, value in ((h.uid, found.by_pod[h.uid]) for h in held.values()):
-            self._measured(holder, value if isinstance(value, float) else None, since, now)
-        for uid in self.measured.keys() - {holder.uid for holder in held.values()}:
-            del self.measured[uid]
-
-    def _held(self) -> dict[tuple[str, str], Held]:
-        return {
-            (pod.namespace, pod.name): Held(pod.uid, int(pod.requests.gpus))
-            for pod in self.caches.pods.items.values()
-            if pod.requests.gpus and pod.bound is not None and pod.ended is None
-        }
-
-    def _measured(self, uid: str, value: float | None, since: Instant, until: Instant) -> None:
-        pod = self.caches.pods.items.get(uid)
-        start = max(since, pod.bound or 0) if pod is not None else since
-        self.measured[uid], news = condense(self.measured.get(uid), value, min(start, until), until)
-        if news is not None:
-            self._usage.append(UsageFact(uid, *news))
+        """Measure once."""
+        if self.sampling is not None:
+            await self.sampling.sample()

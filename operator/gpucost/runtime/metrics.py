@@ -38,7 +38,13 @@ class Figures:
     """By policy, mode and outcome."""
     saved: dict[str, int] = field(default_factory=dict)
     writes: Mapping[str, int] = field(default_factory=dict)
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[Labels] = field(default_factory=Counter)
+    """Samples by source, metric and reason."""
+    queries: int = 0
+    """Asked of Prometheus, and values read from it."""
+    query_samples: int = 0
+    exporters: dict[str, int] = field(default_factory=dict)
+    """GPU exporters that the operator asks itself, by state."""
     errors: Counter[str] = field(default_factory=Counter)
     quarantined: dict[str, int] = field(default_factory=dict)
     """Prices that are held back, by source."""
@@ -108,7 +114,15 @@ class FiguresCollector(Collector):
         yield _gauge("gpucost_data_age_seconds", "Age of the newest data.", ("source",), _single(ages))
         yield _counter("gpucost_actions", "Actions.", ("policy", "mode", "outcome"), figures.actions.items())
         yield _counter("gpucost_api_writes", "Writes sent to the API server.", ("verb",), _single(figures.writes))
-        yield _counter("gpucost_samples_dropped", "Samples that make no sense.", ("reason",), _single(figures.dropped))
+        yield _counter(
+            "gpucost_samples_dropped",
+            "Samples that make no sense or are not counted.",
+            ("source", "metric", "reason"),
+            figures.dropped.items(),
+        )
+        yield _counter("gpucost_prometheus_queries", "Queries sent to Prometheus.", (), [((), figures.queries)])
+        yield _counter("gpucost_prometheus_samples", "Values read from it.", (), [((), figures.query_samples)])
+        yield _gauge("gpucost_exporters", "GPU exporters asked directly.", ("state",), _single(figures.exporters))
         yield _counter("gpucost_errors", "Failures survived, by place.", ("place",), _single(figures.errors))
         yield _gauge("gpucost_objects", "Objects known.", ("kind",), _single(figures.sizes))
         yield _gauge(

@@ -43,6 +43,7 @@ from gpucost.runtime.figures import fill
 from gpucost.runtime.health import Health
 from gpucost.runtime.lease import Lease, LeaseLost
 from gpucost.runtime.logs import configure
+from gpucost.runtime.measuring import engine_of, sampling_of
 from gpucost.runtime.metrics import Figures, FiguresCollector
 from gpucost.runtime.price_memory import MARK, decode
 from gpucost.runtime.price_status import report
@@ -57,8 +58,6 @@ from gpucost.runtime.settings import Settings, address
 from gpucost.runtime.training import TrainingController, run_workers
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 from gpucost.sources.exported_prices import ExportedPrices
-from gpucost.sources.prometheus import UtilisationSource
-from gpucost.sources.promql import PromQL
 from gpucost.sources.reflector import replay
 
 log = logging.getLogger(__name__)
@@ -191,12 +190,20 @@ class Operator:
         ledger = await asyncio.to_thread(  # a long history takes a while, and the Lease has to be renewed meanwhile
             Ledger, settings.ledger_url, cluster=settings.cluster_name, currency=settings.currency
         )
-        source = UtilisationSource(settings.prometheus_url, settings.prometheus_window_seconds)
-        if settings.prometheus_url:
-            self.price_watch.source = ExportedPrices(PromQL(settings.prometheus_url))
-        accounting = Accounting(
-            ledger, self.recorder, self.caches, self.figures, now, source if settings.prometheus_url else None
+        engine = engine_of(settings)
+        if engine is not None:
+            self.price_watch.source = ExportedPrices(engine)
+        sampling = sampling_of(
+            settings,
+            client=self.client,
+            caches=self.caches,
+            recorder=self.recorder,
+            figures=self.figures,
+            now=now,
+            engine=engine,
         )
+        stack.push_async_callback(sampling.close)
+        accounting = Accounting(ledger, self.recorder, self.caches, self.figures, now, sampling)
         stack.push_async_callback(accounting.close)
         stack.push_async_callback(self._stop_tasks)  # before the ledger closes
         self.prices.memory = decode((await accounting.call(ledger.marks)).get(MARK, ""))
@@ -213,8 +220,9 @@ class Operator:
             self.recorder.note_end(fact, node)
         recover(self.world, self.recorder, past)
         self.assets.recover(past)
-        accounting.forget_activity(past.open_pods, past.observed_until)
         accounting.caught_up = True
+        await accounting.flush()
+        sampling.begin(past.open_pods, past.needs, past.observed_until)
         log.info(summary(past, self.world.pods))
         self.accounting = accounting
         await self._tick()
@@ -222,6 +230,8 @@ class Operator:
         self._task(run_workers(self.controller), "training")
         self._task(self._flushes(), "flush")
         self._task(self._ticks(), "tick")
+        if sampling.exporters is not None and settings.scrape_seconds < settings.tick_seconds:
+            self._task(sampling.exporters.keep(settings.scrape_seconds), "exporters")
         server = await open_doors(self.client, self._provider(), settings)
         stack.push_async_callback(server.stop)
         if server.ca_bundle:

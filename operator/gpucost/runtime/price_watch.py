@@ -130,7 +130,7 @@ class PriceWatch:
 
     def _report(self) -> None:
         self.figures.quarantined = self.prices.quarantined()
-        self.figures.dropped.update(self.prices.dropped)
+        self.figures.dropped.update({("prices", "", reason): count for reason, count in self.prices.dropped.items()})
         self.prices.dropped.clear()
 
 
