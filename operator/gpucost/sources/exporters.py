@@ -157,7 +157,7 @@ class ExporterSource:
             own = {"instance": target.url, **({SCRAPED_NODE: target.node} if target.node else {})}
             yield (metric, tuple(sorted({**labels, **own}.items()))), value
 
-    # --- finding ---------------------------------------------------------------------------------------------------------
+    # --- finding ------------------------------------------------------------------------------------------------------
 
     async def _targets(self) -> list[Target]:
         clock = time.monotonic()

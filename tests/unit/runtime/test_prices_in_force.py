@@ -261,7 +261,7 @@ async def test_a_first_start_finds_the_prices_of_the_past() -> None:
     exporter.past = [(T0, 40.0), (T0 + HOUR, 40.0), (T0 + 3 * HOUR, 41.0), (T0 + 4 * HOUR, math.nan)]
     await scene.tick()
     assert scene.timeline() == [(0, 40), (3, 41), (10, 42)]
-    assert scene.figures.dropped["price that is not a number"] == 1
+    assert scene.figures.dropped["prices", "", "price that is not a number"] == 1
 
 
 async def test_opencost_is_asked_after_karpenter_and_before_the_list() -> None:
