@@ -1,8 +1,9 @@
 """From charges to rows of a FOCUS data set ("Cost and Usage" 1.3), as a pure mapping.
 
-The ledger's charge is the specification's *allocated charge*: one node's cost in one period, split over the pods that held
-it. What the specification asks of such a split holds here by construction, not by rounding luck: costs are the booked
-ones, and quantities and ratios are rounded together (largest remainder), so the rows of one origin add up to it exactly.
+The ledger's charge is the specification's *allocated charge*: one node's cost in one period, split over the pods that
+held it. What the specification asks of such a split holds here by construction, not by rounding luck: costs are the
+booked ones, and quantities and ratios are rounded together (largest remainder), so the rows of one origin add up to it
+exactly.
 
 What has no price has no row: the specification forbids both a null cost and a zero that stands for "not known". Such
 time is counted beside the rows (`unpriced`), and told by whoever writes them.
@@ -19,11 +20,11 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from gpucost.core.booking import IDLE
+from gpucost.core.booking import IDLE, STRANDED
 from gpucost.core.clock import HOUR, Instant, Micros, from_datetime, to_datetime
 from gpucost.core.focus_columns import PLACES
 from gpucost.core.focus_terms import Terms
-from gpucost.core.model import CapacityType, NodeKind, Resources
+from gpucost.core.model import CapacityType, Gpus, NodeKind, Resources
 from gpucost.core.money import PICO, Pico, apportion_over, half_even
 from gpucost.core.report import Amounts
 from gpucost.core.timeline import Interval
@@ -32,9 +33,11 @@ Row = Mapping[str, Any]
 """Values by column: text, Decimal, instants as integers of microseconds, JSON as text; None is null."""
 
 METHOD = "gpucost/dominant-share"
+REVISION = 1
+"""Grows with every change of what rows say: days that were exported before are written again."""
 _GIB = 1 << 30
 _MIB_PER_GIB = 1024
-_UNHELD = {IDLE: "idle"}
+_UNHELD = {IDLE: "idle", STRANDED: "stranded"}
 
 
 class Thing(NamedTuple):
@@ -44,6 +47,8 @@ class Thing(NamedTuple):
     name: str
     kind: NodeKind
     capacity: Resources
+    gpus: Gpus
+    """GPUs in the machine; `capacity.gpus` are those that can be held."""
     instance_type: str
     gpu_model: str
     region: str
@@ -116,7 +121,7 @@ def rows_of(origin: Origin, issuer: Issuer) -> Iterator[Row]:
         yield {
             **common,
             **_costs(origin, part.amounts.cost, quantity),
-            **_allocation(origin.thing, part, quantity, ratio),
+            **_allocation(part, quantity, ratio),
             **_own(part),
             "ConsumedQuantity": _decimal(used),
             "ChargeDescription": _description(origin.thing, part),
@@ -210,11 +215,11 @@ def _service(kind: NodeKind) -> dict[str, Any]:
 
 def _sku(thing: Thing, capacity_type: CapacityType) -> dict[str, Any]:
     size = thing.capacity
-    sku = thing.instance_type or (f"{size.gpus}x{thing.gpu_model}" if thing.gpu_model else thing.kind.value)
+    sku = thing.instance_type or (f"{thing.gpus}x{thing.gpu_model}" if thing.gpu_model else thing.kind.value)
     details = {
         "InstanceType": thing.instance_type,
         "CoreCount": _number(Fraction(size.cpu_milli, 1000)),
-        "GpuCount": _number(Fraction(size.gpus)),
+        "GpuCount": _number(Fraction(thing.gpus)),
         "MemorySize": half_even(Fraction(size.memory, _GIB)),
         "DiskSpace": _number(Fraction(size.storage, _GIB)),
     }
@@ -229,7 +234,10 @@ def _sku(thing: Thing, capacity_type: CapacityType) -> dict[str, Any]:
 _HOSTS = (
     ("AWS", re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)?\.(\d*x?large|medium|small|micro|nano|metal(-\d+xl)?)")),
     ("Microsoft", re.compile(r"Standard_[A-Z]\S+")),
-    ("Google Cloud", re.compile(r"[a-z]\d[a-z]?-(standard|highmem|highcpu|highgpu|megagpu|ultragpu|edgegpu|maxgpu)\S*")),
+    (
+        "Google Cloud",
+        re.compile(r"[a-z]\d[a-z]?-(standard|highmem|highcpu|highgpu|megagpu|ultragpu|edgegpu|maxgpu)\S*"),
+    ),
 )
 
 
@@ -293,7 +301,7 @@ def _product(price: Decimal, quantity: int) -> Decimal:
     return _decimal(half_even(Fraction(price) * quantity))
 
 
-def _allocation(thing: Thing, part: Part, quantity: int, ratio: int) -> dict[str, Any]:
+def _allocation(part: Part, quantity: int, ratio: int) -> dict[str, Any]:
     holder = part.holder
     return {
         "AllocatedMethodId": METHOD,

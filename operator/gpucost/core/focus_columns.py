@@ -1,7 +1,8 @@
 """The columns of the FOCUS export, in one table: what writes files, what checks rows and the reference read it.
 
-Names, types, levels and allowed values are those of the FinOps Open Cost and Usage Specification 1.3, data set "Cost and
-Usage"; columns of our own begin with `x_`, as it wants. Its own columns come first, each group in alphabetical order.
+Names, types, levels and allowed values are those of the FinOps Open Cost and Usage Specification 1.3, data set "Cost
+and Usage"; columns of our own begin with `x_`, as it wants. Its own columns come first, each group in alphabetical
+order.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("ChargeDescription", _S, _M, True, "The charge in words."),
     Column("ChargeFrequency", _S, _R, False, "How often such a charge comes.", ("Usage-Based",)),
-    Column("ChargePeriodEnd", _T, _M, False, "End of the day or hour, not included; of what is booked if that is less."),
+    Column(
+        "ChargePeriodEnd", _T, _M, False, "End of the day or hour, not included; of what is booked if that is less."
+    ),
     Column("ChargePeriodStart", _T, _M, False, "Start of the day or hour, UTC."),
     Column("CommitmentDiscountCategory", _S, _C, True, "Always null, see `CommitmentDiscountId`.", ("Spend", "Usage")),
     Column(
@@ -121,7 +124,7 @@ COLUMNS: tuple[Column, ...] = (
         _D,
         _M,
         False,
-        "`ContractedUnitPrice` x `PricingQuantity`: the booked cost, but for reserved nodes what they would cost without.",
+        "`ContractedUnitPrice` x `PricingQuantity`: the booked cost; of reserved nodes what they would cost without.",
     ),
     Column("ContractedUnitPrice", _D, _C, True, "Price of the whole node per hour; the mean where it changed."),
     Column("EffectiveCost", _D, _M, False, "The same as `BilledCost`: nothing is paid in advance in this data."),
@@ -195,7 +198,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("x_CapacityType", _S, _X, False, "How the node was paid for.", ("onDemand", "spot", "reserved")),
     Column("x_Category", _S, _X, True, "Cost driver of the workload."),
     Column("x_CpuCoreHours", _D, _X, False, "CPU held, in core-hours."),
-    Column("x_GpuActiveHours", _D, _X, True, "GPU-hours that computed, of those measured; null when none was measured."),
+    Column(
+        "x_GpuActiveHours", _D, _X, True, "GPU-hours that computed, of those measured; null when none was measured."
+    ),
     Column("x_GpuHours", _D, _X, False, "GPU-hours held."),
     Column("x_GpuMeasuredHours", _D, _X, False, "GPU-hours whose activity was measured."),
     Column("x_GpuModel", _S, _X, True, "Model of the node's GPUs."),
@@ -235,8 +240,9 @@ Generated from `operator/gpucost/core/focus_columns.py` by `make crds`. Data set
 * `Decimal` has {PLACES} places: `decimal128(38, {PLACES})` in Parquet, a plain decimal in CSV. Never a float.
 * `Date/Time` is UTC: a timestamp with microseconds in Parquet, `2026-11-03T00:00:00Z` in CSV.
 * `JSON` is a string that holds a JSON object. Null is a null in Parquet and an empty field in CSV.
-* An *origin* is one node (or volume, or load balancer) under one capacity type in one charge period. Its rows have the same
-  `ResourceId`, `ChargePeriodStart` and `x_CapacityType`, and their costs, quantities and ratios add up to the origin's.
+* An *origin* is one node (or volume, or load balancer) under one capacity type in one charge period. Its rows have the
+  same `ResourceId`, `ChargePeriodStart` and `x_CapacityType`, and their costs, quantities and ratios add up to the
+  origin's.
 
 | Column | Type | Level | Null | What gpucost writes |
 |---|---|---|---|---|

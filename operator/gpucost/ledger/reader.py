@@ -1,7 +1,7 @@
-"""Reading the ledger without being its owner: beside a running operator, in another process, or in a thread of its own.
+"""Reading the ledger without being its owner: beside a running operator, in another process, or in another thread.
 
-Everything of one day comes from one snapshot, so a late fact that is booked meanwhile is seen whole or not at all. Nodes
-are read a few at a time: memory depends on them, not on the size of the cluster or of the window.
+Everything of one day comes from one snapshot, so a late fact that is booked meanwhile is seen whole or not at all.
+Nodes are read a few at a time: memory depends on them, not on the size of the cluster or of the window.
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ def _engine(url: str) -> Engine:
     place = f"file:{quote(parsed.database)}?mode=ro"
 
     def connect() -> sqlite3.Connection:
-        return sqlite3.connect(
-            place, uri=True, isolation_level=None, timeout=_WAIT_SECONDS, check_same_thread=False
-        )
+        return sqlite3.connect(place, uri=True, isolation_level=None, timeout=_WAIT_SECONDS, check_same_thread=False)
 
     engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
@@ -94,7 +92,7 @@ class Reader:
             raise LedgerError(f"ledger {self.place}: it is empty; give the URL that the operator uses")
         if found != HEAD:
             raise LedgerError(
-                f"ledger {self.place}: its schema is {found}, this gpucost reads {HEAD}; use the version of the operator"
+                f"ledger {self.place}: its schema is {found}, this gpucost reads {HEAD}; use the operator's version"
             )
 
 
@@ -114,7 +112,7 @@ class Snapshot:
 
     def cost(self, span: Interval) -> tuple[Pico, Pico]:
         """Sum of the charges of whole hours, and what the nodes cost by their own integration."""
-        total = store.totals(self.db, [charges.c.cluster], store.in_hours(span))
+        total = store.sums(self.db, [charges.c.cluster], store.in_hours(span))
         return (total[0].sum[0] if total else 0), store.node_cost(self.db, span)
 
     def origins(self, span: Interval, step: int = DAY) -> Iterator[Origin]:
@@ -146,15 +144,16 @@ class Snapshot:
         """Charges summed over each period."""
         keys = [charges.c.node_uid, charges.c.pod_uid, charges.c.capacity_type]
         by_hour = step == HOUR
-        found = store.totals(
+        found = store.sums(
             self.db,
             [*keys, charges.c.hour] if by_hour else keys,
             store.in_hours(span),
             charges.c.node_uid.in_(uids),
         )
+        begin = floor_to(span.start, step)
         lines = [
-            _Line(total.key[0], total.key[3] if by_hour else floor_to(span.start, step), *total.key[1:3], total.sum)
-            for total in found
+            _Line(t.key[0], t.key[3] if by_hour else begin, pod_uid=t.key[1], capacity_type=t.key[2], sum=t.sum)
+            for t in found
         ]
         return sorted(lines, key=lambda line: (line.node_uid, line.start, line.capacity_type, line.pod_uid))
 
@@ -197,5 +196,13 @@ def _amounts(values: Sequence[Any]) -> Amounts:
 
 def _thing(node: NodeFact) -> Thing:
     return Thing(
-        node.uid, node.name, node.kind, node.capacity, node.instance_type, node.gpu_model, node.region, node.zone
+        uid=node.uid,
+        name=node.name,
+        kind=node.kind,
+        capacity=node.capacity,
+        gpus=node.physical_gpus or node.capacity.gpus,
+        instance_type=node.instance_type,
+        gpu_model=node.gpu_model,
+        region=node.region,
+        zone=node.zone,
     )
