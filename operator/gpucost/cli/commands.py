@@ -6,6 +6,7 @@ import click
 
 from gpucost.cli import costs_view, explain_view
 from gpucost.cli.costs_view import View
+from gpucost.cli.export_days import cost_export
 from gpucost.cli.options import current, shared
 from gpucost.cli.questions import Asker
 
@@ -93,3 +94,6 @@ def explain(workload: str) -> None:
         raise click.UsageError(f"{workload!r} is not KIND/NAME, such as TrainingJob/bert or deploy/chat")
     asker = Asker(current())
     explain_view.show(asker.explanation(kind, name), asker.options)
+
+
+cost.add_command(cost_export)

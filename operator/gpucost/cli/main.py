@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from typing import ClassVar
 
 import click
 from click.shell_completion import ShellComplete, get_completion_class
@@ -35,7 +36,25 @@ def kubectl_complete_cost() -> None:
     click.echo(f":{_NO_FILES}")
 
 
-@click.group("gpucost", context_settings=_SETTINGS)
+class _Tools(click.Group):
+    """Commands of which the larger ones are imported only when they are named: the operator starts from here too."""
+
+    later: ClassVar = {"export": "gpucost.cli.export"}
+    """Module by command; the command has the name of the command in it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in order."""
+        return sorted([*super().list_commands(ctx), *self.later])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name."""
+        if cmd_name not in self.later:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = getattr(import_module(self.later[cmd_name]), cmd_name)
+        return found
+
+
+@click.group("gpucost", cls=_Tools, context_settings=_SETTINGS)
 def gpucost_group() -> None:
     """GPU cost, visible and under control: the operator and its tools. Costs are shown by `kubectl cost`."""
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -67,6 +68,7 @@ class Reader:
         self.place = place_of(url)
         with guard(self.place):
             self._engine = _engine(url)
+            self._file = Path(self.place) if self._engine.dialect.name == "sqlite" else None
 
     def clusters(self) -> list[str]:
         """Names of the clusters that have charges here."""
@@ -82,6 +84,8 @@ class Reader:
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
+        if self._file is not None and not self._file.is_file():
+            raise LedgerError(f"ledger {self.place}: there is no such file; give the URL that the operator uses")
         with guard(self.place), self._engine.connect() as connection, connection.begin():
             self._check(connection)
             yield connection
