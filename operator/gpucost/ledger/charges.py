@@ -91,10 +91,10 @@ def totals(
 
 def sums(db: Db, by: Sequence[ColumnElement[Any]], *where: ColumnElement[bool]) -> list[Total]:
     """Sums of charges, grouped by columns of `charges` alone: as `totals`, without looking up every pod."""
-    halves = [part for name in FIELDS for part in _halves(charges.c[name])]
-    query = select(*by, *halves).where(charges.c.cluster == db.cluster, *where).group_by(*by)
+    amounts = _sums(db, *(charges.c[name] for name in FIELDS))
+    query = select(*by, *amounts).where(charges.c.cluster == db.cluster, *where).group_by(*by)
     width = len(by)
-    return [Total(tuple(row[:width]), _whole(row[width:])) for row in db.connection.execute(query)]
+    return [Total(tuple(row[:width]), _whole(db, row[width:])) for row in db.connection.execute(query)]
 
 
 HELD = "held"

@@ -9,11 +9,11 @@ from fractions import Fraction
 
 import pytest
 
+from gpucost.core.allocate import price_timeline
 from gpucost.core.clock import HOUR, format_rfc3339
 from gpucost.core.focus import Issuer, billing_period, host_of, rows_of
 from gpucost.core.focus_columns import COLUMNS, NAMES, STATE_COSTS, Kind, Level, render_reference
 from gpucost.core.focus_terms import terms
-from gpucost.core.allocate import price_timeline
 from gpucost.core.model import CapacityType
 from support.focus_spec import MANDATORY, SPECIFIED, SUBCATEGORIES, problems
 from support.focus_world import CHANGES, OTHERS, SPOT, filled, origins
@@ -156,7 +156,7 @@ def test_columns_are_those_of_the_specification_and_in_its_order():
     assert [column.name for column in specified] == sorted(SPECIFIED)
     assert own == sorted(own)
     assert all(name.startswith("x_") for name in own)
-    assert NAMES == tuple([column.name for column in specified] + own)
+    assert tuple([column.name for column in specified] + own) == NAMES
 
 
 def test_values_that_are_named_are_among_those_that_are_allowed():
