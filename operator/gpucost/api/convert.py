@@ -137,6 +137,16 @@ def price_list(body: Mapping[str, Any]) -> Converted[PriceList]:
 _PLACEHOLDER = {"gpuModel": "any", "hourly": "1"}
 
 
+def spec_problems(spec: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """What is wrong with the spec of a PriceBook as a whole, as the API server would see it."""
+    return _read(PriceBookSpec, spec, "spec")[1]
+
+
+def item_problems(name: str, item: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """What is wrong with one item of a list of a PriceBook, such as `prices`; fields are named from the item on."""
+    return tuple(Problem(one.field.removeprefix("."), one.message) for one in _read(_LISTS[name][0], item, "")[1])
+
+
 def _terms(name: str, items: Sequence[Any], source: str) -> tuple[tuple[Any, ...], tuple[Problem, ...]]:
     """Items of one list of a book in the core's terms, without those that are wrong or there twice."""
     model, convert = _LISTS[name]

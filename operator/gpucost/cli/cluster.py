@@ -5,6 +5,7 @@ Only its untyped parts are used, for raw GETs; the typed ones are large and slow
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from importlib import import_module
@@ -53,6 +54,42 @@ class ClusterDoor:
         except ApiException as error:
             raise Failure(f"cannot reach the cluster at {host}: {one_line(str(error.reason))}") from None
         return parsed(response.status, data, host)
+
+    def apply(self, path: str, body: Mapping[str, Any], *, manager: str) -> None:
+        """Server-side apply of one object. Raises `Failure` with the API server's own words."""
+        host = self._configuration.host
+        token = self._configuration.auth_settings().get("BearerToken")
+        headers = {"Content-Type": "application/apply-patch+yaml"} | (
+            {"Authorization": token["value"]} if token else {}
+        )
+        try:
+            response = self._client.request(
+                "PATCH",
+                url(host, path, {"fieldManager": manager}),
+                headers,
+                body=json.dumps(body),
+                _request_timeout=(CONNECT_SECONDS, READ_SECONDS),
+            )
+            status, data = response.status, response.read()
+        except urllib3.exceptions.HTTPError as error:
+            raise Failure(f"cannot reach the cluster at {host}: {reason(error)}; see --context") from None
+        except ApiException as error:
+            raise Failure(f"cannot reach the cluster at {host}: {one_line(str(error.reason))}") from None
+        if status >= 300:
+            raise Failure(_refusal(status, data))
+
+
+def _refusal(status: int, data: bytes) -> str:
+    """Why the API server did not take an object, in its own words."""
+    try:
+        message = one_line(str(json.loads(data)["message"]))
+    except (ValueError, KeyError, TypeError):
+        message = f"the API server answered {status}"
+    if status == 404:
+        message += "; are the CustomResourceDefinitions installed (`gpucost crds`)?"
+    if status == 409:
+        message += "; to take the fields over: kubectl apply --server-side --force-conflicts -f MANIFEST"
+    return message
 
 
 def _load(configuration: Any, kubeconfig: str | None, context: str | None) -> str:

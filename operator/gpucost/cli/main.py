@@ -11,6 +11,8 @@ from typing import ClassVar
 import click
 from click.shell_completion import ShellComplete, get_completion_class
 
+from gpucost.cli.agent import agent
+
 _NO_FILES = 4
 """Directive of kubectl's completion: do not offer file names."""
 
@@ -71,6 +73,9 @@ def operator(*, dry_run: bool) -> None:
     sys.exit(import_module("gpucost.runtime.operator").main(dry_run=dry_run))
 
 
+gpucost_group.add_command(agent)
+
+
 @gpucost_group.command(context_settings=_SETTINGS, short_help="Print the CustomResourceDefinitions.")
 @click.option("--output-dir", type=click.Path(path_type=Path, file_okay=False), help="Write one file per CRD there.")
 def crds(output_dir: Path | None) -> None:
@@ -83,6 +88,31 @@ def crds(output_dir: Path | None) -> None:
     for name, text in rendered.items():
         (output_dir / name).write_text(text)
         click.echo(f"{output_dir / name}")
+
+
+class _Prices(click.Group):
+    """The commands on prices, imported only when they are asked for: the operator starts from this module too."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_prices().list_commands(ctx))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _prices().get_command(ctx, cmd_name)
+
+
+def _prices() -> click.Group:
+    group: click.Group = import_module("gpucost.cli.prices").prices
+    return group
+
+
+gpucost_group.add_command(
+    _Prices(
+        "prices",
+        context_settings=_SETTINGS,
+        short_help="Read and write tables of prices.",
+        help="Turn tables of prices (CSV) into PriceBooks, and back.",
+    )
+)
 
 
 @gpucost_group.command(context_settings=_SETTINGS)

@@ -9,13 +9,49 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpucost.core.clock import MINUTE, Instant, Micros, floor_to
+from gpucost.core.clock import MINUTE, SECOND, Instant, Micros, floor_to
 
 SPAN: Micros = 5 * MINUTE
 """Divides an hour, so that a settled hour is never touched again by a later sample."""
 
 _SAME = 0.005
 """A mean that moved by less is not worth a write."""
+
+
+_DRIFT: Micros = 5 * SECOND
+"""The wall clock may run differently from the monotonic one by so much between two samples, and is set otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """When a sample was taken, by both clocks; `monotonic` has an arbitrary beginning."""
+
+    at: Instant
+    monotonic: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a sample stands for, `[since, until)`, and why it cannot be used, if so."""
+
+    since: Instant
+    until: Instant
+    fault: str = ""
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether this time has been sampled before: nothing is said of it again."""
+        return self.until <= self.since
+
+
+def window(last: Mark, now: Mark, longest: Micros) -> Window:
+    """The window between two samples; one that a clock's jump made, or longer than `longest`, has a fault."""
+    elapsed, passed = now.at - last.at, now.monotonic - last.monotonic
+    if elapsed <= 0:
+        return Window(last.at, now.at, "the clock went back")
+    if abs(elapsed - passed) > max(_DRIFT, passed // 10):
+        return Window(last.at, now.at, "the clock jumped")
+    return Window(last.at, now.at, "nobody measured for too long" if elapsed > longest else "")
 
 
 @dataclass(slots=True)

@@ -1,52 +1,91 @@
 """From the series of GPU exporters to one activity per pod, with everything doubtful left unknown.
 
-Two signals say whether a GPU computed: the engine's active time (`DCGM_FI_PROF_GR_ENGINE_ACTIVE`, 0..1), which is
-preferred and all that MIG slices have, and the older utilisation (`DCGM_FI_DEV_GPU_UTIL`, 0..100: some kernel ran).
+Series name pods in several spellings and by names that are used again; several exporters may describe one GPU; any value
+may be absurd. All of that is settled here, before `core.signals` judges each GPU.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from gpucost.core.model import Unknown
+from gpucost.core.model import Gpus, Pod, Unknown
+from gpucost.core.signals import ENGINE_ACTIVE, GPU_UTIL, METRICS, Device, checked, judge
 
-ENGINE_ACTIVE = "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
-GPU_UTIL = "DCGM_FI_DEV_GPU_UTIL"
-SCALE: Mapping[str, float] = {ENGINE_ACTIVE: 1.0, GPU_UTIL: 100.0}
-"""Metrics in order of preference, with their value at full activity."""
+__all__ = ["ENGINE_ACTIVE", "GPU_UTIL", "METRICS", "Activity", "Held", "PodName", "Sample", "activity", "held_by"]
 
-_SLACK = 1.0001  # averages of exact ones may come out a little above one
 PodName = tuple[str, str]
+Labels = Mapping[str, str]
+
+DUPLICATE = "second exporter of one GPU"
+NOT_THIS_POD = "earlier pod of the same name"
+NOT_THAT_NODE = "exporter of another node"
+
+SCRAPED_NODE = "scraped_node"
+"""Label that our own scraping adds: an exporter that was found by its pod's labels speaks for its own node only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One series of one metric, averaged over the sampling window."""
 
-    labels: Mapping[str, str]
+    labels: Labels
     value: float
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a pod holds: its UID and how many GPUs."""
+    """What a pod holds: its UID, GPUs' worth, and how many devices should report."""
 
     uid: str
-    gpus: int
+    gpus: Gpus
+    units: int = 0
+    """Devices (GPUs or slices); 0: as many as `gpus`."""
+    shared: bool = False
+    """Replicas of shared GPUs: several may be of one GPU, so that fewer devices than `units` report."""
+    node: str = ""
+    """Name of the node that it runs on."""
+
+    @property
+    def most(self) -> int:
+        """As many devices as can report at most."""
+        return self.units or max(1, int(self.gpus))
+
+    @property
+    def least(self) -> int:
+        """As many devices as have to report."""
+        return 1 if self.shared else self.most
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Activity by pod UID, and what was dropped on the way, by reason."""
+    """Activity by pod UID, and what was dropped on the way, by metric and reason."""
 
     by_pod: Mapping[str, float | Unknown]
-    dropped: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    renamed: bool = False
+    """Whether pods were found under `exported_pod`: Prometheus scrapes without `honor_labels`."""
 
 
-def pod_of(labels: Mapping[str, str]) -> PodName | None:
+@dataclass(slots=True)
+class _Reading:
+    """What is known of one device of one pod, and which exporter said it."""
+
+    device: Device
+    weight: int
+    signals: dict[str, float] = field(default_factory=dict)
+    sources: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+def held_by(pod: Pod) -> Held:
+    """What exporters should report of a pod that holds GPUs."""
+    units = sum(pod.devices.values())
+    whole_or_slices = not units or pod.requests.gpus == units or all("mig-" in name for name in pod.devices)
+    return Held(pod.uid, pod.requests.gpus, units, shared=not whole_or_slices, node=pod.node_name or "")
+
+
+def pod_of(labels: Labels) -> PodName | None:
     """Namespace and name of the pod that uses the GPU.
 
     Without `honor_labels`, Prometheus keeps the exporter's own pod under `pod` and renames ours to `exported_pod`.
@@ -56,7 +95,12 @@ def pod_of(labels: Mapping[str, str]) -> PodName | None:
     return (namespace, pod) if namespace and pod else None
 
 
-def device_of(labels: Mapping[str, str]) -> str:
+def pod_uid_of(labels: Labels) -> str:
+    """UID of the pod that uses the GPU; empty where the exporter does not tell."""
+    return labels.get("exported_pod_uid") or labels.get("pod_uid") or ""
+
+
+def device_of(labels: Labels) -> str:
     """Identity of the GPU or MIG slice, in either spelling of the labels."""
     device = labels.get("UUID") or labels.get("uuid")
     if not device:
@@ -66,41 +110,88 @@ def device_of(labels: Mapping[str, str]) -> str:
 
 
 def activity(samples: Mapping[str, Iterable[Sample]], held: Mapping[PodName, Held]) -> Activity:
-    """Mean activity (0..1) of each pod over the GPUs that it holds.
+    """Mean activity (0..1) of each pod over the devices that it holds, slices weighted by their size.
 
-    `samples` maps a metric of `SCALE` to its series. A pod of which not every GPU reports is unknown, not idle; so is
-    one without any series. A GPU seen twice (two exporters) counts once.
+    `samples` maps metrics of `METRICS` to their series. A pod of which not every GPU is known is unknown, not idle; so
+    is one without any series. A GPU seen by two exporters counts once. Pods that share a GPU each have its activity:
+    exporters cannot tell whose kernels ran.
     """
-    dropped: Counter[str] = Counter()
-    devices: dict[PodName, dict[str, float]] = {}
-    for metric, scale in SCALE.items():
-        for sample in samples.get(metric, ()):
-            pod = pod_of(sample.labels)
-            if pod is None or pod not in held:
-                continue
-            value = _share(sample.value, scale, dropped)
-            if value is not None:
-                devices.setdefault(pod, {}).setdefault(device_of(sample.labels), value)
-    by_pod = {holder.uid: _mean(devices.get(pod, {}), holder.gpus) for pod, holder in held.items()}
-    return Activity(by_pod, dict(dropped))
+    readings, dropped, renamed = _readings(samples, held)
+    by_pod = {holder.uid: _of_pod(readings.get(holder.uid, {}), holder) for holder in held.values()}
+    return Activity(by_pod, dict(dropped), renamed)
 
 
-def _share(value: float, scale: float, dropped: Counter[str]) -> float | None:
-    share = value / scale
-    if not math.isfinite(share):
-        dropped["not a number"] += 1
-    elif share < 0 or share > _SLACK:
-        dropped["out of range"] += 1
-    else:
-        return min(share, 1.0)
-    return None
+def _readings(
+    samples: Mapping[str, Iterable[Sample]], held: Mapping[PodName, Held]
+) -> tuple[dict[str, dict[str, _Reading]], Counter[tuple[str, str]], bool]:
+    """Sound signals by pod UID and device."""
+    dropped: Counter[tuple[str, str]] = Counter()
+    readings: dict[str, dict[str, _Reading]] = {}
+    renamed = False
+    for metric, sample, holder in _of_pods(samples, held):
+        if isinstance(holder, str):
+            dropped[metric, holder] += 1
+            continue
+        renamed = renamed or bool(sample.labels.get("exported_pod"))
+        value = checked(metric, sample.value)
+        if isinstance(value, str):
+            dropped[metric, value] += 1
+        elif not _take(readings.setdefault(holder.uid, {}), metric, value, sample.labels):
+            dropped[metric, DUPLICATE] += 1
+    return readings, dropped, renamed
 
 
-def _mean(devices: Mapping[str, float], gpus: int) -> float | Unknown:
+def _of_pods(
+    samples: Mapping[str, Iterable[Sample]], held: Mapping[PodName, Held]
+) -> Iterator[tuple[str, Sample, Held | str]]:
+    """Samples of pods that hold GPUs, in an order of their own: what wins must not depend on who answered first."""
+    for metric in METRICS:
+        ours = [(sample, held[name]) for sample in samples.get(metric, ()) if (name := pod_of(sample.labels)) in held]
+        for sample, holder in sorted(ours, key=lambda each: _exporter(each[0].labels)):
+            yield metric, sample, _objection(sample.labels, holder) or holder
+
+
+def _objection(labels: Labels, holder: Held) -> str:
+    """Why a sample that bears the name of a pod is not about it; empty when it is."""
+    if (uid := pod_uid_of(labels)) and uid != holder.uid:
+        return NOT_THIS_POD
+    return NOT_THAT_NODE if labels.get(SCRAPED_NODE, holder.node) != holder.node else ""
+
+
+def _take(devices: dict[str, _Reading], metric: str, value: float, labels: Labels) -> bool:
+    """Keep a signal of a device; False when another exporter has already told it."""
+    reading = devices.get(device_of(labels))
+    if reading is None:
+        profile = labels.get("GPU_I_PROFILE", "")
+        device = Device(labels.get("modelName", ""), mig=bool(labels.get("GPU_I_ID") or profile))
+        reading = devices[device_of(labels)] = _Reading(device, _slices(profile))
+    if reading.sources.setdefault(metric, exporter := _exporter(labels)) != exporter:
+        return False
+    reading.signals.setdefault(metric, value)  # one exporter may list a device once for each of its shares
+    return True
+
+
+def _exporter(labels: Labels) -> tuple[str, str]:
+    return labels.get("job", ""), labels.get("instance", "")
+
+
+def _slices(profile: str) -> int:
+    """Compute slices of a MIG profile such as `3g.40gb`; 1 for anything else."""
+    count = profile.partition("g")[0]
+    return int(count) if count.isascii() and count.isdigit() and count != "0" else 1
+
+
+def _of_pod(devices: Mapping[str, _Reading], holder: Held) -> float | Unknown:
     if not devices:
         return Unknown("no series")
-    if len(devices) < gpus:
-        return Unknown(f"{len(devices)} of {gpus} GPUs report")
-    if len(devices) > gpus:
-        return Unknown(f"{len(devices)} GPUs report for {gpus} held")
-    return sum(devices.values()) / len(devices)
+    if len(devices) < holder.least:
+        return Unknown(f"{len(devices)} of {holder.least} GPUs report")
+    if len(devices) > holder.most:
+        return Unknown(f"{len(devices)} GPUs report for {holder.most} held")
+    total = 0.0
+    for reading in devices.values():
+        share = judge(reading.signals, reading.device)
+        if isinstance(share, Unknown):
+            return share
+        total += share * reading.weight
+    return total / sum(reading.weight for reading in devices.values())

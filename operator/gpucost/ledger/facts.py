@@ -82,6 +82,13 @@ def replace_prices(db: Db, timelines: Mapping[str, Sequence[PriceFact]]) -> None
     write(db, [price for timeline in timelines.values() for price in timeline])
 
 
+def remove_gaps(db: Db, closed: Iterable[Gap]) -> None:
+    """Forget gaps: what happened in them has become known."""
+    for gap in closed:
+        where = (gaps.c.cluster == db.cluster, gaps.c.uid == gap.uid, gaps.c.start == gap.span.start)
+        db.connection.execute(delete(gaps).where(*where))
+
+
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
@@ -105,8 +112,8 @@ def by_keys(db: Db, table: Table, column: str, keys: Iterable[str], make: Any) -
 def load(db: Db, span: Interval, node_uids: Iterable[str] | None = None) -> Books:
     """Everything that booking a span needs, of all nodes or of some."""
     books = Books()
-    books.put(map(rows.node_fact, _overlapping(db, nodes, "uid", span, node_uids)))
-    books.put(map(rows.pod_fact, _overlapping(db, pods, "node_uid", span, node_uids)))
+    books.put(map(rows.node_fact, overlapping(db, nodes, "uid", span, node_uids)))
+    books.put(map(rows.pod_fact, overlapping(db, pods, "node_uid", span, node_uids)))
     books.put(by_keys(db, prices, "node_uid", books.nodes, rows.price_fact))
     for part in chunks(sorted(books.pods)):
         books.put(map(rows.need_fact, db.connection.execute(_in_force(db, needs, part, span))))
@@ -115,7 +122,8 @@ def load(db: Db, span: Interval, node_uids: Iterable[str] | None = None) -> Book
     return books
 
 
-def _overlapping(db: Db, table: Table, column: str, span: Interval, node_uids: Iterable[str] | None) -> Iterator[Any]:
+def overlapping(db: Db, table: Table, column: str, span: Interval, node_uids: Iterable[str] | None) -> Iterator[Any]:
+    """Rows of nodes or pods that lived in a span, of all nodes or of some; `column` holds the node's UID."""
     query = select(table).where(
         table.c.cluster == db.cluster,
         table.c.start < span.end,

@@ -9,7 +9,7 @@ All calls are synchronous and may come from any thread; they take turns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import RLock
 from types import TracebackType
@@ -19,7 +19,7 @@ from gpucost.core.allocate import FOREVER
 from gpucost.core.books import Books, Fact
 from gpucost.core.clock import HOUR, MINUTE, Instant, floor_to
 from gpucost.core.grouping import By
-from gpucost.core.model import CapacityType, NeedFact, NodeFact, PodFact, PriceFact, Workload
+from gpucost.core.model import CapacityType, Gap, NeedFact, NodeFact, PodFact, PriceFact, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Explanation, Report, Row
 from gpucost.core.selector import Selector
@@ -30,6 +30,7 @@ from gpucost.ledger.db import Db
 from gpucost.ledger.engine import open_engine, place_of
 from gpucost.ledger.errors import LedgerError, guard
 from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
+from gpucost.ledger.recorded import Recorded, recorded
 from gpucost.ledger.schema import needs as need_table
 from gpucost.ledger.schema import nodes as node_table
 from gpucost.ledger.schema import pods as pod_table
@@ -125,16 +126,19 @@ class Ledger:
         *,
         prices: Mapping[str, Iterable[PriceFact]] | None = None,
         marks: Mapping[str, str] | None = None,
+        closed: Iterable[Gap] = (),
     ) -> None:
         """Write facts in one transaction; when this returns they survive the end of the process.
 
         Facts are identified by UIDs (prices and usage also by their start), so writing one again changes nothing and
         their order does not matter; an `end` that was set is not cleared. `prices` replaces the whole timelines of some
-        nodes, `marks` are remembered, in the same transaction. What touches settled hours has them booked again in it.
+        nodes, `marks` are remembered and gaps that are `closed` are forgotten, in the same transaction. What touches
+        settled hours has them booked again in it.
         """
         batch, timelines = list(new), {uid: list(timeline) for uid, timeline in (prices or {}).items()}
-        if batch or timelines or marks:
-            self._write(batch, timelines, marks or {}, since=None)
+        gone = list(closed)
+        if batch or timelines or marks or gone:
+            self._write(batch, timelines, marks or {}, since=None, closed=gone)
 
     def _write(
         self,
@@ -143,11 +147,13 @@ class Ledger:
         marks: Mapping[str, str],
         *,
         since: Instant | None,
+        closed: Sequence[Gap] = (),
     ) -> None:
         for name in marks:
             _refuse_internal(name)
 
         def write(db: Db) -> tuple[list[Fact], dict[str, list[PriceFact]], Late]:
+            facts.remove_gaps(db, closed)
             late, stand = late_hours(db, batch, self._watermark)
             facts.write(db, batch)
             priced = merge_prices(db, timelines, since, self._watermark, late)
@@ -195,6 +201,16 @@ class Ledger:
     def ended_pods(self, *, kind: str, capacity_type: CapacityType) -> list[tuple[PodFact, str]]:
         """Pods of workloads of a kind that have ended on nodes paid for so, each with the name of its node."""
         return self._read(lambda db: facts.ended_on(db, kind, capacity_type))
+
+    def recorded(self, span: Interval, uids: Iterable[str]) -> Recorded:
+        """What is known of a span, and of some pods whenever they lived."""
+        return self._read(lambda db: recorded(db, span, uids))
+
+    def trim(self) -> None:
+        """Drop from memory what ended before the open hours: a long past may have been written."""
+        with self._turn():
+            if self._watermark is not None:
+                self._books.forget(self._watermark)
 
     def workloads(self, namespace: str) -> list[Workload]:
         """Every workload of a namespace that ever held something."""

@@ -72,6 +72,7 @@ def _pod(late: Late, old: PodFact | None, fact: PodFact, watermark: Instant | No
 
 
 _Value = NeedFact | UsageFact
+_FEW = 4
 
 
 def _values(db: Db, batch: Sequence[Fact], late: Late, watermark: Instant | None) -> None:
@@ -82,10 +83,25 @@ def _values(db: Db, batch: Sequence[Fact], late: Late, watermark: Instant | None
     uids = {fact.pod_uid for fact in found}
     node_of = {p.uid: p.node_uid for p in facts.by_keys(db, pods, "uid", uids, rows.pod_fact)}
     node_of |= {fact.uid: fact.node_uid for fact in batch if isinstance(fact, PodFact)}
+    several: dict[tuple[str, str], list[_Value]] = {}
     for fact in found:
-        if fact.pod_uid in node_of and not _is_stored(db, fact):
-            end = facts.following(db, _table(fact), fact.pod_uid, fact.start)
-            late.add(node_of[fact.pod_uid], [Interval(fact.start, FOREVER if end is None else end)], watermark)
+        if fact.pod_uid in node_of:
+            several.setdefault((type(fact).__name__, fact.pod_uid), []).append(fact)
+    for (_, uid), values in several.items():
+        late.add(node_of[uid], _value_change(db, values), watermark)
+
+
+def _value_change(db: Db, values: Sequence[_Value]) -> list[Interval]:
+    """Spans in which values of one kind of one pod differ from those stored; of many, no one is compared."""
+    if len(values) > _FEW:
+        first, last = min(values, key=lambda fact: fact.start), max(values, key=lambda fact: fact.start)
+        return [_in_force(db, first, last)]
+    return [_in_force(db, fact, fact) for fact in values if not _is_stored(db, fact)]
+
+
+def _in_force(db: Db, first: _Value, last: _Value) -> Interval:
+    end = facts.following(db, _table(last), last.pod_uid, last.start)
+    return Interval(first.start, FOREVER if end is None else end)
 
 
 def _table(fact: _Value) -> Table:

@@ -1,4 +1,4 @@
-"""GPU utilisation from any engine that speaks PromQL, one bulk query per metric and tick.
+"""What GPUs do and what pods use, from any engine that speaks PromQL: one bulk query per metric and tick.
 
 The average over the sampling window is asked for, not the last value: it describes the whole tick, and a series without
 a fresh sample is absent from the answer instead of being repeated for five minutes.
@@ -7,38 +7,69 @@ a fresh sample is absent from the answer instead of being repeated for five minu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gpucost.core.clock import Instant
-from gpucost.core.usage import SCALE, Sample
+from gpucost.core.needs import CPU, MEMORY
+from gpucost.core.signals import METRICS
+from gpucost.core.usage import Sample
 from gpucost.sources.promql import PrometheusError, PromQL
 
-__all__ = ["PrometheusError", "UtilisationSource"]
+__all__ = ["PrometheusError", "UseSource", "UtilisationSource"]
+
+_POD_LABELS = "namespace, pod, exported_namespace, exported_pod, uid, pod_uid"
+# cAdvisor names a container's cgroup, and with it the pod's UID, in `id`. The inner max joins what several scrapes, or
+# the lives of a restarted container, say of one container; the pause container is POD or has no name.
+_USE = (
+    'sum by ({labels}) (max by ({labels}, container) (label_replace({function}({metric}{{container!="",container!="POD"'
+    '}}[{window}s]), "uid", "$1", "id", '
+    '".*pod([0-9a-f]{{8}}[-_][0-9a-f]{{4}}[-_][0-9a-f]{{4}}[-_][0-9a-f]{{4}}[-_][0-9a-f]{{12}}).*")))'
+)
 
 
 @dataclass
 class UtilisationSource:
-    """Reads GPU series; `url` is the engine's base URL, `window` the averaging window in seconds."""
+    """Reads GPU series; `window` is the averaging window in seconds."""
 
-    url: str
+    engine: PromQL
     window: int = 60
-    headers: Mapping[str, str] = field(default_factory=dict)
-    verify_tls: bool = True
     last_success: Instant | None = None
-    engine: PromQL | None = None
-    """The connection; several sources may share one, and it counts queries and samples."""
+    """When it last had any series."""
+    name: str = "prometheus"
 
     async def read(self, now: Instant) -> Mapping[str, list[Sample]]:
         """All series of every metric, averaged over the window that ends now.
 
         Raises `PrometheusError` when any metric could not be read: half an answer would look like silence of the rest.
         """
-        if self.engine is None:
-            self.engine = PromQL(self.url, self.headers, self.verify_tls)
-        answers = {}
-        for metric in SCALE:
-            series = await self.engine.query(f"avg_over_time({metric}[{self.window}s])")
-            answers[metric] = [Sample(one.labels, one.value) for one in series]
+        answers = await _ask(self.engine, {metric: f"avg_over_time({metric}[{self.window}s])" for metric in METRICS})
         if any(answers.values()):
             self.last_success = now
         return answers
+
+
+@dataclass
+class UseSource:
+    """Reads CPU (cores) and memory (bytes) of every pod, summed over its containers by the engine itself."""
+
+    engine: PromQL
+    window: int = 60
+    last_success: Instant | None = None
+    name: str = "prometheus, pods"
+
+    async def read(self, now: Instant) -> Mapping[str, list[Sample]]:
+        """One series for each pod; raises `PrometheusError` when either could not be read."""
+        cpu = {"function": "rate", "metric": "container_cpu_usage_seconds_total"}
+        memory = {"function": "avg_over_time", "metric": "container_memory_working_set_bytes"}
+        more = {"labels": _POD_LABELS, "window": self.window}
+        answers = await _ask(self.engine, {CPU: _USE.format(**cpu, **more), MEMORY: _USE.format(**memory, **more)})
+        if any(answers.values()):
+            self.last_success = now
+        return answers
+
+
+async def _ask(engine: PromQL, questions: Mapping[str, str]) -> dict[str, list[Sample]]:
+    return {
+        name: [Sample(one.labels, one.value) for one in await engine.query(promql)]
+        for name, promql in questions.items()
+    }

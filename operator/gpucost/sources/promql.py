@@ -65,8 +65,7 @@ class PromQL:
 
     async def query(self, promql: str, at: Instant | None = None) -> list[Series]:
         """The value of every series now, or at an instant; `PrometheusError` when there is no answer."""
-        params = {} if at is None else {"time": f"{at / SECOND:.3f}"}
-        result = await self._ask(lambda connection: connection.custom_query(promql, params=params))
+        result = await self._ask(lambda connection: connection.custom_query(promql, params=_at(at)))
         found = [series for one in result if (series := _series(one)) is not None]
         self.samples += len(found)
         return found
@@ -87,6 +86,13 @@ class PromQL:
                 before = merged[key].samples if key in merged else ()
                 merged[key] = RangeSeries(series.labels, before + series.samples)
         return list(merged.values())
+
+    async def query_raw(self, selector: str, at: Instant) -> list[RangeSeries]:
+        """The samples themselves that a range selector such as `up[1h]` holds, with their own times."""
+        result = await self._ask(lambda connection: connection.custom_query(selector, params=_at(at)))
+        found = [series for one in result if (series := _range_series(one)) is not None]
+        self.samples += sum(len(series.samples) for series in found)
+        return found
 
     async def _ask(self, question: Callable[[PrometheusConnect], Any]) -> Sequence[Any]:
         answer: Sequence[Any] = await _apart(partial(self._answer, question))
@@ -117,6 +123,10 @@ class PromQL:
                     timeout=self.timeout,
                 )
             return self._connection
+
+
+def _at(at: Instant | None) -> dict[str, str]:
+    return {} if at is None else {"time": f"{at / SECOND:.3f}"}
 
 
 def _over(connection: PrometheusConnect, *, promql: str, start: Instant, end: Instant, step: Micros) -> Any:

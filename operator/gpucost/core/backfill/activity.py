@@ -1,0 +1,115 @@
+"""GPU activity of the past: means of five minutes, by the same rules as live sampling.
+
+A recorded series names a pod by namespace and name, and a StatefulSet uses a name again and again: who bore it in five
+minutes is known from the pods' times; where two did, nobody knows whose the activity was.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+
+from gpucost.core.clock import Instant
+from gpucost.core.model import PodFact, UsageFact
+from gpucost.core.sampling import SPAN, Condensed, condense
+from gpucost.core.timeline import Interval
+from gpucost.core.usage import Held, PodName, Sample, activity
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One series: its labels, and the means of the steps that end at these instants."""
+
+    labels: Mapping[str, str]
+    means: Mapping[Instant, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Activities:
+    """Facts to write, and samples that were dropped, by reason."""
+
+    facts: Sequence[UsageFact]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+def activities(
+    tracks: Mapping[str, Sequence[Track]], pods: Iterable[PodFact], span: Interval, *, last: bool
+) -> Activities:
+    """Activity of the pods that held GPUs in a span; `tracks` are series by metric, in steps of `SPAN`.
+
+    Every pod says at its first instant in the span what it did, known or not, so that spans may be read in any order.
+    `last` is for the newest one: what comes after it was not measured by us before live sampling begins again.
+    """
+    holders = [(pod, life) for pod in pods if pod.requests.gpus and (life := _life(pod).clip(*span)) is not None]
+    condensed: dict[str, Condensed] = {}
+    facts: list[UsageFact] = []
+    dropped: Counter[str] = Counter()
+    for step in _steps(span):
+        held, lives, unclear = _held(holders, step)
+        found = activity(_at(tracks, step), held)
+        dropped.update(found.dropped)
+        for uid, life in lives.items():
+            value = found.by_pod.get(uid) if uid not in unclear else None
+            facts += _news(condensed, uid, value if isinstance(value, float) else None, life)
+    if last:
+        facts += [
+            UsageFact(uid, span.end - 1, None) for uid, one in condensed.items() if _goes_on(uid, holders, one, span)
+        ]
+    return Activities(_once(facts), dict(dropped))
+
+
+def _life(pod: PodFact) -> Interval:
+    return Interval(pod.start, pod.end if pod.end is not None else 2**62)
+
+
+def _steps(span: Interval) -> Iterable[Interval]:
+    for start in range(span.start - span.start % SPAN, span.end, SPAN):
+        step = Interval(start, start + SPAN).clip(*span)
+        if step is not None:
+            yield step
+
+
+def _held(
+    holders: Iterable[tuple[PodFact, Interval]], step: Interval
+) -> tuple[dict[PodName, Held], dict[str, Interval], set[str]]:
+    """Who held GPUs in a step, by name; when, by UID; and who shared a name with another."""
+    held: dict[PodName, Held] = {}
+    lives: dict[str, Interval] = {}
+    unclear: set[str] = set()
+    for pod, life in holders:
+        part = life.clip(*step)
+        if part is None:
+            continue
+        name = (pod.namespace, pod.name)
+        if name in held:
+            unclear |= {held[name].uid, pod.uid}
+        held[name] = Held(pod.uid, ceil(pod.requests.gpus))
+        lives[pod.uid] = part
+    return held, lives, unclear
+
+
+def _at(tracks: Mapping[str, Sequence[Track]], step: Interval) -> dict[str, list[Sample]]:
+    at = step.start - step.start % SPAN + SPAN
+    return {
+        metric: [Sample(track.labels, track.means[at]) for track in several if at in track.means]
+        for metric, several in tracks.items()
+    }
+
+
+def _news(condensed: dict[str, Condensed], uid: str, value: float | None, life: Interval) -> list[UsageFact]:
+    first = uid not in condensed
+    condensed[uid], news = condense(condensed.get(uid), value, life.start, life.end)
+    if news is None and first:
+        news = (life.start, None)
+    return [UsageFact(uid, *news)] if news is not None else []
+
+
+def _goes_on(uid: str, holders: Iterable[tuple[PodFact, Interval]], one: Condensed, span: Interval) -> bool:
+    return one.mean is not None and any(pod.uid == uid and life.end == span.end for pod, life in holders)
+
+
+def _once(facts: Iterable[UsageFact]) -> list[UsageFact]:
+    """The last word on each instant: a mean that grew was said again."""
+    return list({(fact.pod_uid, fact.start): fact for fact in facts}.values())
