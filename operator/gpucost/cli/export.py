@@ -98,6 +98,13 @@ def export() -> None:
     default="",
     help="HostProviderName: whose machines they are.  [default: told by their instance types]",
 )
+@click.option(
+    "--split",
+    type=click.Choice(("dominantShare", "gpuOnly", "weighted")),
+    default="dominantShare",
+    show_default=True,
+    help="How the operator splits nodes, for AllocatedMethodId.",
+)
 @click.option("-o", "--output", type=click.Choice(("table", "json")), default="table", show_default=True)
 def focus(**given: Any) -> None:
     """Write what is booked as FOCUS 1.3 "Cost and Usage" files, with split-cost columns.
@@ -146,11 +153,13 @@ def _job(
     billing_account: str,
     provider: str,
     host_provider: str,
+    split: str,
 ) -> Job:
     from gpucost.core.focus import Issuer  # noqa: PLC0415
+    from gpucost.core.shares import SplitKind  # noqa: PLC0415
     from gpucost.export.days import Job  # noqa: PLC0415
 
-    issuer = Issuer(cluster, currency, billing_account, provider=provider, host=host_provider)
+    issuer = Issuer(cluster, currency, billing_account, provider=provider, host=host_provider, split=SplitKind(split))
     return Job(issuer, f"gpucost {version('gpucost')}", format_, granularity, partial)
 
 

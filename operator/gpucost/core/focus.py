@@ -27,12 +27,13 @@ from gpucost.core.focus_terms import Terms
 from gpucost.core.model import CapacityType, Gpus, NodeKind, Resources
 from gpucost.core.money import PICO, Pico, apportion_over, half_even
 from gpucost.core.report import Amounts
+from gpucost.core.shares import SplitKind
 from gpucost.core.timeline import Interval
 
 Row = Mapping[str, Any]
 """Values by column: text, Decimal, instants as integers of microseconds, JSON as text; None is null."""
 
-METHOD = "gpucost/dominant-share"
+_METHOD = "gpucost/"
 REVISION = 1
 """Grows with every change of what rows say: days that were exported before are written again."""
 _GIB = 1 << 30
@@ -102,6 +103,8 @@ class Issuer:
     provider: str = "gpucost"
     host: str = ""
     """Name of the provider of the machines; empty: recognised by their instance types."""
+    split: SplitKind = SplitKind.DOMINANT
+    """How the ledger divides nodes."""
 
 
 def unpriced(origin: Origin) -> Micros:
@@ -138,6 +141,7 @@ def _common(origin: Origin, issuer: Issuer) -> dict[str, Any]:
         **_periods(origin.period),
         **_service(thing.kind),
         **_sku(thing, origin.capacity_type),
+        "AllocatedMethodId": f"{_METHOD}{issuer.split}",
         "AvailabilityZone": thing.zone or None,
         "ChargeCategory": "Usage",
         "ChargeFrequency": "Usage-Based",
@@ -304,7 +308,6 @@ def _product(price: Decimal, quantity: int) -> Decimal:
 def _allocation(part: Part, quantity: int, ratio: int) -> dict[str, Any]:
     holder = part.holder
     return {
-        "AllocatedMethodId": METHOD,
         "AllocatedMethodDetails": (
             f'{{"Elements":[{{"AllocatedRatio":{_text(ratio)},"UsageUnit":"Hours","UsageQuantity":{_text(quantity)}}}]}}'
         ),

@@ -57,7 +57,14 @@ COLUMNS: tuple[Column, ...] = (
         True,
         "Part of the origin charge in `Elements[0].AllocatedRatio`; the parts of one origin add up to exactly 1.",
     ),
-    Column("AllocatedMethodId", _S, _C, True, "How the cost of a node was split.", ("gpucost/dominant-share",)),
+    Column(
+        "AllocatedMethodId",
+        _S,
+        _C,
+        True,
+        "How the cost of a node was split.",
+        ("gpucost/dominantShare", "gpucost/gpuOnly", "gpucost/weighted"),
+    ),
     Column(
         "AllocatedResourceId",
         _S,

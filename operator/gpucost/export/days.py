@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from gpucost.core.clock import DAY, HOUR, SECOND, Instant, Micros, floor_to, format_rfc3339, parse_rfc3339
@@ -20,7 +19,7 @@ from gpucost.core.focus import REVISION, Issuer, Origin, Row, rows_of, unpriced
 from gpucost.core.money import PICO, Pico
 from gpucost.core.timeline import Interval
 from gpucost.export import manifest
-from gpucost.export.errors import ExportError
+from gpucost.export.errors import ExportError, workbench
 from gpucost.export.formats import format_of
 from gpucost.export.manifest import File, Known, Manifest, Unpriced
 from gpucost.export.place import Place
@@ -198,8 +197,8 @@ class Exporter:
     ) -> Outcome:
         job, tally = self._job, _Tally()
         cost, node_cost = view.cost(span)
-        with TemporaryDirectory(prefix="gpucost-export-") as temporary:
-            path = Path(temporary) / f"focus.{self._format.suffix}"
+        with workbench() as bench:
+            path = bench / f"focus.{self._format.suffix}"
             origins = tally.watch(view.origins(span, self._step))
             rows = self._format.write(tally.count(r for o in origins for r in rows_of(o, job.issuer)), path)
             self._check(tally.cost, cost, span)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from gpucost.core.clock import DAY, Instant
 from gpucost.core.focus import Row, rows_of
 from gpucost.core.money import PICO, Pico
 from gpucost.core.timeline import Interval
 from gpucost.export.days import STEPS, Job, Source
-from gpucost.export.errors import ExportError
+from gpucost.export.errors import ExportError, workbench
 from gpucost.export.formats import format_of
 from gpucost.export.place import Place
 
@@ -30,7 +29,7 @@ def write_single(source: Source, url: str, job: Job, days: Sequence[Instant]) ->
     folder, name = split(url)
     place, made, step = Place(folder), Whole(), STEPS[job.granularity]
     file = format_of(job.format, {"generator": job.generator, "cluster": job.cluster, "granularity": job.granularity})
-    with source.snapshot(job.cluster) as view, TemporaryDirectory(prefix="gpucost-export-") as temporary:
+    with source.snapshot(job.cluster) as view, workbench() as bench:
         booked = view.booked()
         end = days[-1] + DAY if booked is None else min(days[-1] + DAY, booked.end)
 
@@ -41,7 +40,7 @@ def write_single(source: Source, url: str, job: Job, days: Sequence[Instant]) ->
                         made.cost += int(row["BilledCost"] * PICO)
                         yield row
 
-        path = Path(temporary) / "focus"
+        path = bench / "focus"
         made.rows = file.write(rows(), path)
         if made.cost != (booked_cost := view.cost(Interval(days[0], end))[0]):
             raise ExportError(f"rows add up to {made.cost}, the ledger says {booked_cost} (10^-12): please report it")

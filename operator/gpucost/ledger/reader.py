@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Engine, create_engine, event, func, make_url, select
+from sqlalchemy import Engine, create_engine, event, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import NullPool
 
@@ -31,10 +31,11 @@ from gpucost.core.timeline import Interval, Timeline
 from gpucost.ledger import charges as store
 from gpucost.ledger import rows
 from gpucost.ledger.db import Db
-from gpucost.ledger.engine import place_of
+from gpucost.ledger.engine import parse_url, place_of
 from gpucost.ledger.errors import LedgerError, guard
 from gpucost.ledger.facts import by_keys, chunks
 from gpucost.ledger.migrate import HEAD, current
+from gpucost.ledger.postgres import is_postgres, open_postgres
 from gpucost.ledger.schema import charges, marks, node_hours, nodes, pods, prices
 
 WATERMARK = "ledger/settled-until"
@@ -43,11 +44,9 @@ _WAIT_SECONDS = 5.0
 
 
 def _engine(url: str) -> Engine:
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, poolclass=NullPool, isolation_level="REPEATABLE READ").execution_options(
-            postgresql_readonly=True
-        )
+    parsed = parse_url(url)
+    if is_postgres(parsed):
+        return open_postgres(parsed, place_of(url)).execution_options(postgresql_readonly=True)
     if not parsed.database or parsed.database == ":memory:":
         raise LedgerError(f"ledger {url}: only its own process can read it; give the URL of a file or a server")
     place = f"file:{quote(parsed.database)}?mode=ro"
