@@ -25,6 +25,8 @@ _OPTIONAL_SETTINGS = (
     "scrape_targets",
     "scrape_seconds",
     "scrape_most",
+    "gpu_resources",
+    "gpu_drivers",
     "pod_use",
     "log_format",
     "log_level",

@@ -41,6 +41,7 @@ from gpucost.runtime.custom import CustomResources, MissingDefinitions, watch
 from gpucost.runtime.dryrun import print_decisions
 from gpucost.runtime.figures import fill
 from gpucost.runtime.health import Health
+from gpucost.runtime.holdings import Holdings
 from gpucost.runtime.lease import Lease, LeaseLost
 from gpucost.runtime.logs import configure
 from gpucost.runtime.measuring import engine_of, sampling_of
@@ -54,7 +55,7 @@ from gpucost.runtime.publisher import Publisher
 from gpucost.runtime.queue import DirtyKeys
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.recovery import recover, summary
-from gpucost.runtime.settings import Settings, address
+from gpucost.runtime.settings import Settings, address, listed
 from gpucost.runtime.training import TrainingController, run_workers
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 from gpucost.sources.exported_prices import ExportedPrices
@@ -88,7 +89,8 @@ class Operator:
         self.queue = DirtyKeys(now)
         self.world.on_dirty = self.queue.mark
         self.prices = Prices(self.world, settings.currency)
-        self.recorder = Recorder(self.world, now, self.prices.of)
+        holdings = Holdings(listed(settings.gpu_resources, ","), listed(settings.gpu_drivers, ","))
+        self.recorder = Recorder(self.world, now, self.prices.of, holdings)
         self.world.on_claimed = self.recorder.owners_changed
         self.assets = Assets(self.recorder, now, self.prices.of_asset)
         self.caches = Caches.build(self.client, self.world, self.recorder, self.assets, now)

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gpucost.core.dra import GPU_DRIVERS
+from gpucost.core.gpus import DEFAULT_RESOURCES
 from gpucost.web.auth import is_loopback
 
 DEFAULT_EXPORTERS = "app.kubernetes.io/name=dcgm-exporter;app=nvidia-dcgm-exporter;app.kubernetes.io/name=gpucost-agent"
@@ -44,6 +46,14 @@ class Settings(BaseSettings):
     scrape_most: Annotated[int, Field(ge=1, le=1000)] = Field(
         200, description="Exporters asked directly at most; beyond that use Prometheus."
     )
+    gpu_resources: str = Field(
+        ",".join(DEFAULT_RESOURCES),
+        description="Names of the resources that are GPUs, separated by commas; * and ? match any characters.",
+    )
+    gpu_drivers: str = Field(
+        ",".join(GPU_DRIVERS),
+        description="Drivers of dynamic resource allocation whose devices are GPUs, separated by commas.",
+    )
     pod_use: Literal["auto", "off"] = Field(
         "auto",
         description="CPU and memory used beyond the request count: from Prometheus, else from the metrics server.",
@@ -70,6 +80,13 @@ class Settings(BaseSettings):
     def _http(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://, such as http://prometheus.monitoring:9090")
+        return value
+
+    @field_validator("gpu_resources", "gpu_drivers")
+    @classmethod
+    def _names(cls, value: str) -> str:
+        if not listed(value, ","):
+            raise ValueError("must name at least one, such as nvidia.com/*,amd.com/gpu and gpu.nvidia.com")
         return value
 
     @field_validator("scrape_targets")
