@@ -48,13 +48,13 @@ app.kubernetes.io/part-of: gpucost
 {{- .Values.ledger.persistence.existingClaim | default (printf "%s-ledger" (include "gpucost.fullname" .)) }}
 {{- end }}
 
-{{/* The agent's own labels: the operator's Service must not find its pods. */}}
+{{/* The agent's own labels: the operator's Service must not find its pods, and the operator looks for just this name. */}}
 {{- define "gpucost.agentName" -}}
 {{- printf "%s-agent" (include "gpucost.fullname" .) }}
 {{- end }}
 
 {{- define "gpucost.agentSelectorLabels" -}}
-app.kubernetes.io/name: {{ include "gpucost.name" . }}-agent
+app.kubernetes.io/name: gpucost-agent
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: agent
 {{- end }}

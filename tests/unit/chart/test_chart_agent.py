@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from gpucost.cli.agent import agent as agent_command
+from gpucost.runtime.settings import DEFAULT_EXPORTERS
 from local.programs import program
 
 CHART = Path(__file__).parents[3] / "charts" / "gpucost"
@@ -117,6 +118,14 @@ def test_prometheus_finds_it_by_annotations_or_by_a_pod_monitor() -> None:
     monitor = objects["PodMonitor/cost-gpucost-agent"]["spec"]
     assert monitor["podMetricsEndpoints"] == [{"port": "metrics", "honorLabels": True, "interval": "15s"}]
     assert monitor["selector"]["matchLabels"].items() <= made["labels"].items()
+
+
+@pytest.mark.parametrize("settings", [(), ("nameOverride=other",)])
+def test_the_operator_finds_the_agents_where_there_is_no_prometheus(settings: tuple[str, ...]) -> None:
+    found = [each for name, each in rendered(*settings).items() if name.startswith("DaemonSet/")]
+    labels = found[0]["spec"]["template"]["metadata"]["labels"]
+    selectors = [dict([each.split("=")]) for each in DEFAULT_EXPORTERS.split(";")]
+    assert any(selector.items() <= labels.items() for selector in selectors)
 
 
 def test_the_operators_service_does_not_find_the_agents() -> None:
