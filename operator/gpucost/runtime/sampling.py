@@ -113,7 +113,9 @@ class Sampling:
         span = window(last, now, self.longest)
         if span.fault:
             self.figures.errors["clock"] += 1
-            log.warning("%s: what was measured since the last pass is not used", span.fault)
+            self._tell("clock", f"{span.fault}: what was measured since the last pass is not used")
+        else:
+            self._told.pop("clock", None)
         if span.goes_back:
             return
         self._last = now
