@@ -40,6 +40,8 @@ class Figures:
     writes: Mapping[str, int] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    exported: Counter[str] = field(default_factory=Counter)
+    """Days by what became of them."""
     quarantined: dict[str, int] = field(default_factory=dict)
     """Prices that are held back, by source."""
     sizes: dict[str, int] = field(default_factory=dict)
@@ -110,6 +112,7 @@ class FiguresCollector(Collector):
         yield _counter("gpucost_api_writes", "Writes sent to the API server.", ("verb",), _single(figures.writes))
         yield _counter("gpucost_samples_dropped", "Samples that make no sense.", ("reason",), _single(figures.dropped))
         yield _counter("gpucost_errors", "Failures survived, by place.", ("place",), _single(figures.errors))
+        yield _counter("gpucost_exported_days", "Days exported.", ("action",), _single(figures.exported))
         yield _gauge("gpucost_objects", "Objects known.", ("kind",), _single(figures.sizes))
         yield _gauge(
             "gpucost_tick_duration_seconds", "Duration of the last full pass.", (), [((), figures.tick_seconds)]

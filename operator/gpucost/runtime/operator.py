@@ -39,6 +39,7 @@ from gpucost.runtime.caches import Caches
 from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import CustomResources, MissingDefinitions, watch
 from gpucost.runtime.dryrun import print_decisions
+from gpucost.runtime.exporter import DailyExport, exporter_of
 from gpucost.runtime.figures import fill
 from gpucost.runtime.health import Health
 from gpucost.runtime.lease import Lease, LeaseLost
@@ -222,6 +223,8 @@ class Operator:
         self._task(run_workers(self.controller), "training")
         self._task(self._flushes(), "flush")
         self._task(self._ticks(), "tick")
+        if settings.export_url:
+            self._task(DailyExport(lambda: exporter_of(settings), self.figures, now).run(), "export")
         server = await open_doors(self.client, self._provider(), settings)
         stack.push_async_callback(server.stop)
         if server.ca_bundle:
