@@ -73,6 +73,17 @@ class Prometheus(Section):
     )
 
 
+class Export(Section):
+    """Daily FOCUS files for other tools."""
+
+    url: Text = Field(description="Folder or s3://, gs://, abfs:// URL; empty: nothing is exported.")
+    format: Literal["parquet", "csv", "csv.gz"] = Field(description="Format of the files.")
+    granularity: Literal["day", "hour"] = Field(description="Length of a charge period.")
+    account: Text = Field(description="BillingAccountId.")
+    provider: Text = Field(description="ServiceProviderName: who runs the cluster for its users.")
+    host_provider: Text = Field(description="HostProviderName; empty: told by the instance types.")
+
+
 class SecretKey(Section):
     """A key of a Secret."""
 
@@ -204,6 +215,7 @@ class Values(Section):
     )
     prometheus: Prometheus = Field(description="Where utilisation is read.")
     ledger: Ledger = Field(description="Where costs are kept.")
+    export: Export = Field(description="Daily FOCUS files for other tools.")
     annotations: Annotations = Field(description="Where cost annotations are written.")
     settings: _settings_model() = Field(description="Settings of the operator, each optional.")  # type: ignore[valid-type]
     crds: Crds = Field(description="The custom resource definitions.")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import chart_values
 from gpucost.api import crds, reference
+from gpucost.core.focus_columns import render_reference as focus_reference
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,6 +25,7 @@ def generated() -> dict[Path, str]:
         **{ROOT / "crds" / name: text for name, text in definitions.items()},
         **{chart / "files" / "crds" / name: text for name, text in definitions.items()},
         chart / "values.schema.json": chart_values.render(),
+        ROOT / "docs" / "reference" / "focus.md": focus_reference(),
         **{ROOT / "docs" / "reference" / name: text for name, text in reference.render_all().items()},
     }
 

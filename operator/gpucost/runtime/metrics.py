@@ -46,6 +46,8 @@ class Figures:
     exporters: dict[str, int] = field(default_factory=dict)
     """GPU exporters that the operator asks itself, by state."""
     errors: Counter[str] = field(default_factory=Counter)
+    exported: Counter[str] = field(default_factory=Counter)
+    """Days by what became of them."""
     quarantined: dict[str, int] = field(default_factory=dict)
     """Prices that are held back, by source."""
     sizes: dict[str, int] = field(default_factory=dict)
@@ -124,6 +126,7 @@ class FiguresCollector(Collector):
         yield _counter("gpucost_prometheus_samples", "Values read from it.", (), [((), figures.query_samples)])
         yield _gauge("gpucost_exporters", "GPU exporters asked directly.", ("state",), _single(figures.exporters))
         yield _counter("gpucost_errors", "Failures survived, by place.", ("place",), _single(figures.errors))
+        yield _counter("gpucost_exported_days", "Days exported.", ("action",), _single(figures.exported))
         yield _gauge("gpucost_objects", "Objects known.", ("kind",), _single(figures.sizes))
         yield _gauge(
             "gpucost_tick_duration_seconds", "Duration of the last full pass.", (), [((), figures.tick_seconds)]

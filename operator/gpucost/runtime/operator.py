@@ -39,6 +39,7 @@ from gpucost.runtime.caches import Caches
 from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import CustomResources, MissingDefinitions, watch
 from gpucost.runtime.dryrun import print_decisions
+from gpucost.runtime.exporter import DailyExport, exporter_of
 from gpucost.runtime.figures import fill
 from gpucost.runtime.health import Health
 from gpucost.runtime.holdings import Holdings
@@ -234,6 +235,8 @@ class Operator:
         self._task(self._ticks(), "tick")
         if sampling.exporters is not None and settings.scrape_seconds < settings.tick_seconds:
             self._task(sampling.exporters.keep(settings.scrape_seconds), "exporters")
+        if settings.export_url:
+            self._task(DailyExport(lambda: exporter_of(settings), self.figures, now).run(), "export")
         server = await open_doors(self.client, self._provider(), settings)
         stack.push_async_callback(server.stop)
         if server.ca_bundle:

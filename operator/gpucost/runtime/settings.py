@@ -14,6 +14,8 @@ from gpucost.web.auth import is_loopback
 
 DEFAULT_EXPORTERS = "app.kubernetes.io/name=dcgm-exporter;app=nvidia-dcgm-exporter;app.kubernetes.io/name=gpucost-agent"
 Seconds = Annotated[float, Field(gt=0)]
+Text = Annotated[str, Field(pattern=r"^[^=+\-@\s]")]
+"""What ends up in cells of spreadsheets does not begin as a formula does."""
 
 
 class Settings(BaseSettings):
@@ -74,6 +76,16 @@ class Settings(BaseSettings):
         "", description="Holder name in the Lease: the pod's name, so that a restarted container goes on at once."
     )
     currency: str = Field("USD", description="Currency of prices that do not name one.")
+    export_url: str = Field(
+        "", description="Folder or URL (s3://, gs://, abfs://) to which every settled day goes as FOCUS; empty: none."
+    )
+    export_format: Literal["parquet", "csv", "csv.gz"] = Field("parquet", description="Format of exported days.")
+    export_granularity: Literal["day", "hour"] = Field("day", description="Length of a charge period in the export.")
+    export_account: Text = Field("gpucost", description="BillingAccountId in the export.")
+    export_provider: Text = Field("gpucost", description="ServiceProviderName: who runs the cluster for its users.")
+    export_host_provider: str = Field(
+        "", description="HostProviderName: whose machines they are; empty: told by their instance types."
+    )
 
     @field_validator("prometheus_url")
     @classmethod

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import sys
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import replace
@@ -450,15 +451,25 @@ def test_a_place_that_is_none_is_one_clear_error(url, message):
 
 def test_a_missing_package_is_named(monkeypatch):
     def missing(_url):
-        raise ImportError("Install s3fs to access S3")
+        raise ImportError("Install it to access it")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
-    with pytest.raises(ExportError, match=r"pip install 'gpucost\[s3\]' \(it brings s3fs\)"):
+    monkeypatch.setitem(sys.modules, "pyarrow.fs", None)
+    with pytest.raises(ExportError, match=r"needs pyarrow: pip install 'gpucost\[parquet\]' \(or s3fs"):
         Place("s3://bucket/focus")
+    with pytest.raises(ExportError, match=r"hdfs:// needs a package that is not installed"):
+        Place("hdfs://host/focus")
+
+
+def test_parquet_without_pyarrow_is_one_clear_error(ledger_url, to, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ExportError, match=r"pip install 'gpucost\[parquet\]', or export with format csv"):
+        exporter(ledger_url, to, format="parquet")
 
 
 def test_passwords_are_not_shown():
     assert without_password("sftp://me:secret@host/focus") == "sftp://***@host/focus"
+    assert without_password("s3://bucket/x?secret_key=y") == "s3://bucket/x"
     assert without_password("abfs://box@account.dfs.core.windows.net/x") == "abfs://box@account.dfs.core.windows.net/x"
 
 
