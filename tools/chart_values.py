@@ -106,8 +106,10 @@ class Persistence(Section):
 class Ledger(Section):
     """Where costs are kept."""
 
-    url: Text = Field(description="SQLAlchemy URL of the ledger; empty: SQLite on the volume.")
+    url: Text = Field(description="URL: postgresql://USER@HOST:PORT/NAME, or empty: SQLite on the volume.")
     url_secret: SecretKey = Field(description="Where the URL is kept when it holds a password; goes before url.")
+    password_secret: SecretKey = Field(description="Where the password for url is kept; mounted, read at connecting.")
+    tls_secret: Name = Field(description="Secret of TLS files for url, mounted at /etc/gpucost/ledger-tls.")
     persistence: Persistence = Field(description="The volume of the ledger.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from importlib.metadata import version as installed_version
@@ -66,8 +67,17 @@ def gpucost() -> None:
 
 @gpucost_group.command(context_settings=_SETTINGS)
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do none of it.")
-def operator(*, dry_run: bool) -> None:
-    """Run the operator. Settings come from environment variables GPUCOST_*."""
+@click.option("--ledger-url", metavar="URL", help="Where the ledger is; instead of GPUCOST_LEDGER_URL.")
+def operator(*, dry_run: bool, ledger_url: str | None) -> None:
+    """Run the operator. Settings come from environment variables GPUCOST_*.
+
+    \b
+    Examples:
+      gpucost operator --ledger-url sqlite:////var/lib/gpucost/ledger.db
+      GPUCOST_LEDGER_PASSWORD_FILE=/run/secrets/db gpucost operator --ledger-url postgresql://gpucost@db:5432/gpucost
+    """
+    if ledger_url is not None:
+        os.environ["GPUCOST_LEDGER_URL"] = ledger_url
     sys.exit(import_module("gpucost.runtime.operator").main(dry_run=dry_run))
 
 

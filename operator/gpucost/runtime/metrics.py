@@ -51,6 +51,10 @@ class Figures:
     quarantined: dict[str, int] = field(default_factory=dict)
     """Prices that are held back, by source."""
     sizes: dict[str, int] = field(default_factory=dict)
+    ledger_up: bool = False
+    """Whether the last write of the ledger succeeded."""
+    ledger_waiting: int = 0
+    """Facts that wait for it."""
     tick_seconds: float = 0.0
     ticks: int = 0
 
@@ -127,6 +131,10 @@ class FiguresCollector(Collector):
         yield _gauge("gpucost_exporters", "GPU exporters asked directly.", ("state",), _single(figures.exporters))
         yield _counter("gpucost_errors", "Failures survived, by place.", ("place",), _single(figures.errors))
         yield _counter("gpucost_exported_days", "Days exported.", ("action",), _single(figures.exported))
+        yield _gauge("gpucost_ledger_up", "1 while the ledger takes what is written.", (), [((), figures.ledger_up)])
+        yield _gauge(
+            "gpucost_ledger_waiting_facts", "Facts that wait for the ledger.", (), [((), figures.ledger_waiting)]
+        )
         yield _gauge("gpucost_objects", "Objects known.", ("kind",), _single(figures.sizes))
         yield _gauge(
             "gpucost_tick_duration_seconds", "Duration of the last full pass.", (), [((), figures.tick_seconds)]

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -31,7 +32,7 @@ from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.kube.login import LoginError
-from gpucost.ledger import Ledger, LedgerError
+from gpucost.ledger import LedgerError
 from gpucost.runtime import collector
 from gpucost.runtime.accounting import Accounting, Totals
 from gpucost.runtime.assets import Assets
@@ -44,9 +45,11 @@ from gpucost.runtime.figures import fill
 from gpucost.runtime.health import Health
 from gpucost.runtime.holdings import Holdings
 from gpucost.runtime.lease import Lease, LeaseLost
+from gpucost.runtime.ledger_state import LedgerState
 from gpucost.runtime.logs import configure
 from gpucost.runtime.measuring import engine_of, sampling_of
 from gpucost.runtime.metrics import Figures, FiguresCollector
+from gpucost.runtime.opening import open_ledger
 from gpucost.runtime.price_memory import MARK, decode
 from gpucost.runtime.price_status import report
 from gpucost.runtime.price_watch import PriceWatch
@@ -119,6 +122,7 @@ class Operator:
         )
         self.stop = asyncio.Event()
         self.accounting: Accounting | None = None
+        self.ledger_state = LedgerState(now)
         self.totals = Totals()
         self.ready = False
         self.state = "starting"
@@ -144,7 +148,7 @@ class Operator:
             self._task(lease.keep(), "lease")
             stack.push_async_callback(self._stop_tasks)
             with collector.held_back():
-                await self._unless_stopped(self._start(stack))
+                await self._unless_stopped(self._start(stack, lease))
             await self._until_stopped()
         return 0
 
@@ -159,7 +163,9 @@ class Operator:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        runner = web.AppRunner(Health(self._alive, self._not_ready, registry).app(), access_log=None)
+        runner = web.AppRunner(
+            Health(self._alive, self._not_ready, registry, lambda: self.ledger_state.condition).app(), access_log=None
+        )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, *address(self.settings.metrics_listen)).start()
@@ -183,16 +189,17 @@ class Operator:
             return None
         await acquiring
         stack.push_async_callback(lease.release)
+        self.ledger_state.post = partial(lease.post, instance=self.identity)
         return lease
 
-    async def _start(self, stack: AsyncExitStack) -> None:
+    def _say(self, state: str) -> None:
+        self.state = state
+
+    async def _start(self, stack: AsyncExitStack, lease: Lease) -> None:
         """Caches, the past, the first pass; then everything runs."""
         started = time.monotonic()
-        self.state = "opening the ledger"
         settings = self.settings
-        ledger = await asyncio.to_thread(  # a long history takes a while, and the Lease has to be renewed meanwhile
-            Ledger, settings.ledger_url, cluster=settings.cluster_name, currency=settings.currency
-        )
+        ledger = await open_ledger(settings, self.ledger_state, may_write=lambda: lease.held, say=self._say)
         engine = engine_of(settings)
         if engine is not None:
             self.price_watch.source = ExportedPrices(engine)
@@ -206,7 +213,7 @@ class Operator:
             engine=engine,
         )
         stack.push_async_callback(sampling.close)
-        accounting = Accounting(ledger, self.recorder, self.caches, self.figures, now, sampling)
+        accounting = Accounting(ledger, self.recorder, self.caches, self.figures, now, sampling, self.ledger_state)
         stack.push_async_callback(accounting.close)
         stack.push_async_callback(self._stop_tasks)  # before the ledger closes
         self.prices.memory = decode((await accounting.call(ledger.marks)).get(MARK, ""))

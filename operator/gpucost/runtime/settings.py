@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gpucost.core.dra import GPU_DRIVERS
 from gpucost.core.gpus import DEFAULT_RESOURCES
+from gpucost.ledger.engine import check_url
+from gpucost.ledger.errors import LedgerError
 from gpucost.web.auth import is_loopback
 
 DEFAULT_EXPORTERS = "app.kubernetes.io/name=dcgm-exporter;app=nvidia-dcgm-exporter;app.kubernetes.io/name=gpucost-agent"
@@ -26,7 +28,12 @@ class Settings(BaseSettings):
     namespace: str = Field("gpucost-system", description="Namespace of the operator: its Lease and its Service.")
     service_name: str = Field("gpucost", description="Service through which the API server reaches the cost API.")
     cluster_name: str = Field("default", description="Name of this cluster in a ledger that several clusters share.")
-    ledger_url: str = Field("sqlite:////var/lib/gpucost/ledger.db", description="SQLAlchemy URL of the ledger.")
+    ledger_url: str = Field(
+        "sqlite:////var/lib/gpucost/ledger.db",
+        description="URL of the ledger: sqlite:////PATH or postgresql://USER@HOST:PORT/NAME. The latter's password "
+        "may stand in the file GPUCOST_LEDGER_PASSWORD_FILE or in GPUCOST_LEDGER_PASSWORD.",
+        repr=False,
+    )
     prometheus_url: str = Field("", description="Base URL of a PromQL engine; empty: GPU exporters are asked directly.")
     prometheus_window_seconds: Annotated[int, Field(ge=5, le=3600)] = Field(
         60, description="Averaging window of utilisation; at least two scrapes."
@@ -86,6 +93,15 @@ class Settings(BaseSettings):
     export_host_provider: str = Field(
         "", description="HostProviderName: whose machines they are; empty: told by their instance types."
     )
+
+    @field_validator("ledger_url")
+    @classmethod
+    def _database(cls, value: str) -> str:
+        try:
+            check_url(value)
+        except LedgerError as error:
+            raise ValueError(str(error)) from None
+        return value
 
     @field_validator("prometheus_url")
     @classmethod
