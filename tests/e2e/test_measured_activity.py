@@ -38,9 +38,10 @@ def measured(live: Live, team: Team, name: str) -> dict[str, Any]:
 def test_a_known_utilisation_splits_the_cost_into_active_and_held(live: Live, team: Team) -> None:
     team.add_node(gpus=8)
     team.train("half", template=team.template(gpus=4, **HALF))
-    team.train("renamed", template=team.template(gpus=4, utilization="0.25", fault="renamed"))
+    team.train("renamed", template=team.template(gpus=2, utilization="0.25", fault="renamed"))
+    team.train("lost", template=team.template(gpus=2, utilization="0.90", fault="engine-zero"))
 
-    for name, share in (("half", 0.5), ("renamed", 0.25)):
+    for name, share in (("half", 0.5), ("renamed", 0.25), ("lost", 0.9)):
         found = wait_for(lambda name=name: measured(live, team, name), 45, f"{name} is measured")
         assert found["gpuUtilization"] == pytest.approx(share, abs=0.006)
         active, held = micro(found["active"]), micro(found["held"])
