@@ -15,15 +15,19 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from gpucost.core.clock import Instant, format_rfc3339, to_datetime
 from gpucost.core.focus import Row
 from gpucost.core.focus_columns import COLUMNS, FOCUS_VERSION, NAMES, PLACES, Column, Kind
 from gpucost.export.errors import ExportError
 
-_BLOCK = 20_000
-"""Rows of a row group: tens of MiB while it is made, enough for readers to skip by statistics."""
+T = TypeVar("T")
+
+_BLOCK = 1_000
+"""Rows that are held as Python objects at a time."""
+_BLOCKS_IN_GROUP = 32
+"""Blocks of a row group, which is held as arrays: a few MiB."""
 
 
 class Format(Protocol):
@@ -96,9 +100,11 @@ class Parquet:
 
         count = 0
         with pq.ParquetWriter(path, self._schema, compression="zstd") as file:
-            for block in _blocks(rows):
-                count += len(block)
-                file.write_batch(self._batch(block))
+            batches = (self._batch(block) for block in _cut(rows, _BLOCK))
+            for group in _cut(batches, _BLOCKS_IN_GROUP):
+                table = self._arrow.Table.from_batches(group)
+                file.write_table(table, row_group_size=_BLOCK * _BLOCKS_IN_GROUP)
+                count += table.num_rows
         return count
 
     def _batch(self, block: list[Row]) -> Any:
@@ -117,9 +123,9 @@ def _typed(column: Column, value: Any) -> str | Decimal | datetime | None:
     return found
 
 
-def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    rest = iter(rows)
-    while block := list(islice(rest, _BLOCK)):
+def _cut(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while block := list(islice(rest, size)):
         yield block
 
 
