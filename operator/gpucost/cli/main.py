@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from importlib.metadata import version as installed_version
@@ -10,8 +11,6 @@ from typing import ClassVar
 
 import click
 from click.shell_completion import ShellComplete, get_completion_class
-
-from gpucost.cli.agent import agent
 
 _NO_FILES = 4
 """Directive of kubectl's completion: do not offer file names."""
@@ -41,8 +40,8 @@ def kubectl_complete_cost() -> None:
 class _Tools(click.Group):
     """Commands of which the larger ones are imported only when they are named: the operator starts from here too."""
 
-    later: ClassVar = {"export": "gpucost.cli.export"}
-    """Module by command; the command has the name of the command in it."""
+    later: ClassVar = {name: f"gpucost.cli.{name}" for name in ("agent", "allocate", "export", "prices")}
+    """Module by command; the command has its own name in it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, in order."""
@@ -68,12 +67,18 @@ def gpucost() -> None:
 
 @gpucost_group.command(context_settings=_SETTINGS)
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do none of it.")
-def operator(*, dry_run: bool) -> None:
-    """Run the operator. Settings come from environment variables GPUCOST_*."""
+@click.option("--ledger-url", metavar="URL", help="Where the ledger is; instead of GPUCOST_LEDGER_URL.")
+def operator(*, dry_run: bool, ledger_url: str | None) -> None:
+    """Run the operator. Settings come from environment variables GPUCOST_*.
+
+    \b
+    Examples:
+      gpucost operator --ledger-url sqlite:////var/lib/gpucost/ledger.db
+      GPUCOST_LEDGER_PASSWORD_FILE=/run/secrets/db gpucost operator --ledger-url postgresql://gpucost@db:5432/gpucost
+    """
+    if ledger_url is not None:
+        os.environ["GPUCOST_LEDGER_URL"] = ledger_url
     sys.exit(import_module("gpucost.runtime.operator").main(dry_run=dry_run))
-
-
-gpucost_group.add_command(agent)
 
 
 @gpucost_group.command(context_settings=_SETTINGS, short_help="Print the CustomResourceDefinitions.")
@@ -88,31 +93,6 @@ def crds(output_dir: Path | None) -> None:
     for name, text in rendered.items():
         (output_dir / name).write_text(text)
         click.echo(f"{output_dir / name}")
-
-
-class _Prices(click.Group):
-    """The commands on prices, imported only when they are asked for: the operator starts from this module too."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_prices().list_commands(ctx))
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return _prices().get_command(ctx, cmd_name)
-
-
-def _prices() -> click.Group:
-    group: click.Group = import_module("gpucost.cli.prices").prices
-    return group
-
-
-gpucost_group.add_command(
-    _Prices(
-        "prices",
-        context_settings=_SETTINGS,
-        short_help="Read and write tables of prices.",
-        help="Turn tables of prices (CSV) into PriceBooks, and back.",
-    )
-)
 
 
 @gpucost_group.command(context_settings=_SETTINGS)

@@ -59,63 +59,75 @@ class NeedKeeper:
     postponed: int = 0
     """Changes that had to wait for a later tick, so far."""
     _spans: dict[str, _Span] = field(default_factory=dict)
-    _written: dict[str, Resources] = field(default_factory=dict)
+    _above: dict[str, tuple[Resources, Resources]] = field(default_factory=dict)
+    """What pods reserve, and what is written that they count for, where that is more."""
 
-    def take(self, uses: Mapping[str, Use], pods: Mapping[str, Pod], since: Instant, until: Instant) -> list[NeedFact]:
-        """What to write for a window `[since, until)`; a pod that is missing in `uses` counts for its request."""
+    def take(
+        self, uses: Mapping[str, Use], reserved: Mapping[str, tuple[Instant, Resources]], since: Instant, until: Instant
+    ) -> list[NeedFact]:
+        """What to write for a window `[since, until)`.
+
+        `reserved` says of every living pod since when it is bound and what it reserves now. A pod that is missing in
+        `uses` counts for that.
+        """
         news: list[tuple[float, NeedFact]] = []
-        for uid in uses.keys() | self._written.keys() | self._spans.keys():
-            pod = pods.get(uid)
-            if pod is None or pod.ended is not None or pod.bound is None:
+        for uid in uses.keys() | self._above.keys() | self._spans.keys():
+            known = reserved.get(uid)
+            if known is None or self._is_resized(uid, known[1]):
                 self._forget(uid)
-            elif (fact := self._of(pod, uses.get(uid, NO_USE), max(since, pod.bound), until)) is not None:
-                news.append((_size(self._counted(pod), fact.needs), fact))
+                continue
+            fact = self._of(uid, uses.get(uid, NO_USE), known[1], (max(since, known[0]), until))
+            if fact is not None:
+                news.append((_size(self._counted(uid, known[1]), fact.needs), fact))
         news.sort(key=lambda each: (-each[0], each[1].pod_uid))
         self.postponed += len(news[self.most :])
         facts = [fact for _, fact in news[: self.most]]
         for fact in facts:
-            self._note(fact, pods[fact.pod_uid].requests)
+            self._note(fact, reserved[fact.pod_uid][1])
         return facts
 
-    def _of(self, pod: Pod, use: Use, since: Instant, until: Instant) -> NeedFact | None:
+    def _is_resized(self, uid: str, request: Resources) -> bool:
+        """Whoever saw a pod reserve something else has written that, which ends what was written here."""
+        return uid in self._above and self._above[uid][0] != request
+
+    def _of(self, uid: str, use: Use, request: Resources, window: tuple[Instant, Instant]) -> NeedFact | None:
         """The fact of one pod, None when it goes on counting for the same."""
-        request = pod.requests
-        cpu, memory = use.cpu_milli or 0.0, use.memory or 0.0
-        span = self._spans.get(pod.uid)
+        since, until = window
+        cpu = request.cpu_milli if use.cpu_milli is None else use.cpu_milli
+        memory = request.memory if use.memory is None else use.memory
+        span = self._spans.get(uid)
         if span is not None and floor_to(span.start, SPAN) != floor_to(since, SPAN):
             span = None
-        if span is None and pod.uid not in self._written and cpu <= request.cpu_milli and memory <= request.memory:
-            self._spans.pop(pod.uid, None)  # the rule: nothing to remember of a pod that keeps to its request
+        if span is None and uid not in self._above and cpu <= request.cpu_milli and memory <= request.memory:
+            self._spans.pop(uid, None)  # the rule: nothing to remember of a pod that keeps to its request
             return None
-        span = _longer(span or _Span(since, 0.0, 0.0, 0), cpu, memory, max(until - since, 1))
-        self._spans[pod.uid] = span
+        span = self._spans[uid] = _longer(span or _Span(since, 0.0, 0.0, 0), cpu, memory, max(until - since, 1))
         needs = replace(
             request,
             cpu_milli=max(request.cpu_milli, math.ceil(span.cpu)),
             memory=max(request.memory, math.ceil(span.memory)),
         )
-        return NeedFact(pod.uid, span.start, needs) if self._differs(pod, needs) else None
+        return NeedFact(uid, span.start, needs) if _differ(self._counted(uid, request), needs, request) else None
 
-    def _differs(self, pod: Pod, needs: Resources) -> bool:
-        counted = self._counted(pod)
-        if needs == pod.requests:
-            return counted != needs
-        return _moved(counted.cpu_milli, needs.cpu_milli, _CPU_STEP) or _moved(
-            counted.memory, needs.memory, _MEMORY_STEP
-        )
-
-    def _counted(self, pod: Pod) -> Resources:
-        return self._written.get(pod.uid, pod.requests)
+    def _counted(self, uid: str, request: Resources) -> Resources:
+        return self._above[uid][1] if uid in self._above else request
 
     def _note(self, fact: NeedFact, request: Resources) -> None:
         if fact.needs == request:
-            self._written.pop(fact.pod_uid, None)
+            self._above.pop(fact.pod_uid, None)
         else:
-            self._written[fact.pod_uid] = fact.needs
+            self._above[fact.pod_uid] = (request, fact.needs)
 
     def _forget(self, uid: str) -> None:
-        self._written.pop(uid, None)
+        self._above.pop(uid, None)
         self._spans.pop(uid, None)
+
+
+def _differ(counted: Resources, needs: Resources, request: Resources) -> bool:
+    """Whether a change is worth a fact; the way back to the request always is."""
+    if needs == request:
+        return counted != needs
+    return _moved(counted.cpu_milli, needs.cpu_milli, _CPU_STEP) or _moved(counted.memory, needs.memory, _MEMORY_STEP)
 
 
 def _longer(span: _Span, cpu: float, memory: float, weight: Micros) -> _Span:

@@ -1,7 +1,7 @@
 """From the series of GPU exporters to one activity per pod, with everything doubtful left unknown.
 
-Series name pods in several spellings and by names that are used again; several exporters may describe one GPU; any value
-may be absurd. All of that is settled here, before `core.signals` judges each GPU.
+Series name pods in several spellings and by names that are used again; several exporters may describe one GPU; any
+value may be absurd. All of that is settled here, before `core.signals` judges each GPU.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from gpucost.core.model import Gpus, Pod, Unknown
+from gpucost.core.model import Gpus, Unknown
 from gpucost.core.signals import ENGINE_ACTIVE, GPU_UTIL, METRICS, Device, checked, judge
 
-__all__ = ["ENGINE_ACTIVE", "GPU_UTIL", "METRICS", "Activity", "Held", "PodName", "Sample", "activity", "held_by"]
+__all__ = ["ENGINE_ACTIVE", "GPU_UTIL", "METRICS", "Activity", "Held", "PodName", "Sample", "activity"]
 
 PodName = tuple[str, str]
 Labels = Mapping[str, str]
@@ -78,13 +78,6 @@ class _Reading:
     sources: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def held_by(pod: Pod) -> Held:
-    """What exporters should report of a pod that holds GPUs."""
-    units = sum(pod.devices.values())
-    whole_or_slices = not units or pod.requests.gpus == units or all("mig-" in name for name in pod.devices)
-    return Held(pod.uid, pod.requests.gpus, units, shared=not whole_or_slices, node=pod.node_name or "")
-
-
 def pod_of(labels: Labels) -> PodName | None:
     """Namespace and name of the pod that uses the GPU.
 
@@ -146,7 +139,8 @@ def _of_pods(
 ) -> Iterator[tuple[str, Sample, Held | str]]:
     """Samples of pods that hold GPUs, in an order of their own: what wins must not depend on who answered first."""
     for metric in METRICS:
-        ours = [(sample, held[name]) for sample in samples.get(metric, ()) if (name := pod_of(sample.labels)) in held]
+        named = ((sample, pod_of(sample.labels)) for sample in samples.get(metric, ()))
+        ours = [(sample, held[name]) for sample, name in named if name is not None and name in held]
         for sample, holder in sorted(ours, key=lambda each: _exporter(each[0].labels)):
             yield metric, sample, _objection(sample.labels, holder) or holder
 
@@ -184,8 +178,9 @@ def _slices(profile: str) -> int:
 def _of_pod(devices: Mapping[str, _Reading], holder: Held) -> float | Unknown:
     if not devices:
         return Unknown("no series")
-    if len(devices) < holder.least:
-        return Unknown(f"{len(devices)} of {holder.least} GPUs report")
+    least = holder.most if all(reading.device.mig for reading in devices.values()) else holder.least
+    if len(devices) < least:
+        return Unknown(f"{len(devices)} of {least} GPUs report")
     if len(devices) > holder.most:
         return Unknown(f"{len(devices)} GPUs report for {holder.most} held")
     total = 0.0

@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import StaticPool
 
 from gpucost.ledger.errors import LedgerError
-from gpucost.ledger.postgres import is_postgres, open_postgres
+from gpucost.ledger.postgres import address, is_postgres, open_postgres
 
 EXAMPLES = "sqlite:////var/lib/gpucost/ledger.db or postgresql://gpucost@db:5432/gpucost"
 
@@ -44,6 +44,13 @@ def place_of(url: str) -> str:
     """How messages call the ledger: the path of a file, or the URL without its password."""
     parsed = parse_url(url)
     return parsed.database or ":memory:" if _is_sqlite(parsed) else _hidden(parsed)
+
+
+def check_url(text: str) -> None:
+    """Raise `LedgerError` for a URL that makes no sense; nothing is opened."""
+    parsed = parse_url(text)
+    if is_postgres(parsed):
+        address(parsed, place_of(text))
 
 
 def _hidden(url: URL) -> str:

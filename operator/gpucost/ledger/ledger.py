@@ -192,6 +192,10 @@ class Ledger:
         """Nodes without an end."""
         return self._read(lambda db: facts.open_facts(db, node_table, rows.node_fact))
 
+    def nodes_in(self, span: Interval) -> list[NodeFact]:
+        """Nodes, and other things that cost by the hour, that lived in a span."""
+        return self._read(lambda db: list(map(rows.node_fact, facts.overlapping(db, node_table, "uid", span, None))))
+
     def needs(self, uids: Iterable[str]) -> list[NeedFact]:
         """Everything recorded of what some pods count for (of volumes: their sizes), in order of time."""
         wanted = list(uids)

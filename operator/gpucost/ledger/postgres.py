@@ -7,6 +7,7 @@ only in the name before the colon.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import ssl
@@ -140,6 +141,7 @@ def open_postgres(url: URL, place: str) -> Engine:
         hide_parameters=True,
     )
     event.listen(engine, "handle_error", _note_disconnect)
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # it would tell at length of every lost connection
     return engine
 
 

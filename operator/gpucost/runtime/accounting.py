@@ -11,20 +11,20 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from gpucost.core.clock import SECOND, Instant
-from gpucost.core.model import CapacityType, NodeKind, UsageFact, Workload
+from gpucost.core.model import CapacityType, NodeKind, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Row
-from gpucost.core.sampling import Condensed, condense
-from gpucost.core.usage import Held, activity
-from gpucost.ledger import Ledger, LedgerError, NodeTotal
+from gpucost.ledger import Ledger, LedgerError, LedgerFenced, NodeTotal
 from gpucost.runtime.caches import Caches
+from gpucost.runtime.ledger_state import LedgerOverflow, LedgerState
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.recovery import History, Past
-from gpucost.sources.prometheus import PrometheusError, UtilisationSource
+from gpucost.runtime.sampling import Sampling
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,11 @@ T = TypeVar("T")
 OBSERVED_UNTIL = "observed-until"
 PODS_VERSION = "resource-version-pods"
 NODES_VERSION = "resource-version-nodes"
+_PROBE = "ledger-probed"
 
 _QUIET_MARKS = 5 * SECOND
+_KEPT_FACTS = 200_000
+"""Facts that wait for a ledger that is away: some 200 MB, hours of a large cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,33 +55,35 @@ class Totals:
 
 @dataclass
 class Accounting:
-    """Writes facts, samples utilisation, settles hours."""
+    """Writes facts, settles hours."""
 
     ledger: Ledger
     recorder: Recorder
     caches: Caches
     figures: Figures
     now: Callable[[], Instant]
-    utilisation: UtilisationSource | None = None
-    problem: str | None = None
-    """Why the ledger cannot be written at present."""
+    sampling: Sampling | None = None
+    state: LedgerState | None = None
+    """Where trouble with the ledger is told."""
     caught_up: bool = False
     """Whether the past is filled in. Before it is, nothing is written: marks that ran ahead would hide the past."""
-    measured: dict[str, Condensed] = field(default_factory=dict)
-    """The activity that is being condensed, by pod UID."""
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "ledger"))
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _marked: Instant = 0
-    _sampled: Instant | None = None
-    _usage: list[UsageFact] = field(default_factory=list)
+    _totals: Totals = field(default_factory=Totals)
+    _overflowed: bool = False
+    """Facts were let go: marks must not move any more, so that a new start fills in what is missing."""
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run a function of the ledger in its thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     async def close(self) -> None:
-        """Write what is left and close the ledger."""
-        await self.flush()
+        """Write what is left and close the ledger; whoever may not write any more only closes."""
+        try:
+            await self.flush()
+        except (LedgerFenced, LedgerOverflow) as error:
+            log.warning("the last facts were left to the next start: %s", error)
         await self.call(self.ledger.close)
         self._thread.shutdown()
 
@@ -115,25 +120,51 @@ class Accounting:
             return await self._flush()
 
     async def _flush(self) -> bool:
+        if self._overflowed:
+            return await self._probe()
         marks = self._marks()
         facts, prices, complete = self.recorder.drain()
-        usage, self._usage = self._usage, []
-        if not complete or not (facts or prices or usage or self.now() - self._marked >= _QUIET_MARKS):
+        measured = self.sampling.drain() if self.sampling is not None else []
+        if not complete or not (facts or prices or measured or self.now() - self._marked >= _QUIET_MARKS):
             marks = {}
-        if not (facts or prices or usage or marks):
+        if not (facts or prices or measured or marks):
             return True
         try:
-            await self.call(lambda: self.ledger.record([*facts, *usage], prices=prices, marks=marks))
+            await self.call(lambda: self.ledger.record([*facts, *measured], prices=prices, marks=marks))
         except BaseException as error:  # also when cancelled: it may not have begun, and twice is as good as once
             self.recorder.put_back(facts, prices)
-            self._usage = usage + self._usage
-            if not isinstance(error, LedgerError):
+            if self.sampling is not None:
+                self.sampling.put_back(measured)
+            if isinstance(error, LedgerFenced) or not isinstance(error, LedgerError):
                 raise
-            self._complain(error)
+            await self._complain(error)
+            self._limit(len(facts) + len(measured))
             return False
-        self.problem = None
+        self.figures.ledger_waiting = 0
         self._marked = self.now() if marks else self._marked
+        await self._is_well()
         return True
+
+    def _limit(self, waiting: int) -> None:
+        """Too much has piled up: let it go, marks and all. Up to the marks everything is written, and no further."""
+        self.figures.ledger_waiting = waiting
+        if waiting > _KEPT_FACTS:
+            log.error("%d facts wait for the ledger: they are let go, a new start will fill them in", waiting)
+            self._overflowed = True
+
+    async def _probe(self) -> bool:
+        """After an overflow: throw away what comes in until the ledger is back, then start anew."""
+        self.recorder.drain()
+        if self.sampling is not None:
+            self.sampling.drain()
+        try:
+            await self.call(lambda: self.ledger.mark(_PROBE, str(self.now())))
+        except LedgerFenced:
+            raise
+        except LedgerError as error:
+            await self._complain(error)
+            return False
+        raise LedgerOverflow("the ledger is back after an outage longer than memory lasts: starting anew to fill it in")
 
     def _marks(self) -> dict[str, str]:
         """Taken before the recorder is drained, so that they never promise more than is written.
@@ -149,75 +180,49 @@ class Accounting:
             PODS_VERSION: pods.resource_version,
         }
 
-    def _complain(self, error: LedgerError) -> None:
+    async def _complain(self, error: LedgerError) -> None:
         self.figures.errors["ledger"] += 1
-        if self.problem != str(error):
-            log.error("%s; nothing is lost, writing goes on when it is back", error)
-        self.problem = str(error)
+        self.figures.ledger_up = False
+        if self.state is not None:
+            await self.state.failed(error)
+
+    async def _is_well(self) -> None:
+        self.figures.ledger_up = True
+        self.figures.data_times["ledger"] = self.now()
+        if self.state is not None:
+            await self.state.succeeded()
 
     # --- totals -------------------------------------------------------------------------------------------------------
 
     async def totals(self, workloads: Iterable[tuple[str, Workload]]) -> Totals:
-        """Settle what is over and compute what everything costs up to now."""
-        now, asked = self.now(), list(workloads)
+        """Settle what is over and compute what everything costs up to now.
 
-        def compute() -> Totals:
-            self.ledger.settle(now)
-            return Totals(
-                at=now,
-                workloads=self.ledger.workload_totals(now, asked),
-                namespaces=self.ledger.namespace_totals(now),
-                nodes=self.ledger.node_totals(now),
-                by_capacity=self.ledger.capacity_totals(now, asked),
-                difference=self.ledger.conservation(now),
-            )
-
-        return await self.call(compute)
-
-    # --- utilisation --------------------------------------------------------------------------------------------------
-
-    def forget_activity(self, pods: Mapping[str, object], until: Instant) -> None:
-        """Nobody measured between the last stop and now: say so for every pod that was open.
-
-        The first sample does not reach back behind that, or what is said here would hold on after it.
+        With a ledger that cannot be written, hours are settled later; with one that cannot be read, the totals of
+        before are all there is.
         """
-        silent = until or self.now()
-        self._usage.extend(UsageFact(uid, silent, None) for uid in pods)
-        if self.utilisation is not None:
-            self._sampled = max(silent, self.now() - self.utilisation.window * SECOND)
+        now, asked = self.now(), list(workloads)
+        for part in (partial(self.ledger.settle, now), partial(self._compute, now, asked)):
+            try:
+                found = await self.call(part)
+            except LedgerFenced:
+                raise
+            except LedgerError as error:
+                await self._complain(error)
+            else:
+                self._totals = found if isinstance(found, Totals) else self._totals
+        return self._totals
+
+    def _compute(self, now: Instant, asked: list[tuple[str, Workload]]) -> Totals:
+        return Totals(
+            at=now,
+            workloads=self.ledger.workload_totals(now, asked),
+            namespaces=self.ledger.namespace_totals(now),
+            nodes=self.ledger.node_totals(now),
+            by_capacity=self.ledger.capacity_totals(now, asked),
+            difference=self.ledger.conservation(now),
+        )
 
     async def sample(self) -> None:
-        """Ask for utilisation once; whatever cannot be known becomes unknown, and cost goes on."""
-        if self.utilisation is None:
-            return
-        now = self.now()
-        since = self._sampled if self._sampled is not None else now - self.utilisation.window * SECOND
-        self._sampled = now
-        try:
-            samples = await self.utilisation.read(now)
-        except PrometheusError as error:
-            self.figures.errors["prometheus"] += 1
-            log.warning("utilisation is unknown: %s", error)
-            samples = {}
-        self.figures.data_times["prometheus"] = self.utilisation.last_success
-        held = self._held()
-        found = activity(samples, held)
-        self.figures.dropped.update(found.dropped)
-        for holder, value in ((h.uid, found.by_pod[h.uid]) for h in held.values()):
-            self._measured(holder, value if isinstance(value, float) else None, since, now)
-        for uid in self.measured.keys() - {holder.uid for holder in held.values()}:
-            del self.measured[uid]
-
-    def _held(self) -> dict[tuple[str, str], Held]:
-        return {
-            (pod.namespace, pod.name): Held(pod.uid, int(pod.requests.gpus))
-            for pod in self.caches.pods.items.values()
-            if pod.requests.gpus and pod.bound is not None and pod.ended is None
-        }
-
-    def _measured(self, uid: str, value: float | None, since: Instant, until: Instant) -> None:
-        pod = self.caches.pods.items.get(uid)
-        start = max(since, pod.bound or 0) if pod is not None else since
-        self.measured[uid], news = condense(self.measured.get(uid), value, min(start, until), until)
-        if news is not None:
-            self._usage.append(UsageFact(uid, *news))
+        """Measure once."""
+        if self.sampling is not None:
+            await self.sampling.sample()

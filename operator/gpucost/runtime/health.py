@@ -17,11 +17,15 @@ from gpucost.runtime.metrics import render
 
 @dataclass
 class Health:
-    """`alive()` and `ready()` return None when all is well, else what is wrong."""
+    """`alive()` and `ready()` return None when all is well, else what is wrong.
+
+    `condition()` is trouble that does not stop anybody from asking: answers are still given, so it is only told.
+    """
 
     alive: Callable[[], str | None]
     ready: Callable[[], str | None]
     registry: CollectorRegistry
+    condition: Callable[[], str | None] = lambda: None
 
     def app(self) -> web.Application:
         """The HTTP application."""
@@ -35,11 +39,12 @@ class Health:
         return _answer(self.alive())
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        return _answer(self.ready())
+        return _answer(self.ready(), self.condition())
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=render(self.registry), headers={"Content-Type": "text/plain; version=0.0.4"})
 
 
-def _answer(problem: str | None) -> web.Response:
-    return web.Response(text=f"{problem or 'ok'}\n", status=503 if problem else 200)
+def _answer(problem: str | None, condition: str | None = None) -> web.Response:
+    fine = "ok" if condition is None else f"ok, but {condition}"
+    return web.Response(text=f"{problem or fine}\n", status=503 if problem else 200)

@@ -113,6 +113,12 @@ class Holdings:
         except ValueError as error:
             return Unknown(str(error))
 
+    def units(self, pod: Pod) -> int:
+        """Devices (GPUs, slices, replicas) that a pod holds, whatever each is worth."""
+        plugin = sum(count for name, count in pod.devices.items() if is_gpu(name, self.resources))
+        claims = (self.claims[uid] for uid in self._claims_of.get(pod.uid, ()) if uid in self.claims)
+        return plugin + sum(device.driver in self.drivers for claim in claims for device in claim.devices)
+
     def _by_claims(self, pod_uid: str) -> Holding | Unknown:
         uids = self._claims_of.get(pod_uid)
         if not uids:

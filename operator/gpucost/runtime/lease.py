@@ -12,9 +12,12 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+from gpucost.core.actions import EventNote
 from gpucost.core.clock import Instant, to_datetime
+from gpucost.effects import events
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
@@ -49,6 +52,11 @@ class Lease:
         self.problem = ""
         """Why the Lease is not ours, in words."""
 
+    @property
+    def held(self) -> bool:
+        """Whether it was renewed so lately that nobody else can have it; may be asked from any thread."""
+        return self.holder == self._identity and time.monotonic() < self._renewed + _RENEW_WITHIN_SECONDS
+
     async def acquire(self) -> None:
         """Wait until the Lease is ours."""
         waiting_for = ""
@@ -72,6 +80,15 @@ class Lease:
                 continue
             if self.holder not in {"", self._identity} or time.monotonic() > self._renewed + _RENEW_WITHIN_SECONDS:
                 raise LeaseLost(f"the Lease {self._namespace}/{self._name} was not renewed (holder: {self.holder})")
+
+    async def post(self, note: EventNote, *, instance: str) -> None:
+        """Tell something about the operator as a whole by an Event on its Lease."""
+        with suppress(ApiError, Unreachable):
+            lease = await self._client.get(paths.lease(self._namespace, self._name))
+            regarding = events.Regarding(
+                "Lease", self._namespace, self._name, lease["metadata"]["uid"], "coordination.k8s.io/v1"
+            )
+            await events.post(self._client, regarding, note, now=self._now(), instance=instance)
 
     async def release(self) -> None:
         """Give the Lease back, so that a standby need not wait; failing to is harmless."""

@@ -38,13 +38,23 @@ class Figures:
     """By policy, mode and outcome."""
     saved: dict[str, int] = field(default_factory=dict)
     writes: Mapping[str, int] = field(default_factory=dict)
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[Labels] = field(default_factory=Counter)
+    """Samples by source, metric and reason."""
+    queries: int = 0
+    """Asked of Prometheus, and values read from it."""
+    query_samples: int = 0
+    exporters: dict[str, int] = field(default_factory=dict)
+    """GPU exporters that the operator asks itself, by state."""
     errors: Counter[str] = field(default_factory=Counter)
     exported: Counter[str] = field(default_factory=Counter)
     """Days by what became of them."""
     quarantined: dict[str, int] = field(default_factory=dict)
     """Prices that are held back, by source."""
     sizes: dict[str, int] = field(default_factory=dict)
+    ledger_up: bool = False
+    """Whether the last write of the ledger succeeded."""
+    ledger_waiting: int = 0
+    """Facts that wait for it."""
     tick_seconds: float = 0.0
     ticks: int = 0
 
@@ -110,9 +120,21 @@ class FiguresCollector(Collector):
         yield _gauge("gpucost_data_age_seconds", "Age of the newest data.", ("source",), _single(ages))
         yield _counter("gpucost_actions", "Actions.", ("policy", "mode", "outcome"), figures.actions.items())
         yield _counter("gpucost_api_writes", "Writes sent to the API server.", ("verb",), _single(figures.writes))
-        yield _counter("gpucost_samples_dropped", "Samples that make no sense.", ("reason",), _single(figures.dropped))
+        yield _counter(
+            "gpucost_samples_dropped",
+            "Samples that make no sense or are not counted.",
+            ("source", "metric", "reason"),
+            figures.dropped.items(),
+        )
+        yield _counter("gpucost_prometheus_queries", "Queries sent to Prometheus.", (), [((), figures.queries)])
+        yield _counter("gpucost_prometheus_samples", "Values read from it.", (), [((), figures.query_samples)])
+        yield _gauge("gpucost_exporters", "GPU exporters asked directly.", ("state",), _single(figures.exporters))
         yield _counter("gpucost_errors", "Failures survived, by place.", ("place",), _single(figures.errors))
         yield _counter("gpucost_exported_days", "Days exported.", ("action",), _single(figures.exported))
+        yield _gauge("gpucost_ledger_up", "1 while the ledger takes what is written.", (), [((), figures.ledger_up)])
+        yield _gauge(
+            "gpucost_ledger_waiting_facts", "Facts that wait for the ledger.", (), [((), figures.ledger_waiting)]
+        )
         yield _gauge("gpucost_objects", "Objects known.", ("kind",), _single(figures.sizes))
         yield _gauge(
             "gpucost_tick_duration_seconds", "Duration of the last full pass.", (), [((), figures.tick_seconds)]

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -31,7 +32,7 @@ from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.kube.login import LoginError
-from gpucost.ledger import Ledger, LedgerError
+from gpucost.ledger import LedgerError
 from gpucost.runtime import collector
 from gpucost.runtime.accounting import Accounting, Totals
 from gpucost.runtime.assets import Assets
@@ -42,9 +43,13 @@ from gpucost.runtime.dryrun import print_decisions
 from gpucost.runtime.exporter import DailyExport, exporter_of
 from gpucost.runtime.figures import fill
 from gpucost.runtime.health import Health
+from gpucost.runtime.holdings import Holdings
 from gpucost.runtime.lease import Lease, LeaseLost
+from gpucost.runtime.ledger_state import LedgerState
 from gpucost.runtime.logs import configure
+from gpucost.runtime.measuring import engine_of, sampling_of
 from gpucost.runtime.metrics import Figures, FiguresCollector
+from gpucost.runtime.opening import open_ledger
 from gpucost.runtime.price_memory import MARK, decode
 from gpucost.runtime.price_status import report
 from gpucost.runtime.price_watch import PriceWatch
@@ -54,12 +59,10 @@ from gpucost.runtime.publisher import Publisher
 from gpucost.runtime.queue import DirtyKeys
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.recovery import recover, summary
-from gpucost.runtime.settings import Settings, address
+from gpucost.runtime.settings import Settings, address, listed
 from gpucost.runtime.training import TrainingController, run_workers
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 from gpucost.sources.exported_prices import ExportedPrices
-from gpucost.sources.prometheus import UtilisationSource
-from gpucost.sources.promql import PromQL
 from gpucost.sources.reflector import replay
 
 log = logging.getLogger(__name__)
@@ -90,7 +93,8 @@ class Operator:
         self.queue = DirtyKeys(now)
         self.world.on_dirty = self.queue.mark
         self.prices = Prices(self.world, settings.currency)
-        self.recorder = Recorder(self.world, now, self.prices.of)
+        holdings = Holdings(listed(settings.gpu_resources, ","), listed(settings.gpu_drivers, ","))
+        self.recorder = Recorder(self.world, now, self.prices.of, holdings)
         self.world.on_claimed = self.recorder.owners_changed
         self.assets = Assets(self.recorder, now, self.prices.of_asset)
         self.caches = Caches.build(self.client, self.world, self.recorder, self.assets, now)
@@ -118,6 +122,7 @@ class Operator:
         )
         self.stop = asyncio.Event()
         self.accounting: Accounting | None = None
+        self.ledger_state = LedgerState(now)
         self.totals = Totals()
         self.ready = False
         self.state = "starting"
@@ -143,7 +148,7 @@ class Operator:
             self._task(lease.keep(), "lease")
             stack.push_async_callback(self._stop_tasks)
             with collector.held_back():
-                await self._unless_stopped(self._start(stack))
+                await self._unless_stopped(self._start(stack, lease))
             await self._until_stopped()
         return 0
 
@@ -158,7 +163,9 @@ class Operator:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        runner = web.AppRunner(Health(self._alive, self._not_ready, registry).app(), access_log=None)
+        runner = web.AppRunner(
+            Health(self._alive, self._not_ready, registry, lambda: self.ledger_state.condition).app(), access_log=None
+        )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, *address(self.settings.metrics_listen)).start()
@@ -182,22 +189,31 @@ class Operator:
             return None
         await acquiring
         stack.push_async_callback(lease.release)
+        self.ledger_state.post = partial(lease.post, instance=self.identity)
         return lease
 
-    async def _start(self, stack: AsyncExitStack) -> None:
+    def _say(self, state: str) -> None:
+        self.state = state
+
+    async def _start(self, stack: AsyncExitStack, lease: Lease) -> None:
         """Caches, the past, the first pass; then everything runs."""
         started = time.monotonic()
-        self.state = "opening the ledger"
         settings = self.settings
-        ledger = await asyncio.to_thread(  # a long history takes a while, and the Lease has to be renewed meanwhile
-            Ledger, settings.ledger_url, cluster=settings.cluster_name, currency=settings.currency
+        ledger = await open_ledger(settings, self.ledger_state, may_write=lambda: lease.held, say=self._say)
+        engine = engine_of(settings)
+        if engine is not None:
+            self.price_watch.source = ExportedPrices(engine)
+        sampling = sampling_of(
+            settings,
+            client=self.client,
+            caches=self.caches,
+            recorder=self.recorder,
+            figures=self.figures,
+            now=now,
+            engine=engine,
         )
-        source = UtilisationSource(settings.prometheus_url, settings.prometheus_window_seconds)
-        if settings.prometheus_url:
-            self.price_watch.source = ExportedPrices(PromQL(settings.prometheus_url))
-        accounting = Accounting(
-            ledger, self.recorder, self.caches, self.figures, now, source if settings.prometheus_url else None
-        )
+        stack.push_async_callback(sampling.close)
+        accounting = Accounting(ledger, self.recorder, self.caches, self.figures, now, sampling, self.ledger_state)
         stack.push_async_callback(accounting.close)
         stack.push_async_callback(self._stop_tasks)  # before the ledger closes
         self.prices.memory = decode((await accounting.call(ledger.marks)).get(MARK, ""))
@@ -214,8 +230,9 @@ class Operator:
             self.recorder.note_end(fact, node)
         recover(self.world, self.recorder, past)
         self.assets.recover(past)
-        accounting.forget_activity(past.open_pods, past.observed_until)
         accounting.caught_up = True
+        await accounting.flush()
+        sampling.begin(past.open_pods, past.needs, past.observed_until)
         log.info(summary(past, self.world.pods))
         self.accounting = accounting
         await self._tick()
@@ -223,6 +240,8 @@ class Operator:
         self._task(run_workers(self.controller), "training")
         self._task(self._flushes(), "flush")
         self._task(self._ticks(), "tick")
+        if sampling.exporters is not None and settings.scrape_seconds < settings.tick_seconds:
+            self._task(sampling.exporters.keep(settings.scrape_seconds), "exporters")
         if settings.export_url:
             self._task(DailyExport(lambda: exporter_of(settings), self.figures, now).run(), "export")
         server = await open_doors(self.client, self._provider(), settings)

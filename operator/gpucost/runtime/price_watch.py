@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gpucost.core import exported as seen
+from gpucost.core.allocate import FOREVER
 from gpucost.core.clock import DAY, MINUTE, Instant
 from gpucost.core.model import NodeFact
+from gpucost.core.tariff import Commitment
+from gpucost.core.timeline import Interval
 from gpucost.runtime.accounting import Accounting
 from gpucost.runtime.assets import Assets
 from gpucost.runtime.metrics import Figures
@@ -47,6 +50,7 @@ class PriceWatch:
     _asked: Instant = 0
     _filled: bool = False
     _saved: str = ""
+    _recalled: tuple[Commitment, ...] = ()
 
     async def tick(self, accounting: Accounting) -> None:
         """One pass; nodes whose prices change by it are priced anew."""
@@ -55,6 +59,7 @@ class PriceWatch:
             self.dirty = False
             changed = self.prices.reload()
         changed |= await self._exported()
+        await self._recall(accounting)
         recovered = self.prices.cover(self.recorder.nodes.values())
         self.prices.tidy()
         await self._save(accounting)
@@ -63,6 +68,21 @@ class PriceWatch:
             self.recorder.reprice()
             self.assets.reprice()
         self._report()
+
+    async def _recall(self, accounting: Accounting) -> None:
+        """Nodes that have ended and that commitments covered instead of the living: after a start, or a new commitment.
+
+        Without them the living would look as if they had been the oldest all the time, and their past would change.
+        """
+        commitments = self.prices.tariff.commitments
+        if commitments == self._recalled:
+            return
+        oldest = min((fact.start for fact in self.recorder.nodes.values() if fact.end is None), default=None)
+        if oldest is not None and any(one.count is not None for one in commitments):
+            ledger, span = accounting.ledger, Interval(oldest, FOREVER)
+            for fact in await accounting.call(lambda: ledger.nodes_in(span)):
+                self.prices.lives.setdefault(fact.uid, (fact, None))
+        self._recalled = commitments
 
     async def _exported(self) -> bool:
         now = self.now()
@@ -110,7 +130,7 @@ class PriceWatch:
 
     def _report(self) -> None:
         self.figures.quarantined = self.prices.quarantined()
-        self.figures.dropped.update(self.prices.dropped)
+        self.figures.dropped.update({("prices", "", reason): count for reason, count in self.prices.dropped.items()})
         self.prices.dropped.clear()
 
 

@@ -72,6 +72,6 @@ class LedgerProvider:
             raise NotReady(str(error)) from None
 
     def _quality(self, books: Accounting, found: DataQuality) -> DataQuality:
-        source = books.utilisation
-        age = self.clock() - source.last_success if source is not None and source.last_success is not None else None
+        newest = books.sampling.last_success if books.sampling is not None else None
+        age = self.clock() - newest if newest is not None else None
         return replace(found, data_age=age)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gpucost.core.dra import GPU_DRIVERS
+from gpucost.core.gpus import DEFAULT_RESOURCES
+from gpucost.ledger.engine import check_url
+from gpucost.ledger.errors import LedgerError
 from gpucost.web.auth import is_loopback
 
+DEFAULT_EXPORTERS = "app.kubernetes.io/name=dcgm-exporter;app=nvidia-dcgm-exporter;app.kubernetes.io/name=gpucost-agent"
 Seconds = Annotated[float, Field(gt=0)]
 Text = Annotated[str, Field(pattern=r"^[^=+\-@\s]")]
 """What ends up in cells of spreadsheets does not begin as a formula does."""
@@ -22,10 +28,44 @@ class Settings(BaseSettings):
     namespace: str = Field("gpucost-system", description="Namespace of the operator: its Lease and its Service.")
     service_name: str = Field("gpucost", description="Service through which the API server reaches the cost API.")
     cluster_name: str = Field("default", description="Name of this cluster in a ledger that several clusters share.")
-    ledger_url: str = Field("sqlite:////var/lib/gpucost/ledger.db", description="SQLAlchemy URL of the ledger.")
-    prometheus_url: str = Field("", description="Base URL of a PromQL engine; empty: utilisation stays unknown.")
+    ledger_url: str = Field(
+        "sqlite:////var/lib/gpucost/ledger.db",
+        description="URL of the ledger: sqlite:////PATH or postgresql://USER@HOST:PORT/NAME. The latter's password "
+        "may stand in the file GPUCOST_LEDGER_PASSWORD_FILE or in GPUCOST_LEDGER_PASSWORD.",
+        repr=False,
+    )
+    prometheus_url: str = Field("", description="Base URL of a PromQL engine; empty: GPU exporters are asked directly.")
     prometheus_window_seconds: Annotated[int, Field(ge=5, le=3600)] = Field(
         60, description="Averaging window of utilisation; at least two scrapes."
+    )
+    scrape: Literal["auto", "always", "never"] = Field(
+        "auto", description="Ask GPU exporters directly; auto: only where there is no Prometheus."
+    )
+    scrape_selectors: str = Field(
+        DEFAULT_EXPORTERS,
+        description="Label selectors of exporters' pods that are asked directly, separated by semicolons.",
+    )
+    scrape_namespaces: str = Field(
+        "", description="Namespaces of exporters' pods, separated by commas; empty: any. Others could make figures up."
+    )
+    scrape_targets: str = Field(
+        "", description="URLs of further exporters that are asked directly, separated by commas."
+    )
+    scrape_seconds: Seconds = Field(10, description="How often exporters are asked between two passes.")
+    scrape_most: Annotated[int, Field(ge=1, le=1000)] = Field(
+        200, description="Exporters asked directly at most; beyond that use Prometheus."
+    )
+    gpu_resources: str = Field(
+        ",".join(DEFAULT_RESOURCES),
+        description="Names of the resources that are GPUs, separated by commas; * and ? match any characters.",
+    )
+    gpu_drivers: str = Field(
+        ",".join(GPU_DRIVERS),
+        description="Drivers of dynamic resource allocation whose devices are GPUs, separated by commas.",
+    )
+    pod_use: Literal["auto", "off"] = Field(
+        "auto",
+        description="CPU and memory used beyond the request count: from Prometheus, else from the metrics server.",
     )
     tick_seconds: Seconds = Field(30, description="Period of the full pass.")
     report_seconds: Seconds = Field(300, description="Shortest time between two cost-only writes of one object.")
@@ -54,12 +94,51 @@ class Settings(BaseSettings):
         "", description="HostProviderName: whose machines they are; empty: told by their instance types."
     )
 
+    @field_validator("ledger_url")
+    @classmethod
+    def _database(cls, value: str) -> str:
+        try:
+            check_url(value)
+        except LedgerError as error:
+            raise ValueError(str(error)) from None
+        return value
+
     @field_validator("prometheus_url")
     @classmethod
     def _http(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://, such as http://prometheus.monitoring:9090")
         return value
+
+    @field_validator("gpu_resources", "gpu_drivers")
+    @classmethod
+    def _names(cls, value: str) -> str:
+        if not listed(value, ","):
+            raise ValueError("must name at least one, such as nvidia.com/*,amd.com/gpu and gpu.nvidia.com")
+        return value
+
+    @field_validator("scrape_targets")
+    @classmethod
+    def _urls(cls, value: str) -> str:
+        if not all(url.startswith(("http://", "https://")) for url in listed(value, ",")):
+            raise ValueError("must be URLs separated by commas, such as http://10.0.0.7:9400/metrics")
+        return value
+
+    @property
+    def scrape_selector_list(self) -> tuple[str, ...]:
+        """`scrape_selectors`, one by one."""
+        return listed(self.scrape_selectors, ";")
+
+    @property
+    def scrape_namespace_list(self) -> tuple[str, ...]:
+        """`scrape_namespaces`, one by one."""
+        return listed(self.scrape_namespaces, ",")
+
+    @property
+    def scrape_target_list(self) -> tuple[str, ...]:
+        """`scrape_targets`, one by one, each with a path."""
+        urls = listed(self.scrape_targets, ",")
+        return tuple(url if urlsplit(url).path.strip("/") else url.rstrip("/") + "/metrics" for url in urls)
 
     @field_validator("api_listen", "metrics_listen", "loopback_listen")
     @classmethod
@@ -75,6 +154,11 @@ class Settings(BaseSettings):
         if value and not is_loopback(value.rpartition(":")[0]):
             raise ValueError("asks nobody who they are, so it must be on loopback, such as 127.0.0.1:9003")
         return value
+
+
+def listed(text: str, separator: str) -> tuple[str, ...]:
+    """The parts of a list in one string."""
+    return tuple(part.strip() for part in text.split(separator) if part.strip())
 
 
 def address(text: str) -> tuple[str, int]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from gpucost.core.clock import SECOND, Instant
+from gpucost.core.clock import Instant
 from gpucost.core.signals import METRICS
 from gpucost.core.usage import SCRAPED_NODE, Sample
 from gpucost.kube import paths
@@ -158,7 +157,7 @@ class ExporterSource:
             own = {"instance": target.url, **({SCRAPED_NODE: target.node} if target.node else {})}
             yield (metric, tuple(sorted({**labels, **own}.items()))), value
 
-    # --- finding --------------------------------------------------------------------------------------------------------
+    # --- finding ------------------------------------------------------------------------------------------------------
 
     async def _targets(self) -> list[Target]:
         clock = time.monotonic()
@@ -217,10 +216,10 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
 def parse(text: str) -> list[tuple[str, dict[str, str], float, float | None]]:
     """Samples of GPU metrics in the text format: name, labels, value, time stamp in seconds.
 
-    Lines of other metrics are passed over unread, which is most of what an exporter says. Raises `ExporterError` for
-    text that is not in the format.
+    Lines of other metrics, and of GPUs that no pod holds, are passed over unread: most of what an exporter says. Raises
+    `ExporterError` for text that is not in the format.
     """
-    wanted = [line for line in text.splitlines() if line.startswith(_STARTS)]
+    wanted = [line for line in text.splitlines() if line.startswith(_STARTS) and 'pod="' in line]
     try:
         families = list(text_string_to_metric_families("\n".join(wanted) + "\n"))
     except (ValueError, IndexError, KeyError) as error:

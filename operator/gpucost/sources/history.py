@@ -15,8 +15,9 @@ from gpucost.core.backfill.activity import Track
 from gpucost.core.backfill.series import Answers, Reading, replaced_names, unstarted
 from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant, Micros
 from gpucost.core.sampling import SPAN
+from gpucost.core.signals import METRICS
 from gpucost.core.timeline import Interval
-from gpucost.core.usage import SCALE, Sample
+from gpucost.core.usage import Sample
 from gpucost.sources.promql import PromQL, RangeSeries
 
 LONGEST: Micros = 6 * HOUR
@@ -108,7 +109,7 @@ class HistorySource:
         """Series of GPU activity in steps of `SPAN`, by metric."""
         first, last = span.start - span.start % SPAN + SPAN, -(-span.end // SPAN) * SPAN
         found = {}
-        for metric in SCALE:
+        for metric in METRICS:
             promql = f"avg_over_time({self._series(metric)}[{SPAN // SECOND}s])"
             series = await self.engine.query_range(promql, first, last, SPAN)
             found[metric] = [Track(one.labels, dict(one.samples)) for one in series]

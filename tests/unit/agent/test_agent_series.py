@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gpucost.core.model import Unknown
-from gpucost.core.usage import SCALE, Held, Sample, activity
+from gpucost.core.usage import METRICS, Held, Sample, activity
+from gpucost.sources.exporters import parse
 from support.agent_process import AgentProcess
 from support.kubelet import Claim, Pod
 from support.nvml import gpu, mig, t4, uuid
@@ -22,8 +23,10 @@ PROFILES = {"profile0": "19:MIG 1g.10gb", "profile2": "9:MIG 3g.40gb", "profile7
 
 
 def activity_of(agent: AgentProcess, **gpus: int) -> dict[str, float | Unknown]:
-    """What the operator's own arithmetic makes of a scrape, by pod."""
-    samples = {metric: [Sample(each.labels, each.value) for each in agent.of(metric)] for metric in SCALE}
+    """What the operator makes of a scrape of its own, by pod."""
+    samples: dict[str, list[Sample]] = {metric: [] for metric in METRICS}
+    for metric, labels, value, _ in parse(agent.get("/metrics")[1]):
+        samples[metric].append(Sample(labels, value))
     names = {name.replace("_", "-"): count for name, count in gpus.items()}
     found = activity(samples, {("research", name): Held(name, count) for name, count in names.items()})
     return dict(found.by_pod)
@@ -81,11 +84,19 @@ def test_a_gpu_before_hopper_has_utilisation_and_no_engine_time(node: Any, start
 
 
 def test_all_gpus_of_one_pod_are_its_own_and_make_its_activity(node: Any, start: Start) -> None:
-    node.gpus.show(*(gpu(index, **{"gpm.1": 100 if index < 3 else 0}) for index in range(4)))
+    node.gpus.show(*(gpu(index, **{"gpm.1": 100 if index < 3 else 60}) for index in range(4)))
     node.kubelet.show(Pod("wide", [uuid("GPU", index) for index in range(4)]))
     agent = start()
     assert holders(agent) == ["wide"] * 4
-    assert activity_of(agent, wide=4) == {"wide": pytest.approx(0.75)}
+    assert activity_of(agent, wide=4) == {"wide": pytest.approx(0.9)}
+
+
+def test_gpus_that_do_nothing_are_idle_and_not_unknown(node: Any, start: Start) -> None:
+    nothing = {"util": 0, "power": 30_000, **{f"gpm.{number}": 0 for number in (1, 2, 3, 5, 10)}}
+    older = {key: value for key, value in nothing.items() if not key.startswith("gpm")}
+    node.gpus.show(gpu(**nothing), t4(1, **{**older, "power": 10_000}))
+    node.kubelet.show(Pod("new", [uuid("GPU", 0)]), Pod("old", [uuid("GPU", 1)]))
+    assert activity_of(start(), new=1, old=1) == {"new": 0.0, "old": 0.0}
 
 
 def test_mig_on_hopper_has_the_activity_of_each_instance(node: Any, start: Start) -> None:
@@ -116,7 +127,7 @@ def test_mig_on_ampere_has_memory_and_no_activity(node: Any, start: Start) -> No
     agent = start()
     assert agent.of("DCGM_FI_DEV_FB_USED", pod="part", GPU_I_PROFILE="2g.10gb", GPU_I_ID="3")
     assert agent.of(UTIL) == agent.of(ENGINE) == []
-    assert activity_of(agent, part=1) == {"part": Unknown("no series")}
+    assert activity_of(agent, part=1) == {"part": Unknown("no signal that tells of time")}
 
 
 def test_compute_instances_share_the_counters_of_their_gpu_instance(node: Any, start: Start) -> None:

@@ -256,3 +256,22 @@ def test_the_notes_name_four_commands_and_warn_without_prometheus() -> None:
     assert "WARNING: prometheus.url is not set" in notes()
     assert "WARNING" not in notes("prometheus.url=http://prometheus:9090")
     assert "lost with the pod" in notes("ledger.persistence.enabled=false")
+
+
+def test_the_password_of_a_database_is_mounted_and_never_in_the_environment() -> None:
+    objects = rendered(
+        "ledger.url=postgresql://gpucost@db:5432/gpucost",
+        "ledger.passwordSecret.name=db",
+        "ledger.passwordSecret.key=password",
+        "ledger.tlsSecret=db-tls",
+    )
+    assert environment(objects)["GPUCOST_LEDGER_PASSWORD_FILE"] == "/etc/gpucost/ledger-password/password"
+    volumes = {volume["name"]: volume for volume in pod(objects)["volumes"]}
+    assert volumes["ledger-password"]["secret"] == {"secretName": "db"}
+    assert volumes["ledger-tls"]["secret"] == {"secretName": "db-tls"}
+    mounts = {mount["name"]: mount["mountPath"] for mount in pod(objects)["containers"][0]["volumeMounts"]}
+    assert (mounts["ledger-password"], mounts["ledger-tls"]) == (
+        "/etc/gpucost/ledger-password",
+        "/etc/gpucost/ledger-tls",
+    )
+    assert "ledger" not in volumes

@@ -17,6 +17,7 @@ from gpucost.ledger import Ledger
 from gpucost.runtime.accounting import NODES_VERSION, OBSERVED_UNTIL, PODS_VERSION, Accounting
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.recorder import Recorder
+from gpucost.runtime.sampling import Sampling
 from gpucost.runtime.world import World
 from gpucost.sources.reflector import Change
 
@@ -112,10 +113,14 @@ async def test_after_a_quick_restart_a_steady_activity_is_known_again(scene: Sce
     async def read(_: Instant) -> dict[str, list[Sample]]:
         return {ENGINE_ACTIVE: [Sample({**labels, "UUID": str(gpu)}, 0.5) for gpu in range(4)]}
 
-    scene.books.utilisation = SimpleNamespace(window=60, read=read, last_success=None)  # type: ignore[assignment]
     stopped = scene.at - 10 * SECOND
+    source = SimpleNamespace(name="prometheus", read=read, last_success=None)
+    scene.books.sampling = Sampling(
+        scene.world.pods, scene.recorder, Figures(), lambda: scene.at, lambda: scene.at, gpus=[source]
+    )
     scene.pod("p1")
-    scene.books.forget_activity({"p1": None}, stopped)
+    await scene.books.flush()
+    scene.books.sampling.begin({"p1"}, (), stopped)
     for _ in range(3):
         await scene.books.sample()
         await scene.books.flush()

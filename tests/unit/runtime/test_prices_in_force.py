@@ -14,6 +14,8 @@ from gpucost.core.exported import KARPENTER_LABEL, KARPENTER_PRICE, OPENCOST_TOT
 from gpucost.core.model import Node, PriceFact, Resources
 from gpucost.core.pricelist import SOURCE
 from gpucost.core.quarantine import ACCEPT
+from gpucost.ledger import Ledger
+from gpucost.runtime.assets import Assets
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.price_memory import MARK, decode
 from gpucost.runtime.price_status import status_of
@@ -34,21 +36,11 @@ LABELS = {
 }
 
 
-class Ledger:
-    """Remembers marks, as the real one does."""
-
-    def __init__(self) -> None:
-        self.marks: dict[str, str] = {}
-
-    def mark(self, name: str, value: str) -> None:
-        self.marks[name] = value
-
-
 class Accounting:
     """Calls the ledger at once, where the real one has a thread for it."""
 
     def __init__(self) -> None:
-        self.ledger = Ledger()
+        self.ledger = Ledger("sqlite://", cluster="c", currency="USD")
 
     async def call(self, function: Any) -> Any:
         return function()
@@ -97,10 +89,11 @@ class Scene:
 
     def restart(self) -> None:
         self.prices = Prices(self.world, self.currency)
-        self.prices.memory = decode(self.accounting.ledger.marks.get(MARK, ""))
+        self.prices.memory = decode(self.accounting.ledger.marks().get(MARK, ""))
         self.recorder = Recorder(self.world, lambda: self.at, self.prices.of)
         self.figures = Figures()
-        self.watch = PriceWatch(self.prices, self.recorder, self.figures, lambda: self.at, self.exporter)
+        assets = Assets(self.recorder, lambda: self.at, self.prices.of_asset)
+        self.watch = PriceWatch(self.prices, self.recorder, assets, self.figures, lambda: self.at, self.exporter)
         self.prices.reload()
         for node in self.world.nodes.values():
             self.recorder.node_changed(Change(None, node))
@@ -130,6 +123,11 @@ class Scene:
         fact, node = self.prices.lives[uid]
         assert node is not None
         return [((one.start - T0) / HOUR, one.hourly) for one in self.prices.of(fact, node)]
+
+    def record(self) -> None:
+        """Write what there is to write, as the real accounting does every second."""
+        facts, prices, _ = self.recorder.drain()
+        self.accounting.ledger.record(facts, prices=prices)
 
     def written(self) -> dict[str, list[PriceFact]]:
         return self.recorder.drain()[1]
@@ -226,7 +224,7 @@ async def test_nothing_is_remembered_of_nodes_and_books_that_are_gone() -> None:
     del scene.world.pricebooks["b"]
     scene.watch.dirty = True
     await scene.tick()
-    memory = decode(scene.accounting.ledger.marks[MARK])
+    memory = decode(scene.accounting.ledger.marks()[MARK])
     assert (set(memory.own), memory.books) == ({"b"}, {})
 
 
@@ -263,7 +261,7 @@ async def test_a_first_start_finds_the_prices_of_the_past() -> None:
     exporter.past = [(T0, 40.0), (T0 + HOUR, 40.0), (T0 + 3 * HOUR, 41.0), (T0 + 4 * HOUR, math.nan)]
     await scene.tick()
     assert scene.timeline() == [(0, 40), (3, 41), (10, 42)]
-    assert scene.figures.dropped["price that is not a number"] == 1
+    assert scene.figures.dropped["prices", "", "price that is not a number"] == 1
 
 
 async def test_opencost_is_asked_after_karpenter_and_before_the_list() -> None:
@@ -358,6 +356,21 @@ async def test_the_past_of_a_node_that_is_covered_now_does_not_change_with_time(
     scene.book(annotations={"x": "y"}, **COMMITTED)
     await scene.tick()
     assert scene.timeline("c") == before == [(2 / 60, Decimal("55.04")), (1, 30)]
+
+
+async def test_after_a_restart_a_node_is_not_covered_for_the_time_in_which_older_ones_were() -> None:
+    scene = Scene()
+    scene.book(**COMMITTED)
+    for position, uid in enumerate("abc"):
+        scene.node(uid, T0 + position * MINUTE)
+    await scene.tick(HOUR)
+    scene.node_gone("a")
+    await scene.tick()
+    scene.record()
+    scene.at += 24 * HOUR
+    scene.restart()
+    await scene.tick()
+    assert scene.timeline("c") == [(2 / 60, Decimal("55.04")), (1, 30)]
 
 
 async def test_without_commitments_nothing_is_kept_of_nodes_that_ended() -> None:

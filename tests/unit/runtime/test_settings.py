@@ -13,6 +13,9 @@ from gpucost.runtime.settings import Settings, address
         ("GPUCOST_TICK_SECONDS", "-1", "greater than 0"),
         ("GPUCOST_API_LISTEN", "9443", "must be HOST:PORT"),
         ("GPUCOST_LOOPBACK_LISTEN", "0.0.0.0:9003", "must be on loopback"),
+        ("GPUCOST_SCRAPE", "sometimes", "'auto', 'always' or 'never'"),
+        ("GPUCOST_SCRAPE_TARGETS", "10.0.0.7:9400", "must be URLs separated by commas"),
+        ("GPUCOST_SCRAPE_MOST", "0", "greater than or equal to 1"),
         ("GPUCOST_LOG_FORMAT", "xml", "'text' or 'json'"),
     ],
 )

@@ -8,14 +8,16 @@ import sys
 
 import pytest
 
-from gpucost.sources.prometheus import PrometheusError, UtilisationSource
+from gpucost.sources.prometheus import UtilisationSource
+from gpucost.sources.promql import PrometheusError, PromQL
 
 PROGRAM = """
 import asyncio, sys
 from gpucost.sources.prometheus import UtilisationSource
+from gpucost.sources.promql import PromQL
 
 async def main():
-    reading = asyncio.create_task(UtilisationSource(sys.argv[1]).read(0))
+    reading = asyncio.create_task(UtilisationSource(PromQL(sys.argv[1])).read(0))
     await asyncio.to_thread(sys.stdin.readline)
     reading.cancel()
 
@@ -36,4 +38,4 @@ def test_the_process_ends_while_a_query_hangs() -> None:
 
 async def test_an_engine_that_is_not_there_is_one_clear_error() -> None:
     with pytest.raises(PrometheusError, match=r"127\.0\.0\.1:9"):
-        await UtilisationSource("http://127.0.0.1:9").read(0)
+        await UtilisationSource(PromQL("http://127.0.0.1:9")).read(0)

@@ -49,7 +49,8 @@ def activities(
     for step in _steps(span):
         held, lives, unclear = _held(holders, step)
         found = activity(_at(tracks, step), held)
-        dropped.update(found.dropped)
+        for (_, reason), count in found.dropped.items():
+            dropped[reason] += count
         for uid, life in lives.items():
             value = found.by_pod.get(uid) if uid not in unclear else None
             facts += _news(condensed, uid, value if isinstance(value, float) else None, life)

@@ -1,0 +1,154 @@
+"""From the books of `core.offline` to a report: one rounding for everything, so that the parts add up in decimal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from gpucost.core.clock import HOUR
+from gpucost.core.money import MICRO, Micro, apportion_over
+from gpucost.core.offline import ACTIVE, Books, Row, common_denominator
+
+_GIB = 1 << 30
+_KINDS = 4  # active, held, unknown activity, no GPU
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the report; money in micro-units, amounts of time in millionths of an hour."""
+
+    key: str
+    cost: Micro | None
+    """None when nothing of what was held had a price."""
+    gpu: int
+    cpu: int
+    memory: int
+    active: Micro
+    held: Micro
+    unknown: Micro
+    non_gpu: Micro
+    utilization: float | None
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything, rounded; `difference` was taken before and should be 0."""
+
+    lines: list[Line]
+    idle_cost: Micro
+    idle_gpu: int
+    stranded_cost: Micro
+    stranded_gpu: int
+    total_cost: Micro
+    total_gpu: int
+    difference: Fraction
+    """In currency units, exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """Sums of money before rounding, over one denominator, in currency units."""
+
+    denominator: int
+    rows: list[list[int]]
+    """By row: active, held, unknown activity, no GPU."""
+    idle: int
+    stranded: int
+    total: int
+
+
+def exact(books: Books) -> Exact:
+    """Bring all purses to one denominator."""
+    common = common_denominator([denominator * ACTIVE for denominator in books.purses])
+    rows = [[0] * _KINDS for _ in books.rows]
+    idle = stranded = total = 0
+    for denominator, purse in books.purses.items():
+        times, over = _factor(common, denominator)
+        idle += purse.idle * times // over
+        stranded += purse.stranded * times // over
+        total += purse.total * times // over
+        for number, (measured, active, unknown, non_gpu) in purse.rows.items():
+            computed = active * times // (over * ACTIVE)
+            row = rows[number]
+            row[0] += computed
+            row[1] += measured * times // over - computed
+            row[2] += unknown * times // over
+            row[3] += non_gpu * times // over
+    return Exact(common, rows, idle, stranded, total)
+
+
+def _factor(common: int, denominator: int) -> tuple[int, int]:
+    """What brings an amount over one denominator to the common one."""
+    factor, rest = divmod(common, denominator)
+    return (factor, 1) if not rest else (common, denominator)
+
+
+def report(books: Books, keys: Sequence[str], *, grain: int, cpu_per_core: int) -> Report:
+    """Round: every amount by largest remainder, rows sorted by cost, the unpriced last."""
+    sums = exact(books)
+    costs = [sum(row) for row in sums.rows]
+    *rounded, idle, stranded = _millionths([*costs, sums.idle, sums.stranded], sums.denominator)
+    gpus = [row.gpu for row in books.rows]
+    *gpu_hours, idle_gpu, stranded_gpu = _millionths([*gpus, books.idle_gpu, books.stranded_gpu], grain * HOUR)
+    cpus = _millionths([row.cpu for row in books.rows], cpu_per_core * HOUR)
+    memories = _millionths([row.memory for row in books.rows], _GIB * HOUR)
+    lines = [
+        _line(key, row, cost, hours, _split(parts, sums.denominator, cost))
+        for key, row, cost, parts, hours in zip(
+            keys, books.rows, rounded, sums.rows, zip(gpu_hours, cpus, memories, strict=True), strict=True
+        )
+    ]
+    lines.sort(key=lambda line: (line.cost is None, -(line.cost or 0), line.key))
+    return Report(
+        lines=lines,
+        idle_cost=idle,
+        idle_gpu=idle_gpu,
+        stranded_cost=stranded,
+        stranded_gpu=stranded_gpu,
+        total_cost=sum(rounded) + idle + stranded,
+        total_gpu=round(Fraction(books.total_gpu * MICRO, grain * HOUR)),
+        difference=sum((Fraction(p.difference, d) for d, p in books.purses.items() if p.difference), Fraction(0)),
+    )
+
+
+def _line(key: str, row: Row, cost: Micro, hours: tuple[int, int, int], parts: Sequence[Micro]) -> Line:
+    active, held, unknown, non_gpu = parts
+    return Line(
+        key=key,
+        cost=None if row.held and not row.priced else cost,
+        gpu=hours[0],
+        cpu=hours[1],
+        memory=hours[2],
+        active=active,
+        held=held,
+        unknown=unknown,
+        non_gpu=non_gpu,
+        utilization=_ratio(row.active, row.measured * ACTIVE) if row.measured else None,
+        coverage=_ratio(row.priced, row.held) if row.held else 1.0,
+    )
+
+
+def _ratio(part: int, whole: int) -> float:
+    """To six places."""
+    return round(Fraction(part * MICRO, whole)) / MICRO
+
+
+def _millionths(amounts: Sequence[int], denominator: int) -> list[int]:
+    return apportion_over([amount * MICRO for amount in amounts], denominator)
+
+
+def _split(parts: Sequence[int], denominator: int, total: Micro) -> list[Micro]:
+    """Round the parts of a row so that they add up to its rounded cost, by largest remainder."""
+    floors, remainders = [], []
+    for part in parts:
+        floor, remainder = divmod(part * MICRO, denominator)
+        floors.append(floor)
+        remainders.append(remainder)
+    missing = total - sum(floors)
+    if missing:
+        order = sorted(range(len(parts)), key=remainders.__getitem__, reverse=True)
+        for number in order[:missing]:
+            floors[number] += 1
+    return floors
