@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     export_granularity: Literal["day", "hour"] = Field("day", description="Length of a charge period in the export.")
     export_account: Text = Field("gpucost", description="BillingAccountId in the export.")
     export_provider: Text = Field("gpucost", description="ServiceProviderName: who runs the cluster for its users.")
-    export_host_provider: str = Field(
+    export_host_provider: Annotated[str, Field(pattern=r"^([^=+\-@\s].*)?$")] = Field(
         "", description="HostProviderName: whose machines they are; empty: told by their instance types."
     )
 

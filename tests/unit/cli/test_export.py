@@ -102,6 +102,8 @@ def test_clusters_are_named_where_there_are_several(export, tmp_path):
         (["--to", "x", "--ledger-url", "sqlite:////nope/l.db"], "ledger /nope/l.db: there is no such file"),
         (["--to", "x", "--ledger-url", "mysql://db/x"], "cannot hold it"),
         ([], "Missing option '--to'"),
+        (["--to", "x", "--provider", "=cmd()"], "would be a formula in a spreadsheet"),
+        (["--to", "x", "--billing-account", " "], "--billing-account must name something"),
     ],
 )
 def test_wrong_use_is_one_clear_line(export, arguments, message):

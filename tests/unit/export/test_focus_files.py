@@ -27,7 +27,7 @@ from gpucost.export.errors import ExportError
 from gpucost.export.formats import Csv
 from gpucost.export.place import Place, without_password
 from gpucost.export.single import write_single
-from gpucost.ledger import Ledger, LedgerError
+from gpucost.ledger import Ledger, LedgerError, facts
 from gpucost.ledger.reader import Reader
 from support.focus_world import CHANGES, OTHERS, SPOT, STRANGE, exporter, files, filled, read_csv
 from support.ledger_world import T0, at, busy, money, pod
@@ -384,6 +384,14 @@ def test_a_ledger_is_read_beside_its_writer_and_stays_as_it_is(ledger_url, to):
             assert view.cost(Interval(at(0), at(24)))[0] == charged
         export(ledger_url, to)
     assert before  # the writer's file was there all the time
+
+
+def test_what_reads_a_ledger_cannot_write_to_it(url):
+    filled(url, SPOT, 2.1).close()
+    with pytest.raises(LedgerError), Reader(url).snapshot("default") as view:
+        facts.write_marks(view.db, {"mark": "of a reader"})
+    with Ledger(url) as ledger:
+        assert ledger.marks() == {}
 
 
 def test_a_ledger_that_is_not_there_is_one_clear_error(tmp_path):
