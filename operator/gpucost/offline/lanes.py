@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import lcm
-from typing import NamedTuple
 
 from gpucost.core.clock import Instant, format_rfc3339
 from gpucost.core.gpus import Layout, is_gpu, layout
@@ -21,16 +21,6 @@ from gpucost.offline.wire import Gpu, Node, Price
 FOREVER: Instant = 1 << 62
 
 
-class Need(NamedTuple):
-    """What a pod requests: nanocores, bytes, GPUs in 1/grain, its share, and the units of each GPU resource."""
-
-    cpu: int
-    memory: int
-    gpus: int
-    units: int
-    devices: tuple[tuple[str, int], ...]
-
-
 @dataclass(slots=True)
 class Shape:
     """What nodes of one kind offer; shared by all nodes with the same capacity and GPUs."""
@@ -43,7 +33,8 @@ class Shape:
     """Advertised amounts of anything else."""
     layout: Layout
     scale: Scale | None = None
-    needs: dict[tuple[tuple[str, str], ...], Need] = field(default_factory=dict)
+    worth: dict[str, int] = field(default_factory=dict)
+    """GPUs of one unit of each resource that is offered, in 1/grain."""
 
     @property
     def sized(self) -> Scale:
@@ -68,7 +59,7 @@ class Lane:
     prices: list[tuple[Instant, int]]
     price_unit: int
     holds: list[Hold] = field(default_factory=list)
-    changes: dict[str, list[tuple[Instant, int]]] = field(default_factory=dict)
+    changes: defaultdict[str, list[tuple[Instant, int]]] = field(default_factory=lambda: defaultdict(list))
     """Of each GPU resource when how many units more are requested, or fewer."""
 
     def ground(self, grain: int) -> Ground:
@@ -104,12 +95,9 @@ class Nodes:
     known: dict[object, Shape] = field(default_factory=dict)
     grain: int = 1
 
-    def read(self, nodes: Sequence[Node], places: Sequence[int], span: Interval | None) -> Interval:
+    def read(self, nodes: Sequence[tuple[int, Node]], span: Interval | None) -> Interval:
         """Fill `lanes`; returns the window, which is the span of the nodes when none is given."""
-        drafts = [
-            (self._life(node, f"$.nodes[{place}]", span), place, node)
-            for place, node in zip(places, nodes, strict=True)
-        ]
+        drafts = [(self._life(node, f"$.nodes[{place}]", span), place, node) for place, node in nodes]
         lives = [life for life, _, _ in drafts if life is not None]
         if span is None:
             span = Interval(
@@ -130,6 +118,8 @@ class Nodes:
             offer = shape.layout
             size = Size(shape.cpu, shape.memory, offer.capacity, offer.physical, offer.stranded, values.CPU_PER_CORE)
             shape.scale = scale_of(kind, size, self.grain, weights)
+            offered = [(name, offer.parts.get(name, 1)) for name, units in shape.devices.items() if units]
+            shape.worth = {name: int(part * self.grain) for name, part in offered}
 
     def _life(self, node: Node, path: str, span: Interval | None) -> Interval | None:
         start = self._value(values.instant, node.start, f"{path}.start")
@@ -175,7 +165,7 @@ class Nodes:
         for number, price in enumerate(prices):
             try:
                 amount, decimals = values.hourly(price.hourly)
-                read.append((values.common_instant(price.since), amount, decimals))
+                read.append((values.instant(price.since), amount, decimals))
             except ValueError:
                 self._value(values.instant, price.since, f"{path}[{number}].from")
                 self._value(values.hourly, price.hourly, f"{path}[{number}].hourly")
