@@ -7,11 +7,12 @@ millions of them, and leave everything else to the core. All raise `ValueError` 
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
-from gpucost.core.clock import DAY, Instant, parse_rfc3339
+from gpucost.core.clock import DAY, SECOND, Instant, parse_rfc3339
 from gpucost.core.money import parse_amount
 from gpucost.core.offline import ACTIVE, PRICE_UNIT
 from gpucost.core.quantity import parse_quantity
@@ -21,6 +22,7 @@ CPU_PER_CORE = 10**9
 
 _NANO_PER_MILLI = CPU_PER_CORE // 1000
 _LARGEST = 1 << 63
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - both times are read as UTC
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _EXPONENT = re.compile(r"[eE][+-]?(\d+)$", re.ASCII)
 _LONGEST = 64
@@ -41,17 +43,22 @@ def instant(text: str) -> Instant:
 
 _DAYS: dict[str, Instant] = {}
 _CLOCKS: dict[str, Instant] = {}
-_MOST = 100_000
+_MOST = 10_000
 
 
 def _new_instant(text: str) -> Instant:
-    if not _RFC3339.fullmatch(text):
-        raise ValueError(f"not an RFC 3339 time: {text!r} (want 2026-11-01T00:00:00Z)")
-    moment = parse_rfc3339(text.upper())
-    if len(text) == 20 and text[19] == "Z" and len(_DAYS) < _MOST and len(_CLOCKS) < _MOST:
-        clock = _CLOCKS[text[11:]] = moment % DAY
-        _DAYS[text[:11]] = moment - clock
-    return moment
+    if len(text) != 20 or text[19] != "Z" or text[10] != "T" or text[7] != "-":
+        if not _RFC3339.fullmatch(text):
+            raise ValueError(f"not an RFC 3339 time: {text!r} (want 2026-11-01T00:00:00Z)")
+        return parse_rfc3339(text.upper())
+    try:
+        since = datetime.fromisoformat(text[:19]) - _EPOCH
+    except ValueError:
+        return parse_rfc3339(text)
+    day, clock = since.days * DAY, since.seconds * SECOND
+    if len(_DAYS) < _MOST:
+        _DAYS[text[:11]], _CLOCKS[text[11:]] = day, clock  # there are no more than 86,400 times of day
+    return day + clock
 
 
 def hourly(text: str) -> tuple[int, int]:
