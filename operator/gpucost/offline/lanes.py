@@ -20,6 +20,9 @@ from gpucost.offline.wire import Gpu, Node, Price
 
 FOREVER: Instant = 1 << 62
 
+_PLENTY = 1 << 40
+"""Stands for a capacity that cannot be read, so that pods are not blamed for it."""
+
 
 @dataclass(slots=True)
 class Shape:
@@ -199,18 +202,20 @@ class Nodes:
         return shape
 
     def _new_shape(self, capacity: Mapping[str, str], gpu: Gpu, path: str) -> Shape:
-        shape = Shape(0, 0, {}, {}, Layout())
+        shape, before = Shape(0, 0, {}, {}, Layout()), len(self.problems)
         for name, text in capacity.items():
-            place = at(f"{path}.capacity", name)
+            is_device = is_gpu(name, self.patterns)
+            parse = values.cpu if name == "cpu" else values.units if is_device else values.whole
+            amount = self._value(parse, text, at(f"{path}.capacity", name))
+            amount = _PLENTY if amount is None else amount
             if name == "cpu":
-                shape.cpu = self._value(values.cpu, text, place) or 0
+                shape.cpu = amount
             elif name == "memory":
-                shape.memory = self._value(values.whole, text, place) or 0
-            elif is_gpu(name, self.patterns):
-                shape.devices[name] = self._value(values.units, text, place) or 0
+                shape.memory = amount
             else:
-                shape.others[name] = self._value(values.whole, text, place) or 0
-        shape.layout = self._layout(shape.devices, gpu, f"{path}.gpu")
+                (shape.devices if is_device else shape.others)[name] = amount
+        if len(self.problems) == before:
+            shape.layout = self._layout(shape.devices, gpu, f"{path}.gpu")
         return shape
 
     def _layout(self, devices: Mapping[str, int], gpu: Gpu, path: str) -> Layout:

@@ -57,7 +57,7 @@ class Stays:
     lanes: Mapping[str, Lane]
     key_of: KeyOf
     spared: Set[str] = frozenset()
-    """UIDs of faulty nodes: not to be reported as unknown."""
+    """UIDs of faulty nodes, not to be reported as unknown; an empty one stands for a node whose UID cannot be read."""
     rows: dict[str, int] = field(default_factory=dict)
     """Number of each row by its key."""
     places: dict[str, int] = field(default_factory=dict)
@@ -114,8 +114,7 @@ class Stays:
             return []
         if len(spans) == 1 and spans[0][0] <= spans[0][1]:
             return spans
-        self._check_order(spans, place)
-        return sorted(span for span in spans if span[0] <= span[1])
+        return sorted(spans) if self._in_order(spans, place) else []
 
     def _bad_times(self, intervals: Sequence[Span], place: int) -> None:
         for number, span in enumerate(intervals):
@@ -123,9 +122,9 @@ class Stays:
                 if text is not None:
                     self._value(instant, text, f"$.pods[{place}].intervals[{number}].{name}")
 
-    def _check_order(self, spans: Sequence[tuple[Instant, Instant]], place: int) -> None:
-        """None may end before it starts, and no two may overlap; an empty one holds nothing."""
-        path = f"$.pods[{place}].intervals"
+    def _in_order(self, spans: Sequence[tuple[Instant, Instant]], place: int) -> bool:
+        """Whether none ends before it starts, and no two overlap; an empty one holds nothing."""
+        path, before = f"$.pods[{place}].intervals", len(self.problems)
         for number, (start, end) in enumerate(spans):
             if end < start:
                 message = f"{format_rfc3339(end)} is before the start {format_rfc3339(start)}"
@@ -135,6 +134,7 @@ class Stays:
             if start < until:
                 self.problems.add(f"{path}[{number}]", f"overlaps another one at {format_rfc3339(start)}")
             until = max(until, end)
+        return len(self.problems) == before
 
     def _series(self, usage: Usage, place: int) -> _Series:
         """What the pod used over time, naming everything that is wrong with it."""
@@ -245,7 +245,7 @@ class Stays:
             self.problems.add(f"$.pods[{place}].workload", f"want Kind/name, not {workload!r}")
 
     def _no_node(self, pod: Pod, place: int) -> None:
-        if pod.node in self.spared:
+        if pod.node in self.spared or "" in self.spared:
             return
         named = [lane.uid for lane in self.lanes.values() if lane.name == pod.node]
         hint = f"; {pod.node!r} is a name, its UID is {named[0]!r}" if named else ""
