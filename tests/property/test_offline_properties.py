@@ -1,4 +1,4 @@
-"""What must hold for every scenario: nothing is lost, windows add up, order does not matter, and a slow oracle agrees."""
+"""What must hold for every scenario: nothing is lost, windows add up, order is nothing, and a slow oracle agrees."""
 
 from __future__ import annotations
 
