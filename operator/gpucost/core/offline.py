@@ -104,10 +104,8 @@ class Books:
 
     def book(self, ground: Ground, holds: Sequence[Hold]) -> None:
         """Add a node and everything that was held on it (clipped to the node's life and the window)."""
-        changes = _changes(holds, 2)
-        cuts = sorted({ground.start, ground.end, *changes})
+        cuts, demand = _running(ground, holds, 2)
         paid = _integral(cuts, ground.prices)
-        demand = _running(cuts, changes)
         unit, room = ground.scale.unit, ground.scale.unit - ground.scale.stranded
         worth, scale = _worth(demand, paid, room)
         purse = self._purse(unit * scale * ground.price_unit * HOUR)
@@ -168,9 +166,7 @@ class Books:
         if ground.capacity <= ground.holdable:  # then what is held is never more than what counts
             self.idle_gpu += ground.holdable * length - sum(hold[3] * (hold[1] - hold[0]) for hold in holds)
             return
-        changes = _changes(holds, 3)
-        cuts = sorted({ground.start, ground.end, *changes})
-        held = _running(cuts, changes)
+        cuts, held = _running(ground, holds, 3)
         self.idle_gpu += sum(
             max(0, ground.holdable - amount) * (cuts[i + 1] - cuts[i]) for i, amount in enumerate(held[:-1])
         )
@@ -187,20 +183,16 @@ def node_cost(ground: Ground) -> int:
     return total
 
 
-def _changes(holds: Sequence[Hold], what: int) -> dict[Instant, int]:
-    """By how much the sum of one amount of the holds changes at which instant."""
-    changes: dict[Instant, int] = {}
+def _running(ground: Ground, holds: Sequence[Hold], what: int) -> tuple[list[Instant], list[int]]:
+    """When the sum of one amount of the holds changes, and what it is from then on."""
+    changes = {ground.start: 0, ground.end: 0}
     known = changes.get
     for hold in holds:
         start, end, amount = hold[0], hold[1], hold[what]
         changes[start] = known(start, 0) + amount
         changes[end] = known(end, 0) - amount
-    return changes
-
-
-def _running(cuts: Sequence[Instant], changes: dict[Instant, int]) -> list[int]:
-    """The sum from each cut on."""
-    return list(accumulate(changes.get(cut, 0) for cut in cuts))
+    cuts = sorted(changes)
+    return cuts, list(accumulate(map(changes.__getitem__, cuts)))
 
 
 def _integral(cuts: Sequence[Instant], steps: Sequence[tuple[Instant, int]]) -> list[int]:

@@ -62,7 +62,7 @@ class Lane:
     prices: list[tuple[Instant, int]]
     price_unit: int
     holds: list[Hold] = field(default_factory=list)
-    changes: defaultdict[str, list[tuple[Instant, int]]] = field(default_factory=lambda: defaultdict(list))
+    changes: defaultdict[str, dict[Instant, int]] = field(default_factory=lambda: defaultdict(dict))
     """Of each GPU resource when how many units more are requested, or fewer."""
 
     def ground(self, grain: int) -> Ground:
@@ -173,10 +173,11 @@ class Nodes:
                 self._value(values.instant, price.since, f"{path}[{number}].from")
                 self._value(values.hourly, price.hourly, f"{path}[{number}].hourly")
                 continue
-            most = max(most, decimals)
+            most = decimals if decimals > most else most
         unit = values.price_unit(most)
-        ordered = [(start, amount * (unit // 10**decimals)) for start, amount, decimals in sorted(read)]
-        if len({start for start, _ in ordered}) != len(ordered):
+        factors = [unit // 10**decimals for decimals in range(most + 1)]
+        ordered = [(start, amount * factors[decimals]) for start, amount, decimals in sorted(read)]
+        if len(dict(ordered)) != len(ordered):
             self._same_start(prices, path)
         return ordered, unit
 

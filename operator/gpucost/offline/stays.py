@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from operator import itemgetter
 
 from gpucost.core.category import category_of
@@ -80,7 +80,8 @@ class Stays:
                 self._pod(pod, place, lane)
         for lane in self.lanes.values():
             for resource, changes in lane.changes.items():
-                if self._overfull(changes, lane.shape.devices[resource]):
+                requested = accumulate(map(changes.__getitem__, sorted(changes)))
+                if max(requested) > lane.shape.devices[resource]:
                     self._too_many(lane, resource, pods())
 
     def _pod(self, pod: Pod, place: int, lane: Lane) -> None:
@@ -105,15 +106,18 @@ class Stays:
             elif first < last and series:
                 lane.holds.extend((*piece, row) for piece in series.pieces(first, last, need, shape.sized))
 
-    def _spans(self, intervals: Sequence[Span], place: int) -> list[tuple[Instant, Instant]]:
+    def _spans(self, intervals: Sequence[Span], place: int) -> Sequence[tuple[Instant, Instant]]:
         """When the pod was there, as far as that can be read; in order."""
         try:
+            if len(intervals) == 1:
+                only = intervals[0]
+                start, end = instant(only.start), FOREVER if only.end is None else instant(only.end)
+                if start <= end:
+                    return ((start, end),)
             spans = [(instant(span.start), FOREVER if span.end is None else instant(span.end)) for span in intervals]
         except ValueError:
             self._bad_times(intervals, place)
             return []
-        if len(spans) == 1 and spans[0][0] <= spans[0][1]:
-            return spans
         return sorted(spans) if self._in_order(spans, place) else []
 
     def _bad_times(self, intervals: Sequence[Span], place: int) -> None:
@@ -208,25 +212,16 @@ class Stays:
             return shape.memory
         return shape.worth.get(name) or shape.others.get(name) or 0
 
-    def _overfull(self, changes: list[tuple[Instant, int]], has: int) -> bool:
-        """Whether more GPUs are requested at once than the node has."""
-        changes.sort()  # at one instant, who leaves comes first
-        held = 0
-        for _, change in changes:
-            held += change
-            if held > has:
-                return True
-        return False
-
     def _too_many(self, lane: Lane, resource: str, pods: Iterable[tuple[int, Pod]]) -> None:
         """Name the pod with which it became too many."""
         has, held, since = lane.shape.devices[resource], 0, 0
-        for moment, change in lane.changes[resource]:
+        changes = sorted(lane.changes[resource].items())
+        for moment, change in changes:
             held += change
             if held > has:
                 since = moment
                 break
-        asked = sum(change for moment, change in lane.changes[resource] if moment <= since)
+        asked = sum(change for moment, change in changes if moment <= since)
         late = [
             place
             for place, pod in pods
@@ -286,7 +281,9 @@ def _claim(lane: Lane, start: Instant, end: Instant, devices: tuple[tuple[str, i
     last = end if end < lane.gone else lane.gone
     if first < last:
         for resource, units in devices:
-            lane.changes[resource] += ((first, units), (last, -units))
+            changes = lane.changes[resource]
+            changes[first] = changes.get(first, 0) + units
+            changes[last] = changes.get(last, 0) - units
 
 
 def _begins(pod: Pod, lane: Lane, moment: Instant) -> bool:
