@@ -13,6 +13,7 @@ from pathlib import Path
 import chart_values
 from gpucost.api import crds, reference
 from gpucost.core.focus_columns import render_reference as focus_reference
+from gpucost.offline import schema as offline_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,6 +28,7 @@ def generated() -> dict[Path, str]:
         chart / "values.schema.json": chart_values.render(),
         ROOT / "docs" / "reference" / "focus.md": focus_reference(),
         **{ROOT / "docs" / "reference" / name: text for name, text in reference.render_all().items()},
+        **{ROOT / "docs" / "reference" / name: text for name, text in offline_schema.render_all().items()},
     }
 
 

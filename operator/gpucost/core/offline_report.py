@@ -74,8 +74,10 @@ def exact(books: Books) -> Exact:
             row = rows[number]
             row[0] += computed
             row[1] += measured * times // over - computed
-            row[2] += unknown * times // over
-            row[3] += non_gpu * times // over
+            if unknown:
+                row[2] += unknown * times // over
+            if non_gpu:
+                row[3] += non_gpu * times // over
     return Exact(common, rows, idle, stranded, total)
 
 
@@ -117,7 +119,7 @@ def _line(key: str, row: Row, cost: Micro, hours: tuple[int, int, int], parts: S
     active, held, unknown, non_gpu = parts
     return Line(
         key=key,
-        cost=None if row.held and not row.priced else cost,
+        cost=None if row.held and row.held == row.unpriced else cost,
         gpu=hours[0],
         cpu=hours[1],
         memory=hours[2],
@@ -126,7 +128,7 @@ def _line(key: str, row: Row, cost: Micro, hours: tuple[int, int, int], parts: S
         unknown=unknown,
         non_gpu=non_gpu,
         utilization=_ratio(row.active, row.measured * ACTIVE) if row.measured else None,
-        coverage=_ratio(row.priced, row.held) if row.held else 1.0,
+        coverage=_ratio(row.held - row.unpriced, row.held) if row.held else 1.0,
     )
 
 

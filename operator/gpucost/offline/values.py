@@ -12,9 +12,9 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
-from gpucost.core.clock import Instant, parse_rfc3339
+from gpucost.core.clock import DAY, SECOND, Instant, parse_rfc3339
 from gpucost.core.money import parse_amount
-from gpucost.core.offline import ACTIVE, PRICE_UNIT, UNKNOWN
+from gpucost.core.offline import ACTIVE, PRICE_UNIT
 from gpucost.core.quantity import parse_quantity
 
 CPU_PER_CORE = 10**9
@@ -26,23 +26,39 @@ _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - both times are read as UTC
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _EXPONENT = re.compile(r"[eE][+-]?(\d+)$", re.ASCII)
 _LONGEST = 64
+_CACHED = 1 << 16
+"""Requests repeat; so do times of day, which are at most 86,400 unless there are fractions of seconds."""
 
 
 def instant(text: str) -> Instant:
-    """An RFC 3339 time."""
-    if len(text) == 20 and text[19] == "Z" and text[10] == "T" and text[7] == "-":
-        try:
-            since = datetime.fromisoformat(text[:19]) - _EPOCH
-        except ValueError:
-            return parse_rfc3339(text)
-        return (since.days * 86400 + since.seconds) * 1_000_000
-    if not _RFC3339.fullmatch(text):
-        raise ValueError(f"not an RFC 3339 time: {text!r} (want 2026-11-01T00:00:00Z)")
-    return parse_rfc3339(text.upper())
+    """An RFC 3339 time.
+
+    A time is the sum of its day and its time of day, and of either there are few: those seen before are looked up.
+    """
+    try:
+        return _DAYS[text[:11]] + _CLOCKS[text[11:]]
+    except KeyError:
+        return _new_instant(text)
 
 
-common_instant = lru_cache(maxsize=1 << 14)(instant)
-"""`instant` for times that many things share, such as those of hourly prices."""
+_DAYS: dict[str, Instant] = {}
+_CLOCKS: dict[str, Instant] = {}
+_MOST = 10_000
+
+
+def _new_instant(text: str) -> Instant:
+    if len(text) != 20 or text[19] != "Z" or text[10] != "T" or text[7] != "-":
+        if not _RFC3339.fullmatch(text):
+            raise ValueError(f"not an RFC 3339 time: {text!r} (want 2026-11-01T00:00:00Z)")
+        return parse_rfc3339(text.upper())
+    try:
+        since = datetime.fromisoformat(text[:19]) - _EPOCH
+    except ValueError:
+        return parse_rfc3339(text)
+    day, clock = since.days * DAY, since.seconds * SECOND
+    if len(_DAYS) < _MOST:
+        _DAYS[text[:11]], _CLOCKS[text[11:]] = day, clock  # there are no more than 86,400 times of day
+    return day + clock
 
 
 def hourly(text: str) -> tuple[int, int]:
@@ -59,7 +75,7 @@ def price_unit(decimals: int) -> int:
     return max(PRICE_UNIT, int(10**decimals))
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=_CACHED)
 def cpu(text: str) -> int:
     """A quantity of CPU in nanocores, rounded up."""
     if text.isdigit() and text.isascii():
@@ -69,7 +85,7 @@ def cpu(text: str) -> int:
     return _rounded_up(_quantity(text) * CPU_PER_CORE, text)
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=_CACHED)
 def whole(text: str) -> int:
     """A quantity of bytes, rounded up."""
     if text[-2:] == "Gi" and text[:-2].isdigit() and text.isascii():
@@ -105,18 +121,14 @@ def _limited(amount: int, text: str) -> int:
     return amount
 
 
-def cpu_used(value: str | float | None) -> int | None:
+def cpu_used(value: str | float) -> int:
     """CPU as in `usage`: a quantity, or a number of cores."""
-    if value is None or isinstance(value, str):
-        return None if value is None else cpu(value)
-    return _number(value, CPU_PER_CORE)
+    return cpu(value) if isinstance(value, str) else _number(value, CPU_PER_CORE)
 
 
-def memory_used(value: str | float | None) -> int | None:
+def memory_used(value: str | float) -> int:
     """Memory as in `usage`: a quantity, or a number of bytes."""
-    if value is None or isinstance(value, str):
-        return None if value is None else whole(value)
-    return _number(value, 1)
+    return whole(value) if isinstance(value, str) else _number(value, 1)
 
 
 def _number(value: float, scale: int) -> int:
@@ -124,10 +136,8 @@ def _number(value: float, scale: int) -> int:
     return _rounded_up(Fraction(text) * scale, text)
 
 
-def activity(value: str | float | None) -> int:
+def activity(value: str | float) -> int:
     """`gpuActive` in 1/ACTIVE."""
-    if value is None:
-        return UNKNOWN
     if isinstance(value, str):
         value = float(parse_amount(value) if len(value) <= _LONGEST else Decimal(2))
     if not 0 <= value <= 1:
