@@ -69,7 +69,7 @@ class Prometheus(Section):
     """Where utilisation is read."""
 
     url: Annotated[str, Field(pattern="^(https?://.+)?$")] = Field(
-        description="Base URL of a PromQL engine, http:// or https://; empty: utilisation stays unknown."
+        description="Base URL of a PromQL engine, http:// or https://; empty: GPU exporters are asked directly."
     )
 
 

@@ -6,6 +6,7 @@ with the other facts.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -119,8 +120,7 @@ class Sampling:
         if span.goes_back:
             return
         self._last = now
-        await self._gpus(span)
-        await self._use(span)
+        await asyncio.gather(self._gpus(span), self._use(span))  # one that hangs costs its time once
         self._count()
 
     async def _gpus(self, span: Window) -> None:

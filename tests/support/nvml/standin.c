@@ -126,6 +126,7 @@ static void run_counters(void) {
         snprintf(name, sizeof name, "gpm.%u", metric_ids[m]);
         const char *level = text((Device){gpu, slot}, name);
         if (level) totals[gpu][slot + 1][m] += strtod(level, NULL) * passed;
+        else totals[gpu][slot + 1][m] = 0; /* what is made anew counts anew */
       }
 }
 

@@ -181,6 +181,8 @@ def test_the_layout_of_mig_may_change_under_a_running_agent(node: Any, start: St
     node.gpus.show(gpu(mig=0))
     eventually(lambda: agent.value(UTIL) == 40, 10, "utilisation of the whole GPU")
     assert not [each for each in agent.scrape() if "GPU_I_ID" in each.labels]
-    node.gpus.show(gpu(mig=1, **PROFILES), mig(0, 3, 9, profile=20, **{"gpm.1": 70}))
-    eventually(lambda: agent.of(ENGINE, GPU_I_ID="9", GPU_I_PROFILE="1g.10gb+me"), 10, "the new instance")
+    node.gpus.show(gpu(mig=1, **PROFILES), mig(0, 0, 7, profile=20, **{"gpm.1": 70}))
+    eventually(lambda: agent.of(ENGINE, GPU_I_ID="7", GPU_I_PROFILE="1g.10gb+me"), 10, "the new instance")
     assert agent.of(UTIL) == []
+    # Under the number of an instance that is gone, it is not compared with that one's counters.
+    assert agent.of("gpucost_agent_values_dropped_total") == []

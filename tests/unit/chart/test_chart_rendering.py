@@ -251,10 +251,12 @@ def notes(*settings: str) -> str:
     return done.stdout.partition("NOTES:")[2]
 
 
-def test_the_notes_name_four_commands_and_warn_without_prometheus() -> None:
+def test_the_notes_name_four_commands_and_warn_where_nothing_measures() -> None:
     assert notes().count("kubectl ") == 4
-    assert "WARNING: prometheus.url is not set" in notes()
-    assert "WARNING" not in notes("prometheus.url=http://prometheus:9090")
+    assert "WARNING: prometheus.url is not set" in notes("settings.scrape=never")
+    assert "the operator asks dcgm-exporter and gpucost-agent pods itself" in notes()
+    for measured in (notes(), notes("prometheus.url=http://prometheus:9090", "settings.scrape=never")):
+        assert "WARNING" not in measured
     assert "lost with the pod" in notes("ledger.persistence.enabled=false")
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import pytest
 
 from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant
-from gpucost.core.model import NeedFact, Node, Pod, Resources, UsageFact
+from gpucost.core.model import CapacityType, NeedFact, Node, Pod, PriceFact, Resources, UsageFact
+from gpucost.core.money import PICO
 from gpucost.core.needs import CPU
+from gpucost.core.timeline import Interval
 from gpucost.core.usage import ENGINE_ACTIVE, GPU_UTIL, Sample
+from gpucost.ledger import Ledger
 from gpucost.runtime.measuring import engine_of, sampling_of
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.recorder import Recorder
@@ -163,6 +167,20 @@ async def test_after_a_restart_the_request_counts_until_something_is_measured(sc
     ]
     scene.use.series = {CPU: 3.0}
     assert await scene.tick() == [UsageFact("p1", stopped, 0.5), NeedFact("p1", T0, Resources(3000, GIB, 1))]
+
+
+async def test_what_is_measured_changes_what_a_pod_owes(scene: Scene) -> None:
+    """1 of 8 cores is requested and 4 are used: half of a node at 6 an hour for ten minutes, not an eighth."""
+    scene.reserve("p1", Resources(1000, GIB, 0))
+    prices = {"n1": [PriceFact("n1", T0 - HOUR, Decimal(6), CapacityType.ON_DEMAND, "test")]}
+    with Ledger("sqlite://") as ledger:
+        ledger.record([*scene.recorder.nodes.values(), *scene.recorder.written.values()], prices=prices)
+        scene.use.series = {CPU: 4.0}
+        scene.sampling.begin([], [], T0)
+        for _ in range(20):
+            ledger.record(await scene.tick())
+        report = ledger.report(Interval(T0, scene.at), now=scene.at)
+    assert sum(row.amounts.cost for row in report.rows) == PICO // 2
 
 
 async def test_a_pod_of_which_half_the_devices_report_is_unknown(scene: Scene) -> None:
