@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _BLOCK = 1_000
 """Rows that are held as Python objects at a time."""
-_BLOCKS_IN_GROUP = 32
+_BLOCKS_IN_GROUP = 16
 """Blocks of a row group, which is held as arrays: a few MiB."""
 
 
