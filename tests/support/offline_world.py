@@ -103,7 +103,7 @@ def scenario(nodes: list[Json], pods: list[Json], window: tuple[Hours, Hours] | 
 def run(document: Json | str, *flags: str) -> Result:
     """Run `gpucost allocate` on standard input."""
     text = document if isinstance(document, str) else json.dumps(document)
-    return CliRunner().invoke(gpucost_group, ["allocate", "-", *flags], input=text)
+    return CliRunner(env={"COLUMNS": "100"}).invoke(gpucost_group, ["allocate", "-", *flags], input=text)
 
 
 def allocate(document: Json, *flags: str) -> Json:
