@@ -60,24 +60,22 @@ class Stays:
     """UIDs of faulty nodes, not to be reported as unknown; an empty one stands for a node whose UID cannot be read."""
     rows: dict[str, int] = field(default_factory=dict)
     """Number of each row by its key."""
-    places: dict[str, int] = field(default_factory=dict)
-    """Place of each pod by its UID."""
     workloads: set[str] = field(default_factory=set)
     """Names of workloads that are known to be well formed."""
 
     def read(self, pods: Callable[[], Iterable[tuple[int, Pod]]]) -> None:
         """Fill `rows` and the lanes' holds; `pods` gives all pods, each with its place in the file."""
         lane_of = self.lanes.get
+        uids: list[str] = []
         for place, pod in pods():
-            if self.places.setdefault(pod.uid, place) != place:
-                first = self.places[pod.uid]
-                message = f"{pod.uid!r} is the UID of $.pods[{first}] too; each pod needs its own"
-                self.problems.add(f"$.pods[{place}].uid", message)
+            uids.append(pod.uid)
             lane = lane_of(pod.node)
             if lane is None:
                 self._no_node(pod, place)
             else:
                 self._pod(pod, place, lane)
+        if len(set(uids)) != len(uids):
+            self._same_uid(pods())
         for lane in self.lanes.values():
             for resource, changes in lane.changes.items():
                 requested = accumulate(map(changes.__getitem__, sorted(changes)))
@@ -231,6 +229,14 @@ class Stays:
             at(f"$.pods[{late[-1] if late else '?'}].requests", resource),
             f"{asked} are requested at once on node {lane.uid!r} at {format_rfc3339(since)}, which has {has}",
         )
+
+    def _same_uid(self, pods: Iterable[tuple[int, Pod]]) -> None:
+        places: dict[str, int] = {}
+        for place, pod in pods:
+            first = places.setdefault(pod.uid, place)
+            if first != place:
+                message = f"{pod.uid!r} is the UID of $.pods[{first}] too; each pod needs its own"
+                self.problems.add(f"$.pods[{place}].uid", message)
 
     def _workload(self, workload: str, place: int) -> None:
         kind, _, name = workload.partition("/")
