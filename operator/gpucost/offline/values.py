@@ -25,7 +25,8 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d
 _EXPONENT = re.compile(r"[eE][+-]?(\d+)$", re.ASCII)
 _LONGEST = 64
 _CACHED = 1 << 12
-_SHIFTS = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}
+_BINARY = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
+_FEW = 9  # digits, of which no unit that is treated specially makes too large a number
 
 
 def instant(text: str) -> Instant:
@@ -72,22 +73,18 @@ def price_unit(decimals: int) -> int:
 
 def any_cpu(text: str) -> int:
     """A quantity of CPU in nanocores, rounded up."""
-    if text.isascii():
-        if text.isdigit():
-            return _limited(int(text) * CPU_PER_CORE, text)
-        if text[-1:] == "m" and text[:-1].isdigit():
-            return _limited(int(text[:-1]) * _NANO_PER_MILLI, text)
+    digits, unit = (text[:-1], _NANO_PER_MILLI) if text[-1:] == "m" else (text, CPU_PER_CORE)
+    if digits.isdigit() and digits.isascii() and len(digits) < _FEW:
+        return int(digits) * unit
     return _rounded_up(_quantity(text) * CPU_PER_CORE, text)
 
 
 def any_whole(text: str) -> int:
     """A quantity of bytes, rounded up."""
-    if text.isascii():
-        if text.isdigit():
-            return _limited(int(text), text)
-        shift = _SHIFTS.get(text[-2:])
-        if shift is not None and text[:-2].isdigit():
-            return _limited(int(text[:-2]) << shift, text)
+    unit = _BINARY.get(text[-2:])
+    digits = text[:-2] if unit else text
+    if digits.isdigit() and digits.isascii() and len(digits) < _FEW:
+        return int(digits) * (unit or 1)
     return _rounded_up(_quantity(text), text)
 
 
