@@ -91,7 +91,7 @@ def read(data: bytes, question: Question) -> World:
     nodes = Nodes(problems, question.gpu_resources)
     window = nodes.read(list(source.nodes()), question.window or _window(scenario.window, problems))
     nodes.fit(question.split, question.weights)
-    stays = Stays(problems, nodes.lanes, key_of(question.by), source.refused)
+    stays = Stays(problems, nodes.lanes, key_of(question.by, question.gpu_resources), source.refused)
     stays.read(source.pods)
     if problems:
         raise BadScenario(problems.lines())

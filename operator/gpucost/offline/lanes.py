@@ -162,30 +162,31 @@ class Nodes:
         )
 
     def _prices(self, prices: Sequence[Price], path: str) -> tuple[list[tuple[Instant, int]], int]:
-        """In order; two from one instant are a problem."""
-        read: list[tuple[Instant, int, int]] = []
-        most = 0
-        for number, price in enumerate(prices):
-            try:
-                amount, decimals = values.hourly(price.hourly)
-                read.append((values.instant(price.since), amount, decimals))
-            except ValueError:
-                self._value(values.instant, price.since, f"{path}[{number}].from")
-                self._value(values.hourly, price.hourly, f"{path}[{number}].hourly")
-                continue
-            most = decimals if decimals > most else most
+        """In order, and in which part of the currency unit; two from one instant are a problem."""
+        instant, hourly = values.instant, values.hourly
+        try:
+            read = sorted((instant(price.since), *hourly(price.hourly)) for price in prices)
+        except ValueError:
+            self._bad_prices(prices, path)
+            return [], 1
+        most = max((decimals for _, _, decimals in read), default=0)
         unit = values.price_unit(most)
         factors = [unit // 10**decimals for decimals in range(most + 1)]
-        ordered = [(start, amount * factors[decimals]) for start, amount, decimals in sorted(read)]
-        if len(dict(ordered)) != len(ordered):
+        steps = {start: amount * factors[decimals] for start, amount, decimals in read}
+        if len(steps) != len(read):
             self._same_start(prices, path)
-        return ordered, unit
+        return list(steps.items()), unit
+
+    def _bad_prices(self, prices: Sequence[Price], path: str) -> None:
+        for number, price in enumerate(prices):
+            self._value(values.instant, price.since, f"{path}[{number}].from")
+            self._value(values.hourly, price.hourly, f"{path}[{number}].hourly")
 
     def _same_start(self, prices: Sequence[Price], path: str) -> None:
         seen: dict[Instant, int] = {}
         for number, price in enumerate(prices):
-            start = self._value(values.instant, price.since, f"{path}[{number}].from")
-            if start is not None and seen.setdefault(start, number) != number:
+            start = values.instant(price.since)
+            if seen.setdefault(start, number) != number:
                 self.problems.add(
                     f"{path}[{number}].from",
                     f"{format_rfc3339(start)} is the start of {path}[{seen[start]}] too; one price at a time",

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from operator import itemgetter
 
-from gpucost.core.category import category_of
+from gpucost.core.category import category_of, program_category
 from gpucost.core.clock import Instant, format_rfc3339
+from gpucost.core.gpus import DEFAULT_RESOURCES, is_gpu
 from gpucost.core.model import Workload
 from gpucost.core.offline import UNKNOWN
 from gpucost.core.shares import Scale
@@ -27,7 +28,7 @@ _Value = Callable[[str | float], int]
 _PARSERS: Mapping[str, Callable[[str], int]] = {"cpu": values.cpu, "memory": values.whole}
 
 
-def key_of(by: str) -> KeyOf:
+def key_of(by: str, patterns: Sequence[str] = DEFAULT_RESOURCES) -> KeyOf:
     """How to tell the row of a pod: `namespace`, `pod`, `node`, `workload`, `category` or `label:KEY`."""
     if by.startswith("label:"):
         label = by.removeprefix("label:")
@@ -37,16 +38,19 @@ def key_of(by: str) -> KeyOf:
         "pod": lambda pod: f"{pod.namespace}/{pod.name}",
         "node": lambda pod: pod.node,
         "workload": lambda pod: f"{pod.namespace}/{pod.workload or f'Pod/{pod.name}'}",
-        "category": _category,
+        "category": lambda pod: _category(pod, patterns),
     }
     return found[by]
 
 
-def _category(pod: Pod) -> str:
-    kind, _, name = (pod.workload or f"Pod/{pod.name}").partition("/")
-    gpus = sum(text != "0" for name, text in (pod.requests or {}).items() if name not in {"cpu", "memory"})
-    workload = Workload(kind, name)
-    return category_of(namespace=pod.namespace, workload=workload, labels=pod.labels or {}, gpus=gpus).value
+def _category(pod: Pod, patterns: Sequence[str]) -> str:
+    """The cost driver, as far as the scenario tells: it knows labels and owners, not images."""
+    workload = Workload(*(pod.workload or f"Pod/{pod.name}").split("/", 1))
+    labels = pod.labels or {}
+    gpus = sum(text != "0" and is_gpu(name, patterns) for name, text in (pod.requests or {}).items())
+    program = program_category((), labels)
+    found = category_of(namespace=pod.namespace, workload=workload, labels=labels, gpus=gpus, program=program)
+    return found.value
 
 
 @dataclass(slots=True)
@@ -60,24 +64,22 @@ class Stays:
     """UIDs of faulty nodes, not to be reported as unknown; an empty one stands for a node whose UID cannot be read."""
     rows: dict[str, int] = field(default_factory=dict)
     """Number of each row by its key."""
-    places: dict[str, int] = field(default_factory=dict)
-    """Place of each pod by its UID."""
     workloads: set[str] = field(default_factory=set)
     """Names of workloads that are known to be well formed."""
 
     def read(self, pods: Callable[[], Iterable[tuple[int, Pod]]]) -> None:
         """Fill `rows` and the lanes' holds; `pods` gives all pods, each with its place in the file."""
         lane_of = self.lanes.get
+        uids: list[str] = []
         for place, pod in pods():
-            if self.places.setdefault(pod.uid, place) != place:
-                first = self.places[pod.uid]
-                message = f"{pod.uid!r} is the UID of $.pods[{first}] too; each pod needs its own"
-                self.problems.add(f"$.pods[{place}].uid", message)
+            uids.append(pod.uid)
             lane = lane_of(pod.node)
             if lane is None:
                 self._no_node(pod, place)
             else:
                 self._pod(pod, place, lane)
+        if len(set(uids)) != len(uids):
+            self._same_uid(pods())
         for lane in self.lanes.values():
             for resource, changes in lane.changes.items():
                 requested = accumulate(map(changes.__getitem__, sorted(changes)))
@@ -231,6 +233,14 @@ class Stays:
             at(f"$.pods[{late[-1] if late else '?'}].requests", resource),
             f"{asked} are requested at once on node {lane.uid!r} at {format_rfc3339(since)}, which has {has}",
         )
+
+    def _same_uid(self, pods: Iterable[tuple[int, Pod]]) -> None:
+        places: dict[str, int] = {}
+        for place, pod in pods:
+            first = places.setdefault(pod.uid, place)
+            if first != place:
+                message = f"{pod.uid!r} is the UID of $.pods[{first}] too; each pod needs its own"
+                self.problems.add(f"$.pods[{place}].uid", message)
 
     def _workload(self, workload: str, place: int) -> None:
         kind, _, name = workload.partition("/")

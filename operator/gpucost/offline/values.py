@@ -7,12 +7,11 @@ millions of them, and leave everything else to the core. All raise `ValueError` 
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
-from gpucost.core.clock import DAY, SECOND, Instant, parse_rfc3339
+from gpucost.core.clock import DAY, HOUR, MINUTE, SECOND, Instant, parse_rfc3339
 from gpucost.core.money import parse_amount
 from gpucost.core.offline import ACTIVE, PRICE_UNIT
 from gpucost.core.quantity import parse_quantity
@@ -22,52 +21,49 @@ CPU_PER_CORE = 10**9
 
 _NANO_PER_MILLI = CPU_PER_CORE // 1000
 _LARGEST = 1 << 63
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - both times are read as UTC
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _EXPONENT = re.compile(r"[eE][+-]?(\d+)$", re.ASCII)
 _LONGEST = 64
-_CACHED = 1 << 16
-"""Requests repeat; so do times of day, which are at most 86,400 unless there are fractions of seconds."""
+_CACHED = 1 << 12
+_BINARY = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
+_FEW = 9  # digits, of which no unit that is treated specially makes too large a number
 
 
 def instant(text: str) -> Instant:
     """An RFC 3339 time.
 
-    A time is the sum of its day and its time of day, and of either there are few: those seen before are looked up.
+    Times in UTC and whole seconds are looked up: the day among those seen before, the rest in three small tables.
     """
     try:
-        return _DAYS[text[:11]] + _CLOCKS[text[11:]]
+        return _DAYS[text[:11]] + _HOURS[text[11:13]] + _MINUTES[text[13:16]] + _SECONDS[text[16:]]
     except KeyError:
         return _new_instant(text)
 
 
 _DAYS: dict[str, Instant] = {}
-_CLOCKS: dict[str, Instant] = {}
+_HOURS = {f"{hour:02}": hour * HOUR for hour in range(24)}
+_MINUTES = {f":{minute:02}": minute * MINUTE for minute in range(60)}
+_SECONDS = {f":{second:02}Z": second * SECOND for second in range(60)}
 _MOST = 10_000
 
 
 def _new_instant(text: str) -> Instant:
-    if len(text) != 20 or text[19] != "Z" or text[10] != "T" or text[7] != "-":
-        if not _RFC3339.fullmatch(text):
-            raise ValueError(f"not an RFC 3339 time: {text!r} (want 2026-11-01T00:00:00Z)")
-        return parse_rfc3339(text.upper())
-    try:
-        since = datetime.fromisoformat(text[:19]) - _EPOCH
-    except ValueError:
-        return parse_rfc3339(text)
-    day, clock = since.days * DAY, since.seconds * SECOND
-    if len(_DAYS) < _MOST:
-        _DAYS[text[:11]], _CLOCKS[text[11:]] = day, clock  # there are no more than 86,400 times of day
-    return day + clock
+    if not _RFC3339.fullmatch(text):
+        raise ValueError(f"not an RFC 3339 time: {text!r} (want 2026-11-01T00:00:00Z)")
+    moment = parse_rfc3339(text.upper())
+    if text[10] == "T" and text[-1] == "Z" and len(_DAYS) < _MOST:
+        _DAYS[text[:11]] = moment - moment % DAY
+    return moment
 
 
 def hourly(text: str) -> tuple[int, int]:
     """A price as an integer and how many of its digits are decimals."""
-    whole, _, decimals = text.partition(".")
-    if len(text) > _LONGEST or not (text.isascii() and whole.isdigit() and (decimals.isdigit() or whole == text)):
+    whole, dot, decimals = text.partition(".")
+    digits = whole + decimals
+    if not (digits.isdigit() and digits.isascii() and whole and (decimals or not dot) and len(text) <= _LONGEST):
         parse_amount(text)
         raise ValueError(f"not a decimal amount: {text!r} (want for example 55.04)")
-    return int(whole + decimals), len(decimals)
+    return int(digits), len(decimals)
 
 
 def price_unit(decimals: int) -> int:
@@ -75,22 +71,28 @@ def price_unit(decimals: int) -> int:
     return max(PRICE_UNIT, int(10**decimals))
 
 
-@lru_cache(maxsize=_CACHED)
-def cpu(text: str) -> int:
+def any_cpu(text: str) -> int:
     """A quantity of CPU in nanocores, rounded up."""
-    if text.isdigit() and text.isascii():
-        return _limited(int(text) * CPU_PER_CORE, text)
-    if text[-1:] == "m" and text[:-1].isdigit() and text.isascii():
-        return _limited(int(text[:-1]) * _NANO_PER_MILLI, text)
+    digits, unit = (text[:-1], _NANO_PER_MILLI) if text[-1:] == "m" else (text, CPU_PER_CORE)
+    if digits.isdigit() and digits.isascii() and len(digits) < _FEW:
+        return int(digits) * unit
     return _rounded_up(_quantity(text) * CPU_PER_CORE, text)
 
 
-@lru_cache(maxsize=_CACHED)
-def whole(text: str) -> int:
+def any_whole(text: str) -> int:
     """A quantity of bytes, rounded up."""
-    if text[-2:] == "Gi" and text[:-2].isdigit() and text.isascii():
-        return _limited(int(text[:-2]) << 30, text)
+    unit = _BINARY.get(text[-2:])
+    digits = text[:-2] if unit else text
+    if digits.isdigit() and digits.isascii() and len(digits) < _FEW:
+        return int(digits) * (unit or 1)
     return _rounded_up(_quantity(text), text)
+
+
+cpu = lru_cache(maxsize=_CACHED)(any_cpu)
+"""`any_cpu` for what repeats, as requests do and use does not."""
+
+whole = lru_cache(maxsize=_CACHED)(any_whole)
+"""`any_whole` for what repeats."""
 
 
 @lru_cache(maxsize=1 << 10)
@@ -123,12 +125,12 @@ def _limited(amount: int, text: str) -> int:
 
 def cpu_used(value: str | float) -> int:
     """CPU as in `usage`: a quantity, or a number of cores."""
-    return cpu(value) if isinstance(value, str) else _number(value, CPU_PER_CORE)
+    return any_cpu(value) if isinstance(value, str) else _number(value, CPU_PER_CORE)
 
 
 def memory_used(value: str | float) -> int:
     """Memory as in `usage`: a quantity, or a number of bytes."""
-    return whole(value) if isinstance(value, str) else _number(value, 1)
+    return any_whole(value) if isinstance(value, str) else _number(value, 1)
 
 
 def _number(value: float, scale: int) -> int:

@@ -24,7 +24,7 @@ def test_a_table_ends_with_what_is_not_in_it():
     assert run(world()).stdout.splitlines() == [
         "NAMESPACE      COST  ACTIVE   HELD  UNKNOWN  NO-GPU  GPU-HOURS  UTIL%  PRICED%",
         "ns           $10.00   $2.50  $7.50    $0.00   $0.00       10.0    25%     100%",
-        "other      unpriced   $0.00  $0.00    $0.00   $0.00        0.0      -       0%",
+        "other      unpriced       -      -        -       -        0.0      -       0%",
         "idle         $30.00       -      -        -       -       30.0      -        -",
         "TOTAL        $40.00       -      -        -       -       40.0      -        -",
         "",
