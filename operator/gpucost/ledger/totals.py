@@ -69,6 +69,8 @@ class Rates:
     nodes: dict[str, Pico | None] = field(default_factory=dict)
     idle: Pico | None = 0
     stranded: Pico | None = 0
+    idle_of: dict[str, Pico | None] = field(default_factory=dict)
+    """By node."""
 
     @classmethod
     def of(cls, books: Books, now: Instant) -> Rates:
@@ -78,7 +80,8 @@ class Rates:
             parts = books.hourly(node.uid, now)
             known = [rate for rate in parts.values() if rate is not None]
             rates.nodes[node.uid] = sum(known) if len(known) == len(parts) else None
-            rates.idle = _known_sum(rates.idle, parts.pop(IDLE, 0))
+            idle = rates.idle_of[node.uid] = parts.pop(IDLE, 0)
+            rates.idle = _known_sum(rates.idle, idle)
             rates.stranded = _known_sum(rates.stranded, parts.pop(STRANDED, 0))
             rates.pods.update(parts)
         return rates

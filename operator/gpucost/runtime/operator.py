@@ -63,6 +63,7 @@ from gpucost.runtime.settings import Settings, address, listed
 from gpucost.runtime.training import TrainingController, run_workers
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 from gpucost.sources.exported_prices import ExportedPrices
+from gpucost.sources.records import pod_record
 from gpucost.sources.reflector import replay
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,8 @@ class Operator:
         self.world.on_dirty = self.queue.mark
         self.prices = Prices(self.world, settings.currency)
         holdings = Holdings(listed(settings.gpu_resources, ","), listed(settings.gpu_drivers, ","))
-        self.recorder = Recorder(self.world, now, self.prices.of, holdings)
+        read_pod = partial(pod_record, kept=settings.kept_labels)
+        self.recorder = Recorder(self.world, now, self.prices.of, holdings, read_pod)
         self.world.on_claimed = self.recorder.owners_changed
         self.assets = Assets(self.recorder, now, self.prices.of_asset)
         self.caches = Caches.build(self.client, self.world, self.recorder, self.assets, now)

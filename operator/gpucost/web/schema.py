@@ -61,13 +61,14 @@ class Costs(ApiModel):
 
 
 class Row(Costs):
-    """Cost of one namespace, workload, pod, node or category."""
+    """Cost of one namespace, workload, pod, node, category or value of a label."""
 
     key: str = Field(description="What the cost belongs to: `namespace`, `namespace/Kind/name`, `namespace/pod`, …")
     namespace: str | None = Field(description="Namespace, where the grouping tells it.")
     workload: str | None = Field(description="`Kind/name`, where the grouping tells it.")
     category: str | None = Field(description="Cost driver, where the grouping tells it.")
     pods: int = Field(ge=0, description="Pods that hold resources right now.")
+    node: str | None = Field(None, description="Name of the node, where the grouping tells it; its key is the UID.")
 
 
 class Allocation(Row):
@@ -84,6 +85,41 @@ class Remainder(ApiModel):
     cost: Money | None = Field(description="null when no part of the time had a price.")
     hourly: Money | None = Field(description="Per hour right now; null when something has no price.")
     gpu_hours: Hours = Field(description="GPUs times hours.")
+
+
+class Sitter(ApiModel):
+    """A pod that held GPUs of a node while they were measured as not computing."""
+
+    pod: str = Field(description="`namespace/name`.")
+    workload: str | None = Field(description="`Kind/name`.")
+    held: Money = Field(description="Cost of its GPUs while they were measured as not computing.")
+    gpu_hours: Hours = Field(description="GPUs that it held times hours, computing or not.")
+    gpu_utilization: Ratio | None = Field(description="Share of the measured time in which they computed.")
+    hourly: Money | None = Field(description="What it costs per hour right now; 0 when it is gone.")
+
+
+class NodeSplit(ApiModel):
+    """What became of a node's money. `active + held + unknownActivity + nonGpu + idle + stranded = cost`, exactly."""
+
+    key: str = Field(description="UID: names may repeat.")
+    name: str = Field(description="Name.")
+    kind: str = Field(description="Node, Volume or LoadBalancer: whatever is paid for by the hour.")
+    instance_type: str = Field(description="Instance type; empty when unknown.")
+    gpu_model: str = Field(description="Model of its GPUs; empty without, or when unknown.")
+    gpus: str = Field(description="GPUs that can be held, as a decimal.")
+    capacity_type: str = Field(description="onDemand, spot or reserved.")
+    cost: Money | None = Field(description="What the node cost; null when no part of the time had a price.")
+    hourly: Money | None = Field(description="Of the whole node right now; null without a price, 0 when it is gone.")
+    idle_hourly: Money | None = Field(description="The part of hourly that nobody holds right now.")
+    gpu_hours: Hours = Field(description="GPUs that pods held times hours.")
+    idle_gpu_hours: Hours = Field(description="GPUs that nobody held times hours.")
+    active: Money = Field(description="Cost of GPUs held while they computed.")
+    held: Money = Field(description="Cost of GPUs held while they were measured as not computing.")
+    unknown_activity: Money = Field(description="Cost of GPUs held while nobody measured them.")
+    non_gpu: Money = Field(description="Cost of pods that hold no GPU.")
+    idle: Money = Field(description="Cost of what nobody held.")
+    stranded: Money = Field(description="Cost of what could not be given to anybody.")
+    sitters: tuple[Sitter, ...] = Field((), description="Pods that held GPUs without computing, worst first.")
 
 
 class Quality(ApiModel):
@@ -106,13 +142,15 @@ class AllocationList(ApiModel):
     metadata: ListMetadata = ListMetadata()
     currency: str = Field(description="ISO 4217 code of all amounts.")
     window: Window
-    by: str = Field(description="Grouping: namespace, workload, pod, node or category.")
+    by: str = Field(description="Grouping: namespace, workload, pod, node, category or label:KEY.")
     items: tuple[Allocation, ...] = Field(description="Rows, most expensive first; unpriced ones last.")
     idle: Remainder = Field(description="Capacity that was allocated to nobody; zero in a view of one namespace.")
     stranded: Remainder = Field(description="Capacity that could not be allocated to anybody.")
     total: Costs = Field(description="All rows, idle and stranded.")
     difference: Money = Field(description="Cost of the nodes, integrated on its own, less the parts; 0 or a defect.")
     quality: Quality
+    nodes: tuple[NodeSplit, ...] = Field((), description="With by=node: what became of each node's money.")
+    labels: tuple[str, ...] = Field((), description="With by=label:KEY: keys of the labels that are known.")
 
 
 class Line(ApiModel):
