@@ -198,14 +198,15 @@ class Explanation(ApiModel):
 
 
 class CostDocument(ApiModel):
-    """What `kubectl cost`, `kubectl cost namespace` and `kubectl cost workload` print with `-o json` and `-o yaml`.
+    """What `kubectl cost` and its commands namespace, workload, pod, node, category and label print with `-o json`.
 
+    `-o yaml` prints the same.
     With `--rate day` every part also has `costPerDay`, and so on.
     """
 
     currency: str = Field(description="ISO 4217 code of all amounts.")
     window: Window | None = Field(description="null when costs come from the status of TrainingJobs, since they began.")
-    by: str = Field(description="namespace or workload.")
+    by: str = Field(description="namespace, workload, pod, node, category or label:KEY.")
     namespace: str | None = Field(description="The one namespace that is shown; null for all.")
     source: str = Field(description="`cost API`, or `TrainingJob status` when that did not answer.")
     rows: tuple[Row, ...] = Field(description="Most expensive first, or as --sort-by says.")
@@ -227,4 +228,75 @@ class ExplanationDocument(ApiModel):
     lines: tuple[Line, ...] = Field(description="Stretches, by pod and time.")
     total: Costs = Field(description="The same, with what it is made of.")
     gaps: tuple[Gap, ...] = Field(description="Spans that nobody could observe.")
+    quality: Quality
+
+
+class IdleTotal(ApiModel):
+    """All nodes together."""
+
+    cost: Money | None = Field(description="What the nodes cost; null when none has a price.")
+    hourly: Money | None = Field(description="Right now.")
+    idle_hourly: Money | None = Field(description="The part of hourly that nobody holds.")
+    gpus: str = Field(description="GPUs that can be held.")
+    gpu_hours: Hours = Field(description="GPUs that pods held times hours.")
+    idle_gpu_hours: Hours = Field(description="GPUs that nobody held times hours.")
+    active: Money = Field(description="Cost of GPUs held while they computed.")
+    held: Money = Field(description="Cost of GPUs held while they were measured as not computing.")
+    unknown_activity: Money = Field(description="Cost of GPUs held while nobody measured them.")
+    non_gpu: Money = Field(description="Cost of pods that hold no GPU.")
+    idle: Money = Field(description="Cost of what nobody held.")
+    stranded: Money = Field(description="Cost of what could not be given to anybody.")
+    wasted: Money = Field(description="held + idle + stranded.")
+
+
+class IdleNode(NodeSplit):
+    """What became of a node's money, and how much of it was for nothing."""
+
+    wasted: Money = Field(description="held + idle + stranded.")
+
+
+class IdleDocument(ApiModel):
+    """What `kubectl cost idle` prints with `-o json` and `-o yaml`. With `--rate day` also `wastedPerDay`."""
+
+    currency: str = Field(description="ISO 4217 code of all amounts.")
+    window: Window
+    nodes: tuple[IdleNode, ...] = Field(description="Most wasted first, or as --sort-by says.")
+    total: IdleTotal
+    difference: Money = Field(description="Cost of the nodes, integrated on its own, less the parts; 0 or a defect.")
+    quality: Quality
+
+
+class Comparison(ApiModel):
+    """What something cost in two windows."""
+
+    old: Money | None = Field(description="In the older window, 0 when it was not there; null when not known.")
+    new: Money | None = Field(description="In the newer window, 0 when it is not there; null when not known.")
+    change: Money | None = Field(description="new - old; null when one of them is not known.")
+    change_percent: float | None = Field(description="change / old, in percent; null when there is no such number.")
+
+
+class ComparedRow(Comparison):
+    """What one namespace, workload, pod, node, category or value of a label cost in two windows."""
+
+    key: str = Field(description="What the cost belongs to, as in other lists.")
+    namespace: str | None = Field(description="Namespace, where the grouping tells it.")
+    workload: str | None = Field(description="`Kind/name`, where the grouping tells it.")
+    category: str | None = Field(description="Cost driver, where the grouping tells it.")
+    node: str | None = Field(description="Name of the node, where the grouping tells it.")
+    state: Literal["new", "gone", "changed", "same", "unknown"] = Field(description="What has happened to it.")
+
+
+class DiffDocument(ApiModel):
+    """What `kubectl cost diff` prints with `-o json` and `-o yaml`. With `--rate` all amounts are rates."""
+
+    currency: str = Field(description="ISO 4217 code of all amounts.")
+    by: str = Field(description="namespace, workload, pod, node, category or label:KEY.")
+    namespace: str | None = Field(description="The one namespace that is shown; null for all.")
+    rate: str | None = Field(description="hour, day or month; null when amounts are sums.")
+    window: Window = Field(description="The newer window.")
+    against: Window = Field(description="The older window.")
+    rows: tuple[ComparedRow, ...] = Field(description="Largest change first, or by name.")
+    idle: Comparison | None = Field(description="Capacity that was allocated to nobody; null when it is not shown.")
+    stranded: Comparison | None = Field(description="Capacity that could not be allocated; null when it is not shown.")
+    total: Comparison = Field(description="Everything that is shown; what is not known is left out.")
     quality: Quality
