@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
-from gpucost.core.model import NO_LABELS, Category, Workload
+from gpucost.core.model import NO_LABELS, Category, NodeKind, Workload
 
 By = str
 """One of `GROUPINGS`, `label:KEY`, or several of them joined by commas."""
 
 GROUPINGS: tuple[str, ...] = ("namespace", "workload", "pod", "node", "category")
+ASSET = "asset"
+"""Tells nodes, volumes and load balancers apart: only together with other groupings."""
 LABEL = "label:"
 NO_LABEL = "(none)"
 """Key of what does not have the label."""
@@ -30,6 +32,7 @@ class Holder(NamedTuple):
     node_uid: str
     node: str
     labels: Mapping[str, str] = NO_LABELS
+    asset: NodeKind = NodeKind.NODE
 
 
 class Group(NamedTuple):
@@ -49,7 +52,7 @@ def dimensions(by: By) -> tuple[str, ...]:
     """The single groupings in `by`. Raises `ValueError` for one that does not exist, and for none."""
     parts = tuple(part.strip() for part in by.split(","))
     for part in parts:
-        if part not in GROUPINGS and not (part.startswith(LABEL) and part != LABEL):
+        if part not in (*GROUPINGS, ASSET) and not (part.startswith(LABEL) and part != LABEL):
             raise ValueError(f"cannot group by {part!r}; want one of {', '.join(GROUPINGS)} or label:KEY")
     return parts
 
@@ -85,5 +88,5 @@ def _single(by: str, holder: Holder) -> Group:
             return Group(holder.node_uid, name=holder.node, parts=(holder.node,))
         case "category":
             return Group(holder.category.value, category=holder.category, parts=(holder.category.value,))
-    value = holder.labels.get(by.removeprefix(LABEL), NO_LABEL)
+    value = holder.asset.value if by == ASSET else holder.labels.get(by.removeprefix(LABEL), NO_LABEL)
     return Group(value, parts=(value,))

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, literal, select
+from sqlalchemy import ColumnElement, Select, case, literal, select
 
 from gpucost.core.booking import IDLE, NOBODY, STRANDED, Booking, hours
 from gpucost.core.books import Books
 from gpucost.core.clock import HOUR, Instant, floor_to
 from gpucost.core.grouping import LABEL, By, Group, Holder, dimensions, group_of
-from gpucost.core.model import Category, PodFact, Workload
+from gpucost.core.model import Category, NodeKind, PodFact, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, NodeUse, Report, Row
 from gpucost.core.selector import Selector
@@ -154,8 +154,8 @@ def _precedence(group: Group) -> tuple[str, str, str]:
 
 def holder_of(books: Books, pod: PodFact) -> Holder:
     """Whom a pod's charges are for."""
-    node = books.nodes[pod.node_uid].name
-    return Holder(pod.namespace, pod.workload, pod.category, pod.name, pod.node_uid, node, pod.labels)
+    node = books.nodes[pod.node_uid]
+    return Holder(pod.namespace, pod.workload, pod.category, pod.name, pod.node_uid, node.name, pod.labels, node.kind)
 
 
 def report(desk: Desk, span: Interval, by: By, namespace: str | None, selector: Selector | None) -> Report:
@@ -174,7 +174,7 @@ def report(desk: Desk, span: Interval, by: By, namespace: str | None, selector: 
     return _finished(desk, tally, span)
 
 
-_COLUMNS = {
+_COLUMNS: dict[str, ColumnElement[Any]] = {
     "namespace": pods.c.namespace,
     "kind": pods.c.workload_kind,
     "workload": pods.c.workload_name,
@@ -182,6 +182,12 @@ _COLUMNS = {
     "pod": pods.c.name,
     "node": charges.c.node_uid,
     "labels": pods.c.labels,
+    # A volume is held by its claim, which has a size; a load balancer by its Service, which goes by the same UID.
+    "asset": case(
+        (pods.c.uid == charges.c.node_uid, NodeKind.LOAD_BALANCER.value),
+        (pods.c.storage > 0, NodeKind.VOLUME.value),
+        else_=NodeKind.NODE.value,
+    ),
 }
 _NEEDED: dict[str, frozenset[str]] = {
     "namespace": frozenset({"namespace"}),
@@ -189,6 +195,7 @@ _NEEDED: dict[str, frozenset[str]] = {
     "pod": frozenset({"namespace", "kind", "workload", "category", "pod"}),
     "node": frozenset({"namespace", "node"}),
     "category": frozenset({"namespace", "category"}),
+    "asset": frozenset({"namespace", "asset"}),
 }
 _LABELS = frozenset({"labels"}) | _NEEDED["namespace"]
 
@@ -204,10 +211,13 @@ def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
     where = [store.in_hours(span), ~store.nobody]
     if tally.namespace is not None:
         where.append(pods.c.namespace == tally.namespace)
-    for (space, kind, workload, category, pod, node, labels), total in store.totals(desk.db, by, *where, shown=shown):
+    for key, total in store.totals(desk.db, by, *where, shown=shown):
+        space, kind, workload, category, pod, node, labels, asset = key
         what = Category(category) if category else Category.OTHER
         selected = json.loads(labels) if labels else {}
-        tally.take(Holder(space, Workload(kind, workload), what, pod, node, names.get(node, ""), selected), total)
+        paid = NodeKind(asset) if asset else NodeKind.NODE
+        who = Holder(space, Workload(kind, workload), what, pod, node, names.get(node, ""), selected, paid)
+        tally.take(who, total)
     if tally.whole:
         _take_unheld(desk, tally, span)
 

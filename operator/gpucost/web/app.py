@@ -20,6 +20,7 @@ from gpucost.core.timeline import Interval
 from gpucost.core.window import DEFAULT_WINDOW, WindowError, parse_window
 from gpucost.web import discovery, documents, names, nodes, schema, table
 from gpucost.web.auth import Authenticator, LoopbackOnly
+from gpucost.web.opencost import OpenCost
 from gpucost.web.provider import CostProvider, NotReady, Unsupported
 from gpucost.web.status import Refused, dumps, http_error
 
@@ -31,8 +32,10 @@ logger = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def create_app(provider: CostProvider, *, authenticator: Authenticator | None = None) -> web.Application:
-    """The cost API over a provider; without an authenticator it is the loopback door."""
+def create_app(
+    provider: CostProvider, *, authenticator: Authenticator | None = None, cluster: str = "default"
+) -> web.Application:
+    """The cost API over a provider; without an authenticator it is the loopback door, which speaks OpenCost's too."""
     app = web.Application(middlewares=[_errors, _authentication(authenticator or LoopbackOnly())])
     allocations = _Allocations(provider)
     app.add_routes(
@@ -51,6 +54,8 @@ def create_app(provider: CostProvider, *, authenticator: Authenticator | None = 
             web.get(f"{BASE}/namespaces/{{namespace}}/allocations/{{name}}", allocations.one),
         ]
     )
+    if authenticator is None:
+        app.add_routes(OpenCost(provider, cluster).routes())
     return app
 
 
