@@ -63,5 +63,8 @@ class LedgerOnly:
     async def workloads(self, namespace: str) -> Sequence[Workload]:
         return self.ledger.workloads(namespace)
 
+    async def knows(self, namespace: str, what: Workload) -> bool:
+        return self.ledger.knows(namespace, what)
+
     async def explain(self, namespace: str, workload: Workload, span: Interval) -> Explanation:
         return self.ledger.explain(namespace, workload, span, now=self.at)

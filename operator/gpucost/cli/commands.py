@@ -200,16 +200,18 @@ def diff(by: str, against: str | None, fail_above: str | None) -> None:
 
 @cost.command(
     context_settings=_SETTINGS,
-    short_help="The arithmetic behind a workload's cost.",
+    short_help="The arithmetic behind a cost.",
     epilog="\b\nExamples:\n  kubectl cost explain TrainingJob/bert -n research\n"
     "  kubectl cost explain tj/bert -n research --window 24h -o wide\n"
-    "  kubectl cost explain job/sweep -n research -o csv",
+    "  kubectl cost explain pod/bert-0 -n research -o csv\n"
+    "  kubectl cost explain node/gpu-0                who paid for this node",
 )
 @click.argument("workload", metavar="KIND/NAME")
 @shared
 def explain(workload: str) -> None:
-    """The arithmetic behind a workload's cost: every stretch of time x share x price.
+    """The arithmetic behind a cost: every stretch of time x share x price.
 
+    Of a workload, of a pod (pod/NAME), of a namespace (ns/NAME), or of a node (node/NAME): then also what nobody held.
     The lines add up to exactly the cost that is reported. Kinds may be short: tj, deploy, sts.
     """
     kind, slash, name = workload.partition("/")

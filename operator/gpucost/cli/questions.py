@@ -20,6 +20,7 @@ from gpucost.cli.doors import DirectDoor, Door
 from gpucost.cli.failures import Failure, Forbidden, NotFound, NotServed
 from gpucost.cli.options import Options
 from gpucost.cli.statuses import from_statuses
+from gpucost.web.names import canonical
 from gpucost.web.schema import GROUP, VERSION, AllocationList, Explanation
 
 _BASE = f"/apis/{GROUP}/{VERSION}"
@@ -94,15 +95,22 @@ class Asker:
         return self._list("node", None, {"sitters": str(sitters)} if sitters else {})
 
     def explanation(self, kind: str, name: str) -> Explanation:
-        """The arithmetic behind one workload's cost."""
-        namespace = self.namespaces_of(everywhere=False)
-        if namespace is None:
-            raise click.UsageError("say which namespace the workload is in: -n NAMESPACE")
-        path = f"{_BASE}/namespaces/{quote(namespace)}/allocations/{quote(f'{kind}.{name}', safe='')}"
+        """The arithmetic behind the cost of a workload, a pod, a namespace or a node."""
+        within = self._namespace_of(canonical(kind), name)
+        path = f"{_BASE}{within}/allocations/{quote(f'{kind}.{name}', safe='')}"
         try:
             return _read(Explanation, self.door.get(path, {"window": self.options.window}))
         except NotServed as missing:
             raise Failure(f"the arithmetic needs the cost API, which does not answer: {missing.message}") from None
+
+    def _namespace_of(self, kind: str, name: str) -> str:
+        """The part of the path that says where a subject is; a node is nowhere, a namespace in itself."""
+        if kind == "node" and not self.options.namespace:
+            return ""
+        namespace = name if kind == "namespace" else self.namespaces_of(everywhere=False)
+        if namespace is None:
+            raise click.UsageError("say which namespace it is in: -n NAMESPACE")
+        return f"/namespaces/{quote(namespace)}"
 
     def _list(self, by: str, namespace: str | None, more: Mapping[str, str] = NO_PARAMETERS) -> AllocationList:
         within = f"/namespaces/{quote(namespace)}" if namespace else ""

@@ -15,6 +15,8 @@ By = str
 """One of `GROUPINGS`, `label:KEY`, or several of them joined by commas."""
 
 GROUPINGS: tuple[str, ...] = ("namespace", "workload", "pod", "node", "category")
+POD, NAMESPACE, NODE = "Pod", "Namespace", "Node"
+"""Kinds that an explanation may be about beside workloads."""
 ASSET = "asset"
 """Tells nodes, volumes and load balancers apart: only together with other groupings."""
 LABEL = "label:"

@@ -45,6 +45,11 @@ class LedgerProvider:
         books = self._accounting()
         return await self._ask(books, partial(books.ledger.workloads, namespace))
 
+    async def knows(self, namespace: str, what: Workload) -> bool:
+        """See `CostProvider`."""
+        books = self._accounting()
+        return await self._ask(books, partial(books.ledger.knows, namespace, what))
+
     async def explain(self, namespace: str, workload: Workload, span: Interval) -> Explanation:
         """See `CostProvider`."""
         books = self._accounting()

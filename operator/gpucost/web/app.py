@@ -18,7 +18,7 @@ from gpucost.core.grouping import GROUPINGS, LABEL
 from gpucost.core.selector import Selector, is_label_key, parse_selector
 from gpucost.core.timeline import Interval
 from gpucost.core.window import DEFAULT_WINDOW, WindowError, parse_window
-from gpucost.web import discovery, documents, names, nodes, schema, table
+from gpucost.web import discovery, documents, nodes, schema, subjects, table
 from gpucost.web.auth import Authenticator, LoopbackOnly
 from gpucost.web.opencost import OpenCost
 from gpucost.web.provider import CostProvider, NotReady, Unsupported
@@ -50,6 +50,7 @@ def create_app(
             web.get("/openapi/v3", _json(discovery.openapi_v3_index)),
             web.get(f"/openapi/v3/{discovery.V3_PATH}", _json(discovery.openapi_v3)),
             web.get(f"{BASE}/allocations", allocations.cluster),
+            web.get(f"{BASE}/allocations/{{name}}", allocations.one),
             web.get(f"{BASE}/namespaces/{{namespace}}/allocations", allocations.namespaced),
             web.get(f"{BASE}/namespaces/{{namespace}}/allocations/{{name}}", allocations.one),
         ]
@@ -144,23 +145,11 @@ class _Allocations:
         return _document(document)
 
     async def one(self, request: web.Request) -> web.Response:
-        """The explanation of one workload."""
+        """The explanation of a workload, a pod, a namespace, or a node."""
         _refuse_watch(request)
-        namespace, wanted = request.match_info["namespace"], request.match_info["name"]
-        kind, dot, name = wanted.partition(".")
-        if not dot or not name:
-            raise Refused(404, f"{wanted!r} is not KIND.NAME, such as trainingjob.bert", name=wanted)
         span = _span(request, self._provider.now())
-        known = await self._provider.workloads(namespace)
-        workload = names.find(kind, name, known)
-        if workload is None:
-            hint = " or ".join(names.similar(kind, name, known)) or f"`kubectl get allocations -n {namespace}`"
-            message = f"no cost is known for {kind}/{name} in namespace {namespace}; try {hint}"
-            raise Refused(404, message, name=wanted)
-        report = await self._provider.report(span, by="workload", namespace=namespace)
-        rows = documents.allocation_list(report, "workload").items
-        reported = next((row for row in rows if row.workload == f"{workload.kind}/{workload.name}"), None)
-        document = documents.explanation(await self._provider.explain(namespace, workload, span), reported)
+        namespace, wanted = request.match_info.get("namespace", ""), request.match_info["name"]
+        document = await subjects.explanation(self._provider, namespace, wanted, span)
         if _wants_table(request):
             return web.json_response(table.of_explanation(document, _include_object(request)), dumps=dumps)
         return _document(document)

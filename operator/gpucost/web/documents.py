@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 from gpucost.core.clock import SECOND, format_rfc3339
 from gpucost.core.grouping import LABEL
@@ -41,17 +42,24 @@ def allocation_list(report: Report, by: str) -> schema.AllocationList:
     )
 
 
-def explanation(record: Explanation, reported: schema.Allocation | None = None) -> schema.Explanation:
+class Reported(NamedTuple):
+    """What a list says about the subject of an explanation; None is not known."""
+
+    cost: str | None
+    hourly: str | None
+
+
+def explanation(record: Explanation, reported: Reported | None = None) -> schema.Explanation:
     """An explanation as the API writes it; its lines' costs add up to the total's.
 
-    `reported` is the workload's row in a list of the same span: its cost was rounded together with its neighbours, and
-    the explanation must end in exactly that amount.
+    `reported` is from a list of the same span: there the cost was rounded together with its neighbours, and the
+    explanation must end in exactly that amount.
     """
     priced = [line.cost for line in record.lines if line.cost is not None]
     total = _target(sum(priced), reported)
     costs = iter(apportion([Fraction(part, PICO_PER_MICRO) for part in priced], total) if priced else [])
     return schema.Explanation(
-        metadata=schema.Metadata(name=object_name(record.workload), namespace=record.namespace),
+        metadata=schema.Metadata(name=object_name(record.workload), namespace=record.namespace or None),
         currency=record.currency,
         window=_window(record.span),
         workload=f"{record.workload.kind}/{record.workload.name}",
@@ -62,7 +70,7 @@ def explanation(record: Explanation, reported: schema.Allocation | None = None) 
     )
 
 
-def _target(booked: Pico, reported: schema.Allocation | None) -> Micro:
+def _target(booked: Pico, reported: Reported | None) -> Micro:
     """What the lines add up to; a reported amount that is not this one, rounded, is a defect and is left to show."""
     if reported is not None and reported.cost is not None:
         amount = read_micro(reported.cost)
@@ -71,7 +79,7 @@ def _target(booked: Pico, reported: schema.Allocation | None) -> Micro:
     return to_micro(booked)
 
 
-def _explained_total(record: Explanation, total: Micro, reported: schema.Allocation | None) -> schema.Costs:
+def _explained_total(record: Explanation, total: Micro, reported: Reported | None) -> schema.Costs:
     costs = _costs(record.total, total, hourly=0)
     return costs.model_copy(update={"hourly": reported.hourly if reported else format_micro(0)})
 

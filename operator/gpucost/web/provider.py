@@ -40,6 +40,13 @@ class CostProvider(Protocol):
         """Workloads of a namespace that have, or had, a cost."""
         ...
 
+    async def knows(self, namespace: str, what: Workload) -> bool:
+        """Whether a `Pod` or `Namespace` ever held anything, or, without a namespace, a `Node` was ever there."""
+        ...
+
     async def explain(self, namespace: str, workload: Workload, span: Interval) -> Explanation:
-        """The arithmetic behind one workload's cost; a workload without any in the span has no lines."""
+        """The arithmetic behind one cost: of a workload, a `Pod`, a `Namespace`, or, without a namespace, a `Node`.
+
+        One that has no cost in the span has no lines.
+        """
         ...

@@ -180,7 +180,10 @@ class Gap(ApiModel):
 
 
 class Explanation(ApiModel):
-    """The arithmetic behind one workload's cost. `sum(lines.cost) = total.cost`, exactly."""
+    """The arithmetic behind the cost of a workload, a pod, a namespace or a node. `sum(lines.cost) = total.cost`.
+
+    Of a node there are lines `(idle)` and `(stranded)` too, which are neither active, held, unknown nor without GPUs.
+    """
 
     api_version: Literal["cost.gpucost.dev/v1alpha1"] = API_VERSION  # type: ignore[assignment]
     kind: Literal["Explanation"] = "Explanation"
@@ -221,8 +224,8 @@ class ExplanationDocument(ApiModel):
     """What `kubectl cost explain` prints with `-o json` and `-o yaml`. `sum(lines.cost) = cost`, exactly."""
 
     currency: str = Field(description="ISO 4217 code of all amounts.")
-    namespace: str = Field(description="Namespace of the workload.")
-    workload: str = Field(description="`Kind/name`.")
+    namespace: str | None = Field(description="Namespace; null for a node.")
+    workload: str = Field(description="`Kind/name`: of a workload, a Pod, a Namespace or a Node.")
     window: Window
     cost: Money | None = Field(description="What all lines add up to; null when none has a price.")
     lines: tuple[Line, ...] = Field(description="Stretches, by pod and time.")
