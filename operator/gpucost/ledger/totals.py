@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from gpucost.core.booking import IDLE, STRANDED
 from gpucost.core.books import Books
 from gpucost.core.clock import Instant, from_datetime, to_datetime
-from gpucost.core.model import CapacityType, Category, Workload
+from gpucost.core.model import CapacityType, Category, NodeKind, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Row
 from gpucost.core.timeline import Interval
@@ -32,6 +32,7 @@ class NodeTotal:
     hourly: Pico | None
     """Price of the node per hour."""
     price_source: str
+    kind: NodeKind = NodeKind.NODE
 
 
 @dataclass
@@ -189,4 +190,6 @@ class Pass:
         price = books.timeline(uid).at(self.now)
         source = price.source if price is not None else ""
         name = books.nodes[uid].name
-        return NodeTotal(uid, name, Amounts(*used), Amounts(*idle), Amounts(*stranded), rate, source)
+        return NodeTotal(
+            uid, name, Amounts(*used), Amounts(*idle), Amounts(*stranded), rate, source, books.nodes[uid].kind
+        )

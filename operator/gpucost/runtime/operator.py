@@ -48,7 +48,7 @@ from gpucost.runtime.lease import Lease, LeaseLost
 from gpucost.runtime.ledger_state import LedgerState
 from gpucost.runtime.logs import configure
 from gpucost.runtime.measuring import engine_of, sampling_of
-from gpucost.runtime.metrics import Figures, FiguresCollector
+from gpucost.runtime.metrics import Exposition, Figures, FiguresCollector
 from gpucost.runtime.opening import open_ledger
 from gpucost.runtime.price_memory import MARK, decode
 from gpucost.runtime.price_status import report
@@ -165,9 +165,9 @@ class Operator:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        runner = web.AppRunner(
-            Health(self._alive, self._not_ready, registry, lambda: self.ledger_state.condition).app(), access_log=None
-        )
+        exposition = Exposition(registry, self.figures)
+        health = Health(self._alive, self._not_ready, exposition, lambda: self.ledger_state.condition)
+        runner = web.AppRunner(health.app(), access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, *address(self.settings.metrics_listen)).start()
