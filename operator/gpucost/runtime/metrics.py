@@ -64,7 +64,7 @@ class Figures:
     """Counts the changes of `cost`, `gpu_time` and `gpu_price`."""
 
     def update_counter(self, target: dict[Labels, int], values: Mapping[Labels, int]) -> None:
-        """Take new totals: a series that fell stays where it was, even if nothing is left; who is gone takes its along."""
+        """Take new totals: a series that fell stays, even when nothing is left; who is gone takes its along."""
         owners = {labels[:3] for labels in values}
         kept = {labels: value for labels, value in target.items() if labels[:3] in owners}
         for labels, value in values.items():
