@@ -10,9 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gpucost.core.dra import GPU_DRIVERS
 from gpucost.core.gpus import DEFAULT_RESOURCES
+from gpucost.core.selector import is_label_key
 from gpucost.ledger.engine import check_url
 from gpucost.ledger.errors import LedgerError
-from gpucost.core.selector import is_label_key
 from gpucost.sources.records import COST_LABELS
 from gpucost.web.auth import is_loopback
 
