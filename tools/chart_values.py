@@ -31,6 +31,7 @@ _OPTIONAL_SETTINGS = (
     "log_format",
     "log_level",
     "currency",
+    "labels",
     "lease_name",
 )
 """Settings that the chart passes on as they are; it decides the others (addresses, names, URLs) itself."""
@@ -135,6 +136,15 @@ class CostApi(Section):
     )
 
 
+class OpencostApi(Section):
+    """The API in OpenCost's shape, which shows the costs of all namespaces."""
+
+    enabled: bool = Field(description="Serve it, on a Service of its own.")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(description="Port of its Service.")
+    token_secret: SecretKey = Field(description="Secret with the bearer token that it asks for; empty: none.")
+    service_labels: Free = Field(description="Labels of its Service beside the chart's.")
+
+
 class Service(Section):
     """The Service in front of the operator."""
 
@@ -222,6 +232,7 @@ class Values(Section):
     settings: _settings_model() = Field(description="Settings of the operator, each optional.")  # type: ignore[valid-type]
     crds: Crds = Field(description="The custom resource definitions.")
     cost_api: CostApi = Field(description="The aggregated cost API.")
+    opencost_api: OpencostApi = Field(description="The API in OpenCost's shape.")
     service: Service = Field(description="The Service in front of the operator.")
     service_account: ServiceAccount = Field(description="The identity of the operator.")
     rbac: Rbac = Field(description="The rights of the operator and of users.")

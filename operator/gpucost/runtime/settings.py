@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gpucost.core.dra import GPU_DRIVERS
 from gpucost.core.gpus import DEFAULT_RESOURCES
+from gpucost.core.selector import is_label_key
 from gpucost.ledger.engine import check_url
 from gpucost.ledger.errors import LedgerError
+from gpucost.sources.records import COST_LABELS
 from gpucost.web.auth import is_loopback
 
 DEFAULT_EXPORTERS = "app.kubernetes.io/name=dcgm-exporter;app=nvidia-dcgm-exporter;app.kubernetes.io/name=gpucost-agent"
@@ -82,6 +84,16 @@ class Settings(BaseSettings):
     identity: str = Field(
         "", description="Holder name in the Lease: the pod's name, so that a restarted container goes on at once."
     )
+    labels: str = Field(
+        ",".join(sorted(COST_LABELS)),
+        description="Labels of pods that the ledger keeps beside gpucost.dev/*, so that costs can be grouped by them.",
+    )
+    opencost_listen: str = Field(
+        "", description="Address of the API in OpenCost's shape, for clients inside the cluster; empty turns it off."
+    )
+    opencost_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token that it asks for; empty: whoever reaches the address sees all costs."
+    )
     currency: str = Field("USD", description="Currency of prices that do not name one.")
     export_url: str = Field(
         "", description="Folder or URL (s3://, gs://, abfs://) to which every settled day goes as FOCUS; empty: none."
@@ -140,7 +152,15 @@ class Settings(BaseSettings):
         urls = listed(self.scrape_targets, ",")
         return tuple(url if urlsplit(url).path.strip("/") else url.rstrip("/") + "/metrics" for url in urls)
 
-    @field_validator("api_listen", "metrics_listen", "loopback_listen")
+    @field_validator("labels")
+    @classmethod
+    def _labels(cls, value: str) -> str:
+        for key in listed(value, ","):
+            if not is_label_key(key):
+                raise ValueError(f"{key!r} is no key of a label; want such as team,app.kubernetes.io/name")
+        return value
+
+    @field_validator("api_listen", "metrics_listen", "loopback_listen", "opencost_listen")
     @classmethod
     def _address(cls, value: str) -> str:
         host, _, port = value.rpartition(":")
@@ -154,6 +174,11 @@ class Settings(BaseSettings):
         if value and not is_loopback(value.rpartition(":")[0]):
             raise ValueError("asks nobody who they are, so it must be on loopback, such as 127.0.0.1:9003")
         return value
+
+    @property
+    def kept_labels(self) -> frozenset[str]:
+        """`labels` as a set."""
+        return frozenset(listed(self.labels, ","))
 
 
 def listed(text: str, separator: str) -> tuple[str, ...]:
