@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from math import lcm
+from math import gcd, lcm
 
 from gpucost.core.clock import HOUR, Instant, Micros
 from gpucost.core.shares import Scale
@@ -217,7 +217,7 @@ def _worth(demand: Sequence[int], paid: Sequence[int], room: int) -> tuple[list[
     """What a unit of share has cost up to each cut, times a scale that makes it whole, and that scale."""
     if max(demand) <= room:
         return list(paid), 1
-    scale = common_denominator([units for units in set(demand) if units > room])
+    scale = common_denominator([units // gcd(units, room) for units in set(demand) if units > room])
     total, before, sums = 0, 0, []
     each = scale
     for units, cost in zip(demand, paid, strict=True):

@@ -45,9 +45,10 @@ def key_of(by: str, patterns: Sequence[str] = DEFAULT_RESOURCES) -> KeyOf:
 
 def _category(pod: Pod, patterns: Sequence[str]) -> str:
     """The cost driver, as far as the scenario tells: it knows labels and owners, not images."""
-    workload = Workload(*(pod.workload or f"Pod/{pod.name}").split("/", 1))
+    kind, _, name = (pod.workload or f"Pod/{pod.name}").partition("/")
+    workload = Workload(kind, name)
     labels = pod.labels or {}
-    gpus = sum(text != "0" and is_gpu(name, patterns) for name, text in (pod.requests or {}).items())
+    gpus = sum(text != "0" and is_gpu(resource, patterns) for resource, text in (pod.requests or {}).items())
     program = program_category((), labels)
     found = category_of(namespace=pod.namespace, workload=workload, labels=labels, gpus=gpus, program=program)
     return found.value
