@@ -229,7 +229,8 @@ def _worth(demand: Sequence[int], paid: Sequence[int], room: int) -> tuple[list[
 
 def _idle(demand: Sequence[int], paid: Sequence[int], room: int) -> int:
     """Cost of the units that nobody asks for."""
-    return sum((room - units) * (paid[i + 1] - paid[i]) for i, units in enumerate(demand[:-1]) if units < room)
+    spans = zip(demand, paid, paid[1:], strict=False)
+    return sum([(room - units) * (after - before) for units, before, after in spans if units < room])
 
 
 def _priced_time(cuts: Sequence[Instant], prices: Sequence[tuple[Instant, int]]) -> dict[Instant, int] | None:
