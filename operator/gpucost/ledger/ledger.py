@@ -29,6 +29,7 @@ from gpucost.ledger.database import Database
 from gpucost.ledger.db import Db
 from gpucost.ledger.engine import open_engine, place_of
 from gpucost.ledger.errors import LedgerError, guard
+from gpucost.ledger.kept import Kept, renames
 from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
 from gpucost.ledger.recorded import Recorded, recorded
 from gpucost.ledger.schema import needs as need_table
@@ -81,6 +82,7 @@ class Ledger:
         self._books, self._settled = Books(), Settled()
         self._watermark: Instant | None = None
         self._pass: Pass | None = None
+        self._kept = Kept()
         with guard(self.place):
             self._database = Database(open_engine(url), self.place, cluster, may_write)
         try:
@@ -104,6 +106,7 @@ class Ledger:
         """Take from the database what the open hours need, and forget everything else."""
         self._watermark, self._books = self._database.read(_open_hours)
         self._settled, self._pass = Settled(), None
+        self._kept.forget()
         self._database.in_doubt = False
 
     @contextmanager
@@ -164,6 +167,8 @@ class Ledger:
 
         with self._turn():
             stand, priced, changed = self._database.write(write)
+            if changed.hours or renames(batch, self._books, self._watermark):
+                self._kept.forget()
             self._books.put(stand)
             for uid, timeline in priced.items():
                 self._books.replace_prices(uid, timeline)
@@ -351,4 +356,4 @@ class Ledger:
         return self._read(lambda db: explanations.knows(self._desk(db, 0), namespace, what))
 
     def _desk(self, db: Db, now: Instant) -> reports.Desk:
-        return reports.Desk(db, self.currency, self._books, self._watermark, now)
+        return reports.Desk(db, self.currency, self._books, self._watermark, now, self._kept)
