@@ -12,8 +12,10 @@ from itertools import pairwise
 from statistics import median
 
 from gpucost.core.backfill.activity import Track
+from gpucost.core.backfill.names import resource_matcher
 from gpucost.core.backfill.series import Answers, Reading, replaced_names, unstarted
 from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant, Micros
+from gpucost.core.gpus import DEFAULT_RESOURCES
 from gpucost.core.sampling import SPAN
 from gpucost.core.signals import METRICS
 from gpucost.core.timeline import Interval
@@ -28,8 +30,6 @@ _RENAMED = frozenset({"namespace", "pod", "node", "container"})
 """Labels that Prometheus renames to `exported_…` where it does not honour those of its targets."""
 _AT_ONCE = 50
 
-_RESOURCES = 'resource=~"cpu|memory|nvidia_com_.+"'
-
 
 @dataclass
 class HistorySource:
@@ -37,6 +37,8 @@ class HistorySource:
 
     engine: PromQL
     matchers: str = ""
+    resources: Sequence[str] = DEFAULT_RESOURCES
+    """Names or patterns of the resources that are GPUs."""
 
     async def interval(self, until: Instant, longest: Micros = LONGEST) -> Micros | None:
         """Time between two scrapes in the hours before an instant; None where nothing was recorded."""
@@ -57,7 +59,7 @@ class HistorySource:
 
     async def read(self, span: Interval, interval: Micros, next_scrape: Instant | None) -> Reading:
         """Everything that is recorded of a span; `PrometheusError` when any of it could not be read."""
-        asked = Questions(span, interval, self.matchers)
+        asked = Questions(span, interval, self.matchers, self.resources)
         answers: dict[str, Sequence[Sample]] = {}
         for question, promql in asked.all().items():
             answers[question] = await self._ask(promql, span.end)
@@ -70,6 +72,7 @@ class HistorySource:
             holes=await self.holes(span, interval),
             replaced=await self._replaced(span, answers),
             next_scrape=next_scrape,
+            resources=self.resources,
         )
 
     async def _ask(self, promql: str, at: Instant) -> list[Sample]:
@@ -145,6 +148,7 @@ class Questions:
     span: Interval
     interval: Micros
     matchers: str = ""
+    resources: Sequence[str] = DEFAULT_RESOURCES
 
     def all(self) -> dict[str, str]:
         """PromQL by question (see `core.backfill.series`)."""
@@ -159,7 +163,7 @@ class Questions:
             "pod times": " or ".join(self._times()),
             "pod requests": self._requests(),
             "pod init requests": self._by(
-                "uid container resource", self._last("kube_pod_init_container_resource_requests", _RESOURCES)
+                "uid container resource", self._last("kube_pod_init_container_resource_requests", self._amounts)
             ),
             "pod sidecars": self._by(
                 "uid container", self._last("kube_pod_init_container_info", 'restart_policy="Always"')
@@ -175,6 +179,10 @@ class Questions:
         return self._by("uid", self._edge("min", "kube_pod_info", _BOUND), "min")
 
     # --- parts ---
+
+    @property
+    def _amounts(self) -> str:
+        return f'resource=~"{resource_matcher(self.resources)}"'
 
     @property
     def _window(self) -> str:
@@ -205,11 +213,11 @@ class Questions:
 
     def _capacity(self) -> str:
         several = ("kube_node_status_capacity", "kube_node_status_allocatable")
-        return " or ".join(self._by("node resource", self._last(metric, _RESOURCES)) for metric in several)
+        return " or ".join(self._by("node resource", self._last(metric, self._amounts)) for metric in several)
 
     def _requests(self) -> str:
         containers = self._by(
-            "uid container resource", self._last("kube_pod_container_resource_requests", _RESOURCES, _BOUND)
+            "uid container resource", self._last("kube_pod_container_resource_requests", self._amounts, _BOUND)
         )
         return f"sum by (uid, resource) ({containers})"
 

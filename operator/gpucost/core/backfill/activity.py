@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil
 
 from gpucost.core.clock import Instant
 from gpucost.core.model import PodFact, UsageFact
@@ -86,7 +85,7 @@ def _held(
         name = (pod.namespace, pod.name)
         if name in held:
             unclear |= {held[name].uid, pod.uid}
-        held[name] = Held(pod.uid, ceil(pod.requests.gpus))
+        held[name] = Held(pod.uid, pod.requests.gpus)
         lives[pod.uid] = part
     return held, lives, unclear
 

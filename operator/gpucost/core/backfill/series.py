@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gpucost.core.backfill.names import node_labels, pod_labels, resource_name
 from gpucost.core.backfill.seen import Owners, Seen, SeenNode, SeenPod
 from gpucost.core.category import program_category
 from gpucost.core.clock import DAY, SECOND, Instant, Micros
+from gpucost.core.gpus import DEFAULT_RESOURCES
 from gpucost.core.model import Resources
 from gpucost.core.timeline import Interval
 from gpucost.core.usage import Sample
 
-GPU = "nvidia.com/gpu"
 _EARLIEST = 1_400_000_000  # seconds; Kubernetes is younger
 _LARGEST: Mapping[str, float] = {"cpu": 1e5, "memory": 1e15}
 _MOST_DEVICES = 1024
@@ -48,6 +48,8 @@ class Reading:
     replaced: Sequence[tuple[str, Sequence[tuple[Instant, float]]]] = ()
     """Raw samples of `kube_node_created` of the nodes that were replaced under their name in the span."""
     next_scrape: Instant | None = None
+    resources: Sequence[str] = DEFAULT_RESOURCES
+    """Names or patterns of the resources that are GPUs."""
     dropped: Counter[str] = field(default_factory=Counter)
 
     def rows(self, question: str) -> Sequence[Sample]:
@@ -82,6 +84,7 @@ def read(reading: Reading) -> Seen:
         jobs=_owners(reading, "job owners", "job_name"),
         dropped=dict(reading.dropped),
         next_scrape=reading.next_scrape,
+        resources=reading.resources,
     )
 
 
@@ -119,7 +122,7 @@ def _nodes(reading: Reading) -> list[SeenNode]:
     found = []
     for name, until in last.items():
         known = name in capacities and name not in unreadable
-        capacity, devices = _resources(capacities[name]) if known else (None, {})
+        capacity, devices = _resources(capacities[name], reading.resources) if known else (None, {})
         node = SeenNode(
             name=name,
             created=created.get(name),
@@ -184,6 +187,7 @@ class _Details:
     """What the other answers say about pods, by UID."""
 
     def __init__(self, reading: Reading) -> None:
+        self.patterns = reading.resources
         self.times = _times(reading)
         self.first = _edges(reading, "pod first", _UID, min)
         self.labels = _labels(reading, "pod labels", _UID)
@@ -230,7 +234,8 @@ class _Details:
             return None, {}
         side = self.sidecars.get(uid, {})
         running, peak = _sum(self.requests.get(uid, {}), side), _sum(self.peaks.get(uid, {}), side)
-        return _resources({name: max(running.get(name, 0), peak.get(name, 0)) for name in running.keys() | peak.keys()})
+        most = {name: max(running.get(name, 0), peak.get(name, 0)) for name in running.keys() | peak.keys()}
+        return _resources(most, self.patterns)
 
 
 def _given(name: str) -> bool:
@@ -309,14 +314,15 @@ def _amounts(
     return found
 
 
-def _resources(amounts: Mapping[str, float]) -> tuple[Resources, dict[str, int]]:
+def _resources(amounts: Mapping[str, float], patterns: Iterable[str]) -> tuple[Resources, dict[str, int]]:
+    """CPU and memory, and units of devices: how many GPUs those are worth depends on the node."""
     devices = {
-        resource_name(name): math.ceil(value)
+        resource_name(name, patterns): math.ceil(value)
         for name, value in amounts.items()
         if name not in {"cpu", "memory"} and value > 0
     }
     cpu = math.ceil(round(amounts.get("cpu", 0.0) * 1000, 3))
-    return Resources(cpu, math.ceil(amounts.get("memory", 0.0)), devices.get(GPU, 0)), devices
+    return Resources(cpu, math.ceil(amounts.get("memory", 0.0))), devices
 
 
 def _owners(reading: Reading, question: str, key: str) -> Owners:
