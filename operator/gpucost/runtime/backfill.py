@@ -105,10 +105,11 @@ class Backfill:
         if self.spans and self.source is not None:
             days = sum(span.end - span.start for span in self.spans) / DAY
             log.info("filling in %.2f days of history from %s", days, self.source.engine.url)
-        await self._until_done()
+        await self.fill_in()
         await asyncio.Event().wait()
 
-    async def _until_done(self) -> None:
+    async def fill_in(self) -> None:
+        """Read and write everything that is left, however often that has to be tried."""
         wait, told = _PATIENCE_SECONDS[0], False
         while self.spans or not told:
             try:

@@ -14,6 +14,7 @@ from statistics import median
 from gpucost.core.backfill.activity import Track
 from gpucost.core.backfill.names import resource_matcher
 from gpucost.core.backfill.series import Answers, Reading, replaced_names, unstarted
+from gpucost.core.backfill.spans import hole_step, hole_window, holes_of
 from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant, Micros
 from gpucost.core.gpus import DEFAULT_RESOURCES
 from gpucost.core.sampling import SPAN
@@ -91,22 +92,10 @@ class HistorySource:
 
     async def holes(self, span: Interval, interval: Micros) -> list[Interval]:
         """Parts of a span in which nothing was scraped; a single scrape that failed is one."""
-        window, step = interval * 6 // 5, max(SECOND, interval // 2 // SECOND * SECOND)
         nodes = self._series("kube_node_info")
-        promql = f"count(count_over_time({nodes}[{window // 1000}ms]))"
-        answer = await self.engine.query_range(promql, span.start, span.end, step)
-        present = {at for series in answer for at, _ in series.samples}
-        holes: list[Interval] = []
-        start = span.start - span.start % SECOND
-        for at in range(start, span.end + 1, step):
-            if at in present:
-                continue
-            hole = Interval(at - window, at + step).clip(*span)
-            if hole is not None and holes and hole.start <= holes[-1].end:
-                holes[-1] = Interval(holes[-1].start, hole.end)
-            elif hole is not None:
-                holes.append(hole)
-        return holes
+        promql = f"count(count_over_time({nodes}[{hole_window(interval) // 1000}ms]))"
+        answer = await self.engine.query_range(promql, span.start, span.end, hole_step(interval))
+        return holes_of({at for series in answer for at, _ in series.samples}, span, interval)
 
     async def activity(self, span: Interval) -> dict[str, list[Track]]:
         """Series of GPU activity in steps of `SPAN`, by metric."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from gpucost.core.clock import Instant, Micros
 from gpucost.core.gpus import DEFAULT_RESOURCES
-from gpucost.core.model import NO_LABELS, Category, Resources
+from gpucost.core.model import Category, Resources
 from gpucost.core.timeline import Interval
 
 
@@ -27,7 +27,7 @@ class SeenNode:
     """First and last sample in the span."""
     capacity: Resources | None
     """CPU and memory; None where nobody recorded it. GPUs follow from `devices`."""
-    labels: Mapping[str, str] = NO_LABELS
+    labels: Mapping[str, str] = field(default_factory=dict)
     devices: Mapping[str, int] = field(default_factory=dict)
     machine: str = ""
     """Identity of the machine (provider's or system's), for nodes whose creation nobody recorded."""
@@ -59,7 +59,7 @@ class SeenPod:
     """`Succeeded`, `Failed`, or empty."""
     requests: Resources | None = None
     """CPU and memory; None where nobody knows what it requested. GPUs follow from `devices` and the node."""
-    labels: Mapping[str, str] = NO_LABELS
+    labels: Mapping[str, str] = field(default_factory=dict)
     devices: Mapping[str, int] = field(default_factory=dict)
     program: Category | None = None
     """The category of what it ran, where its images tell."""
