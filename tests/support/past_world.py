@@ -6,13 +6,14 @@ From it come OpenMetrics text for a real Prometheus (`exposition`) and answers a
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gpucost.core.backfill.activity import Track
 from gpucost.core.backfill.series import Reading
 from gpucost.core.backfill.spans import hole_step, hole_window, holes_of
-from gpucost.core.clock import HOUR, SECOND, Instant, Micros, floor_to
+from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant, Micros, floor_to
 from gpucost.core.timeline import Interval
 from gpucost.core.usage import Sample
 
@@ -32,6 +33,7 @@ class TrueNode:
     price: str = "55.04"
 
     def shown(self, at: Instant) -> bool:
+        """Whether the API server showed it at an instant."""
         return self.created <= at and (self.gone is None or at < self.gone)
 
 
@@ -53,13 +55,17 @@ class TruePod:
     """Activity of its GPUs, where an exporter was there."""
 
     def shown(self, at: Instant) -> bool:
-        return self.bound <= at and (self.ended is None or at < self.ended + (self.lingers or 0))
+        """Whether the API server showed it at an instant; with its node, what is left of it goes too."""
+        left = self.ended is None or at < self.ended + (self.lingers or 0)
+        return self.bound <= at and left and self.node.shown(at)
 
     def over(self, at: Instant) -> bool:
+        """Whether it had ended by then."""
         return self.ended is not None and self.ended <= at
 
     @property
     def shown_name(self) -> str:
+        """Its name, by its UID unless it was given one."""
         return self.name or f"pod-{self.uid}"
 
 
@@ -82,6 +88,52 @@ def scrapes(span: Interval, interval: Micros, outages: Sequence[Interval] = ()) 
         for at in range(span.start + interval // 3, span.end, interval)
         if not any(outage.start <= at < outage.end for outage in outages)
     ]
+
+
+def random_past(seed: int, span: Interval, interval: Micros, *, nodes: int, outages: int = 0) -> Past:
+    """Nodes that come, go and are replaced under their name, each with two places of four GPUs held in turn."""
+    rng = random.Random(seed)
+    machines = [node for number in range(nodes) for node in _lives(rng, f"node-{number}", span)]
+    pods = [pod for node in machines for place in range(2) for pod in _turns(rng, node, place, span)]
+    dark = [_moment(rng, span) for _ in range(outages)]
+    off = [Interval(at, at + rng.randrange(interval, span.length // 4)) for at in dark]
+    owners = {"bert": ("TrainingJob", "bert")}
+    return Past(machines, pods, scrapes(span, interval, off), interval, owners)
+
+
+def _moment(rng: random.Random, span: Interval) -> Instant:
+    return rng.randrange(span.start // SECOND, span.end // SECOND) * SECOND
+
+
+def _lives(rng: random.Random, name: str, span: Interval) -> Iterator[TrueNode]:
+    """One life of a name, or two with some time between them; the last may go on."""
+    created = min(_moment(rng, span), _moment(rng, span)) - rng.choice((0, 3 * HOUR))
+    gone = rng.choice((None, _moment(rng, span)))
+    if gone is None or gone <= created + MINUTE:
+        yield TrueNode(name, created)
+        return
+    yield TrueNode(name, created, gone)
+    again = gone + rng.randrange(2, 3600) * SECOND
+    if again < span.end and rng.random() < 0.6:
+        yield TrueNode(name, again, price="21.96")
+
+
+def _turns(rng: random.Random, node: TrueNode, place: int, span: Interval) -> Iterator[TruePod]:
+    at, number = node.created + rng.randrange(5, 600) * SECOND, 0
+    end = node.gone or span.end
+    while at < end:
+        life = rng.choice((5, 45, 300, 1800, 9000)) + rng.randrange(60)
+        ended = min(at + life * SECOND, end)
+        goes_on = node.gone is None and ended >= span.end
+        yield TruePod(
+            uid=f"{node.name}-{node.created // SECOND}-{place}-{number}",
+            node=node,
+            bound=at,
+            ended=None if goes_on else ended,
+            lingers=rng.choice((None, None, 3 * HOUR)) if ended < end else None,
+            owner=rng.choice((("Job", "bert"), ("ReplicaSet", "web-5d8f7c9b6d"), ("StatefulSet", "db"))),
+        )
+        at, number = ended + rng.randrange(1, 900) * SECOND, number + 1
 
 
 # --- as kube-state-metrics exports it --------------------------------------------------------------------------------
@@ -239,7 +291,7 @@ def _node(say, node: TrueNode, times: Sequence[Instant]) -> None:  # type: ignor
             "kube_node_status_capacity": "node capacity",
         }.get(metric)
         if question:
-            say(question, value, **labels)
+            say(question, value if question == "node capacity" else max(times) / SECOND, **labels)
 
 
 def _pod(say, pod: TruePod, times: Sequence[Instant]) -> None:  # type: ignore[no-untyped-def]

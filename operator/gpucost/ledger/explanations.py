@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from gpucost.core.explain import arithmetic
-from gpucost.core.model import PodFact, Workload
+from gpucost.core.model import Gap, PodFact, Workload
 from gpucost.core.report import Explanation
 from gpucost.core.timeline import Interval
 from gpucost.ledger import facts, rows
@@ -25,7 +25,7 @@ def explain(desk: Desk, namespace: str, workload: Workload, span: Interval) -> E
     books = facts.load(desk.db, span, node_uids)
     uids = {pod.uid for pod in members} & books.pods.keys()
     shown = arithmetic(books, uids, span)
-    gaps = facts.gaps_in(desk.db, span, {*uids, *node_uids})
+    gaps = [gap for gap in facts.gaps_in(desk.db, span, {*uids, *node_uids}) if _concerns(gap, members)]
     return Explanation(
         currency=desk.currency,
         namespace=namespace,
@@ -35,6 +35,15 @@ def explain(desk: Desk, namespace: str, workload: Workload, span: Interval) -> E
         total=shown.total,
         gaps=tuple((gap.span, gap.reason) for gap in gaps),
         quality=quality(desk.db, desk.books, span, desk.now, namespace),
+    )
+
+
+def _concerns(gap: Gap, members: list[PodFact]) -> bool:
+    """Whether a gap is one of a pod, or of its node while the pod was there."""
+    return any(
+        gap.uid == pod.uid
+        or (gap.uid == pod.node_uid and pod.start < gap.span.end and (pod.end is None or pod.end > gap.span.start))
+        for pod in members
     )
 
 

@@ -21,13 +21,19 @@ from gpucost.core.backfill.evidence import Event, evidence, narrowed, node_narro
 from gpucost.core.backfill.fill import Filled, Known, fill, unwatched
 from gpucost.core.backfill.seen import Seen
 from gpucost.core.backfill.series import Reading, read
-from gpucost.core.clock import DAY, HOUR, SECOND, Instant, Micros, floor_to, format_rfc3339
+from gpucost.core.clock import DAY, HOUR, MINUTE, SECOND, Instant, Micros, floor_to, format_rfc3339
 from gpucost.core.model import Gap, Node, NodeFact, PodFact, PriceFact, UsageFact
 from gpucost.core.timeline import Interval
+from gpucost.kube.client import KubeClient
+from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.ledger import Ledger, LedgerError
 from gpucost.ledger.recorded import Recorded
+from gpucost.runtime.prices import Prices
+from gpucost.runtime.settings import Settings
+from gpucost.runtime.world import World
+from gpucost.sources.cluster_events import read_events
 from gpucost.sources.history import SHORTEST, HistorySource
-from gpucost.sources.promql import PrometheusError
+from gpucost.sources.promql import PrometheusError, PromQL
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +42,10 @@ _BATCH = 2_000  # facts in one transaction: others wait for the ledger meanwhile
 _PATIENCE_SECONDS = (5.0, 600.0)  # first and longest wait after an engine has not answered
 _REPORT_SECONDS = 30.0
 
+_SLOW_SECONDS = 60.0  # a query about hours may take longer than one about now
+
 Fact = NodeFact | PodFact | UsageFact | Gap
+Call = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +56,51 @@ class Span:
     end: Instant
     until: Instant
     """From when on somebody watches again; the end moves down, this stays."""
+    measured: Instant
+    """From when on activity is sampled again."""
     watched: bool = False
     """Whether the API server told everything that happened, so that only activity and exact ends are missing."""
     next_scrape: Instant | None = None
 
 
+def backfill_of(
+    settings: Settings,
+    ledger: Ledger,
+    *,
+    client: KubeClient,
+    call: Call,
+    world: World,
+    prices: Prices,
+    engine: PromQL | None,
+) -> Backfill:
+    """A backfill as it is set; without an engine, or with 0 days, only Events can tell of the past."""
+
+    async def events() -> Sequence[Event]:
+        try:
+            return await read_events(client)
+        except (ApiError, Unreachable) as error:
+            log.warning("Events cannot tell what happened: %s", error)
+            return ()
+
+    source = None
+    if engine is not None and settings.backfill_days > 0:
+        patient = PromQL(engine.url, engine.headers, engine.verify_tls, timeout=_SLOW_SECONDS)
+        source = HistorySource(patient, settings.backfill_matchers)
+    return Backfill(
+        ledger=ledger,
+        call=call,
+        source=source,
+        prices_of=prices.of_the_past,
+        alive=lambda: frozenset(world.nodes) | frozenset(world.pods),
+        events=events,
+        days=settings.backfill_days,
+        window=settings.prometheus_window_seconds * SECOND,
+    )
+
+
 def to_mark(spans: Iterable[Span]) -> str:
     """Spans as they are remembered."""
-    return json.dumps([[s.start, s.end, s.until, s.watched, s.next_scrape] for s in spans])
+    return json.dumps([[s.start, s.end, s.until, s.measured, s.watched, s.next_scrape] for s in spans])
 
 
 def from_mark(text: str | None) -> list[Span]:
@@ -67,12 +113,14 @@ class Backfill:
     """`call` runs a function in the ledger's thread; `alive` gives the UIDs that the API server shows."""
 
     ledger: Ledger
-    call: Callable[[Callable[[], Any]], Awaitable[Any]]
+    call: Call
     source: HistorySource | None
     prices_of: Callable[[NodeFact, Node], list[PriceFact]]
     alive: Callable[[], frozenset[str]]
     events: Callable[[], Awaitable[Sequence[Event]]]
     days: float = 30
+    window: Micros = MINUTE
+    """How far the first live sample of activity reaches back."""
     spans: list[Span] = field(default_factory=list)
     written: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -81,21 +129,21 @@ class Backfill:
     _reported: float = 0.0
     _since: Interval | None = None
 
-    async def plan(
-        self, observed_until: Instant, now: Instant, nodes: Iterable[NodeFact], *, watched: bool, measured: Instant
-    ) -> None:
+    async def plan(self, observed_until: Instant, now: Instant, nodes: Iterable[NodeFact], *, watched: bool) -> None:
         """Note what has to be filled in; call it before anything is written after a start.
 
-        `observed_until` is 0 in an empty ledger; `watched` says that the API server told everything since then, and
-        `measured` since when activity is sampled again.
+        `observed_until` is 0 in an empty ledger; `watched` says that the API server told everything since then.
         """
         marks = await self.call(self.ledger.marks)
         oldest = now - round(self.days * DAY)
         spans = [replace(span, start=max(span.start, oldest)) for span in from_mark(marks.get(MARK))]
         start = max(observed_until, oldest)
         self._since = Interval(start, now)
+        measured = (
+            max(observed_until, now - self.window) if observed_until else now
+        )  # where the first live sample begins
         if start < now:
-            spans.append(Span(start, min(now, max(measured, start)), now, watched))
+            spans.append(Span(start, now, now, measured, watched))
         self.spans = [span for span in spans if span.start < span.end] if self.source is not None else []
         gaps = [] if watched else unwatched(nodes, Interval(observed_until, now))
         await self.call(lambda: self.ledger.record(gaps, marks={MARK: to_mark(self.spans)}))
@@ -189,8 +237,8 @@ class Backfill:
         )
         filled = fill(seen, known)
         pods = {pod.uid: pod for pod in (*recorded.gpu_pods, *filled.pods)}
-        newest = span.end == seen.span.end and span.until - span.end <= 2 * HOUR
-        return filled, activities(tracks, pods.values(), seen.span, last=newest)
+        part = Interval(seen.span.start, min(seen.span.end, span.measured))
+        return filled, activities(tracks, pods.values(), part)
 
     async def _write(self, filled: Filled, active: Activities, rest: list[Span]) -> None:
         """Write everything of a part in transactions of bounded size; the last of them says that it is done."""

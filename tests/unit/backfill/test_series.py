@@ -141,7 +141,7 @@ def node_rows(value: float = S0 + 3600) -> Answers:
         "node last": [Sample({**who, "provider_id": "aws:///i-1"}, value)],
         "node first": [Sample(who, S0 + 10)],
         "node created": [Sample({**who, "edge": "max"}, S0 - 100), Sample({**who, "edge": "min"}, S0 - 100)],
-        "node labels": [Sample({**who, "label_karpenter_sh_capacity_type": "spot"}, 1)],
+        "node labels": [Sample({**who, "label_karpenter_sh_capacity_type": "spot"}, value)],
         "node capacity": [
             Sample({**who, "resource": "cpu"}, 8),
             Sample({**who, "resource": "nvidia_com_gpu"}, 4),

@@ -25,6 +25,7 @@ _EARLIEST = 1_400_000_000  # seconds; Kubernetes is younger
 _LARGEST: Mapping[str, float] = {"cpu": 1e5, "memory": 1e15}
 _MOST_DEVICES = 1024
 _UID = "uid"
+_PRICE = "annotation_gpucost_dev_hourly_price"
 
 Answers = Mapping[str, Sequence[Sample]]
 """Vectors by what was asked for; see `QUESTIONS`."""
@@ -115,7 +116,6 @@ def replaced_names(answers: Answers) -> list[str]:
 def _nodes(reading: Reading) -> list[SeenNode]:
     last, first = _edges(reading, "node last", "node", max), _edges(reading, "node first", "node", min)
     created = _edges(reading, "node created", "node", max)
-    labels, annotations = _labels(reading, "node labels", "node"), _labels(reading, "node annotations", "node")
     machines = {row.labels["node"]: _machine(row.labels) for row in reading.rows("node last") if row.labels.get("node")}
     unreadable: set[str] = set()
     capacities = _amounts(reading, "node capacity", "node", unreadable)
@@ -129,13 +129,38 @@ def _nodes(reading: Reading) -> list[SeenNode]:
             first=min(first.get(name, until), until),
             last=until,
             capacity=capacity,
-            labels=node_labels(labels.get(name, {})),
             devices=devices,
             machine=machines.get(name, ""),
-            price_annotation=annotations.get(name, {}).get("annotation_gpucost_dev_hourly_price"),
         )
         found += _lives(reading, node)
+    labels, annotations = _dated(reading, "node labels"), _dated(reading, "node annotations")
+    return [
+        replace(
+            node,
+            labels=node_labels(_in_life(labels, node, reading.interval)),
+            price_annotation=_in_life(annotations, node, reading.interval).get(_PRICE),
+        )
+        for node in found
+    ]
+
+
+_Dated = Mapping[str, list[tuple[Instant, Mapping[str, str]]]]
+
+
+def _dated(reading: Reading, question: str) -> _Dated:
+    """Sets of labels by name of the node, each with the time when it was last seen: a change makes a second one."""
+    found: dict[str, list[tuple[Instant, Mapping[str, str]]]] = {}
+    for row in reading.rows(question):
+        at = reading.instant(row.value)
+        if at is not None:
+            found.setdefault(row.labels.get("node", ""), []).append((at, row.labels))
     return found
+
+
+def _in_life(sets: _Dated, node: SeenNode, slack: Micros) -> Mapping[str, str]:
+    """The last set of labels that was seen while a node lived."""
+    fitting = [one for one in sets.get(node.name, ()) if node.first - slack <= one[0] <= node.last + slack]
+    return max(fitting, key=lambda one: one[0])[1] if fitting else {}
 
 
 def _machine(labels: Mapping[str, str]) -> str:
@@ -143,7 +168,7 @@ def _machine(labels: Mapping[str, str]) -> str:
 
 
 def _lives(reading: Reading, node: SeenNode) -> list[SeenNode]:
-    """One record for each creation that the raw samples of a name show; traits are those of the last."""
+    """One record for each creation that the raw samples of a name show; sizes are those of the last."""
     lives: dict[Instant, list[Instant]] = {}
     for at, value in dict(reading.replaced).get(node.name, ()):
         created = reading.instant(value)
