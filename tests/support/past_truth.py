@@ -136,7 +136,7 @@ def _compare_pod(pod: TruePod, known: Any, past: Past, span: Interval) -> str:
     if fact is None:
         assert not seen or life(pod.node, known) is None, f"{pod} was scraped and is not recorded"
         return _unseen(pod, known, past, span)
-    assert fact.start == pod.bound
+    assert fact.start == pod.bound, (pod, fact)
     assert fact.requests.gpus == pod.gpus
     node = life(pod.node, known)
     assert node is not None

@@ -100,6 +100,12 @@ def test_a_pod_without_requests_is_told_from_requests_that_nobody_recorded() -> 
     assert read(reading(pod_last=[pod_last()])).pods[0].requests is None
 
 
+def test_a_sample_from_before_the_span_is_left_to_an_older_one() -> None:
+    """Without a stale marker an engine repeats the last sample for five minutes."""
+    assert read(reading(pod_last=[pod_last(S0)])).pods == []
+    assert read(Reading(SPAN, 30 * SECOND, node_rows(S0 - 60))).nodes == []
+
+
 def test_an_init_container_counts_where_it_needs_more_and_a_sidecar_is_added() -> None:
     [pod] = read(
         reading(

@@ -121,6 +121,8 @@ def _nodes(reading: Reading) -> list[SeenNode]:
     capacities = _amounts(reading, "node capacity", "node", unreadable)
     found = []
     for name, until in last.items():
+        if until <= reading.span.start:  # an engine looks back; that is an older span's
+            continue
         known = name in capacities and name not in unreadable
         capacity, devices = _resources(capacities[name], reading.resources) if known else (None, {})
         node = SeenNode(
@@ -198,7 +200,7 @@ def _pods(reading: Reading) -> list[SeenPod]:
     latest: dict[str, tuple[Instant, Sample]] = {}
     for row in reading.rows("pod last"):
         uid, at = row.labels.get(_UID, ""), reading.instant(row.value)
-        if not uid or at is None:
+        if not uid or at is None or at <= reading.span.start:  # an engine looks back; that is an older span's
             continue
         if uid in latest and latest[uid][1].labels.get("node") != row.labels.get("node"):
             reading.dropped["one pod on two nodes"] += 1
