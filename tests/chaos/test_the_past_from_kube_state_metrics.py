@@ -40,7 +40,7 @@ def phase(team: Team, name: str) -> str:
 
 def delete(team: Team, *names: str) -> None:
     for name in names:
-        team.cluster.api.delete(team.path("pods", name), gracePeriodSeconds=0)
+        team.cluster.api.delete(team.path("pods", name))  # the simulated kubelet ends them at once
     wait_for(lambda: all(phase(team, name) == "gone" for name in names), 20, f"{names} are gone")
 
 
@@ -63,7 +63,7 @@ def test_pods_that_came_and_went_unwatched_are_paid_for(
         delete(team, "before")
         team_cluster_forgets(cluster, version)
         operator.start()
-        operator.wait_log("history is filled in completely", 60)
+        wait_for(lambda: operator.log().count("history is filled in completely") == 2, 60, "both starts looked back")
 
         assert "from the ledger alone" in operator.log()
         wait_for(count.settled, 20, "the second count has seen everything")

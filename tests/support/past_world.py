@@ -16,6 +16,7 @@ from gpucost.core.backfill.spans import hole_step, hole_window, holes_of
 from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant, Micros, floor_to
 from gpucost.core.timeline import Interval
 from gpucost.core.usage import Sample
+from gpucost.sources.promql import PromQL
 
 GIB = 2**30
 T0: Instant = 1_790_000_000 * SECOND // HOUR * HOUR
@@ -225,10 +226,8 @@ def exposition(past: Past) -> Iterator[str]:
 class SampledSource:
     """Stands in for `HistorySource`: the same answers, worked out from the past itself."""
 
-    engine = None
-
     def __init__(self, past: Past, longest: Micros = 6 * HOUR) -> None:
-        self.past, self.longest = past, longest
+        self.past, self.longest, self.engine = past, longest, PromQL("http://127.0.0.1:1")
 
     async def interval(self, until: Instant, longest: Micros) -> Micros | None:
         near = [
@@ -240,6 +239,10 @@ class SampledSource:
 
     def length(self, _interval: Micros) -> Micros:
         return self.longest
+
+    async def newest(self, span: Interval) -> Instant | None:
+        """Up to when anything was scraped."""
+        return max((at for at in self.past.scrapes if span.start < at <= span.end), default=None)
 
     async def activity(self, _span: Interval) -> dict[str, list[Track]]:
         return {}

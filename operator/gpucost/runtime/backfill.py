@@ -29,10 +29,10 @@ from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.ledger import Ledger, LedgerError
 from gpucost.ledger.recorded import Recorded
 from gpucost.runtime.prices import Prices
-from gpucost.runtime.settings import Settings
+from gpucost.runtime.settings import Settings, listed
 from gpucost.runtime.world import World
 from gpucost.sources.cluster_events import read_events
-from gpucost.sources.history import SHORTEST, HistorySource
+from gpucost.sources.history import LONGEST, SHORTEST, HistorySource
 from gpucost.sources.promql import PrometheusError, PromQL
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def backfill_of(
     source = None
     if engine is not None and settings.backfill_days > 0:
         patient = PromQL(engine.url, engine.headers, engine.verify_tls, timeout=_SLOW_SECONDS)
-        source = HistorySource(patient, settings.backfill_matchers)
+        source = HistorySource(patient, settings.backfill_matchers, tuple(listed(settings.gpu_resources, ",")))
     return Backfill(
         ledger=ledger,
         call=call,
@@ -125,9 +125,14 @@ class Backfill:
     written: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     problem: str | None = None
-    _limit: Micros | None = None
+    _halved: int = 0
+    """How often less than usual is asked for at once."""
+    _length: Micros = LONGEST
+    """How much was asked for last."""
     _reported: float = 0.0
     _since: Interval | None = None
+    _owed: list[Gap] | None = None
+    """Gaps of a plan that is not written yet."""
 
     async def plan(self, observed_until: Instant, now: Instant, nodes: Iterable[NodeFact], *, watched: bool) -> None:
         """Note what has to be filled in; call it before anything is written after a start.
@@ -138,15 +143,23 @@ class Backfill:
         oldest = now - round(self.days * DAY)
         spans = [replace(span, start=max(span.start, oldest)) for span in from_mark(marks.get(MARK))]
         start = max(observed_until, oldest)
-        self._since = Interval(start, now)
-        measured = (
-            max(observed_until, now - self.window) if observed_until else now
-        )  # where the first live sample begins
+        self._since = Interval(max(observed_until, now - DAY), now)  # no API server keeps Events for longer
+        first_sample = max(observed_until, now - self.window) if observed_until else now
         if start < now:
-            spans.append(Span(start, now, now, measured, watched))
+            spans.append(Span(start, now, now, first_sample, watched))
         self.spans = [span for span in spans if span.start < span.end] if self.source is not None else []
-        gaps = [] if watched else unwatched(nodes, Interval(observed_until, now))
-        await self.call(lambda: self.ledger.record(gaps, marks={MARK: to_mark(self.spans)}))
+        self._owed = [] if watched else unwatched(nodes, Interval(observed_until, now))
+        try:
+            await self._note()
+        except LedgerError as error:  # it is written as soon as it can be
+            self._complain(error)
+
+    async def _note(self) -> None:
+        """Write what is planned."""
+        owed, mark = self._owed, to_mark(self.spans)
+        if owed is not None:
+            await self.call(lambda: self.ledger.record(owed, marks={MARK: mark}))
+            self._owed = None
 
     async def keep(self) -> None:
         """Fill in everything, then rest: a task that ends would end the process."""
@@ -161,6 +174,7 @@ class Backfill:
         wait, told = _PATIENCE_SECONDS[0], False
         while self.spans or not told:
             try:
+                await self._note()
                 if self.spans:
                     await self.step()
                 if not told and not (self.spans and self._since and self.spans[-1].end > self._since.end - HOUR):
@@ -172,8 +186,7 @@ class Backfill:
                 if not self._shorter():
                     await asyncio.sleep(wait)
                     wait = min(2 * wait, _PATIENCE_SECONDS[1])
-        if self.source is not None:
-            self._report(final=True)
+        self._report(final=True)
 
     def _complain(self, error: Exception) -> None:
         if self.problem != str(error):
@@ -182,9 +195,9 @@ class Backfill:
 
     def _shorter(self) -> bool:
         """Ask for less at once, which helps an engine that refuses large queries; False when it is little already."""
-        if self._limit is None or self._limit <= SHORTEST:
+        if self._length <= SHORTEST:
             return False
-        self._limit = max(SHORTEST, self._limit // 2)
+        self._halved += 1
         return True
 
     # --- one span -----------------------------------------------------------------------------------------------------
@@ -193,8 +206,8 @@ class Backfill:
         """Read and write the newest part of what is left."""
         assert self.source is not None
         span = self.spans[-1]
-        interval = await self.source.interval(span.end, min(6 * HOUR, span.end - span.start))
-        part = self._part(span, interval)
+        interval = await self.source.interval(span.end, min(LONGEST, span.end - span.start))
+        part = self._part(span, interval) if interval is not None else await self._nothing(span)
         reading, tracks = await self._read(span, part, interval)
         seen = await asyncio.to_thread(read, reading)
         known = await self.call(lambda: self.ledger.recorded(part, [pod.uid for pod in seen.pods]))
@@ -202,16 +215,23 @@ class Backfill:
         rest = _rest(span, seen)
         await self._write(filled, active, [*self.spans[:-1], *rest])
         self.spans = [*self.spans[:-1], *rest]
-        self.problem = None
+        self.problem, self._halved = None, max(0, self._halved - 1)
         self._report()
 
-    def _part(self, span: Span, interval: Micros | None) -> Interval:
+    async def _nothing(self, span: Span) -> Interval:
+        """The newest part of a span, of which nothing is recorded: as far as that reaches."""
+        assert self.source is not None
+        newest = await self.source.newest(Interval(span.start, span.end))
+        if newest is None:
+            return Interval(span.start, span.end)
+        return Interval(max(span.start, min(newest, span.end - LONGEST)), span.end)
+
+    def _part(self, span: Span, interval: Micros) -> Interval:
         """The newest part of a span; it begins at a full hour, so that no hour is booked twice for it."""
         assert self.source is not None
-        longest = self.source.length(interval) if interval is not None else 6 * HOUR
-        self._limit = min(longest, self._limit or longest)
-        start = span.end - self._limit
-        if self._limit >= 2 * HOUR:
+        self._length = max(SHORTEST, self.source.length(interval) >> self._halved)
+        start = span.end - self._length
+        if self._length >= 2 * HOUR:
             start = -floor_to(-start, HOUR)
         return Interval(max(span.start, start), span.end)
 
@@ -221,7 +241,7 @@ class Backfill:
         assert self.source is not None
         if interval is None:
             nothing = Reading(part, SECOND, {}, holes=(part,), next_scrape=span.next_scrape)
-            return nothing, await self.source.activity(part)
+            return nothing, await self.source.activity(part) if part.length <= LONGEST else {}
         return await self.source.read(part, interval, span.next_scrape), await self.source.activity(part)
 
     def _fill(
@@ -272,16 +292,15 @@ class Backfill:
         return self.prices_of(fact, node)
 
     def _report(self, *, final: bool = False) -> None:
+        """Tell how far it has come, now and then; nothing where there was nothing to ask."""
         now = time.monotonic()
-        if not final and now - self._reported < _REPORT_SECONDS:
+        due = final or (bool(self.spans) and now - self._reported >= _REPORT_SECONDS)
+        if self.source is None or not due:
             return
-        self._reported = now
-        engine = self.source.engine if self.source is not None else None
+        self._reported, engine = now, self.source.engine
         counts = f"{self.written['NodeFact']} nodes, {self.written['PodFact']} pods, {self.written['Gap']} gaps"
-        load = f"{engine.queries} queries, {engine.samples} samples" if engine is not None else "no queries"
         where = "completely" if final else f"down to {format_rfc3339(floor_to(self.spans[-1].end, SECOND))}"
-        if final or self.spans:
-            log.info("history is filled in %s: %s (%s)", where, counts, load)
+        log.info("history is filled in %s: %s (%d queries, %d samples)", where, counts, engine.queries, engine.samples)
 
     # --- Events -------------------------------------------------------------------------------------------------------
 

@@ -25,8 +25,8 @@ from gpucost.sources.promql import PromQL, RangeSeries
 
 LONGEST: Micros = 6 * HOUR
 SHORTEST: Micros = 15 * MINUTE
-_STEPS = 480
-"""Evaluations of a subquery in one span: with 10,000 pods, a tenth of what Prometheus allows a query to hold."""
+_STEPS = 720
+"""Evaluations of a subquery in one span: with 10,000 pods, a seventh of what Prometheus allows a query to hold."""
 _RENAMED = frozenset({"namespace", "pod", "node", "container"})
 """Labels that Prometheus renames to `exported_…` where it does not honour those of its targets."""
 _AT_ONCE = 50
@@ -97,18 +97,40 @@ class HistorySource:
         answer = await self.engine.query_range(promql, span.start, span.end, hole_step(interval))
         return holes_of({at for series in answer for at, _ in series.samples}, span, interval)
 
+    async def newest(self, span: Interval) -> Instant | None:
+        """Up to when anything was recorded in a span, in steps of `LONGEST`; None when nothing was.
+
+        Asked only where the last hours have nothing, so that an empty past costs one query and not thousands.
+        """
+        window = f"[{LONGEST // SECOND}s]"
+        wanted = (self._series("kube_node_info"), self._series("", _any_of(METRICS)))
+        promql = f"count({' or '.join(f'count_over_time({one}{window})' for one in wanted)})"
+        answer = await self.engine.query_range(promql, span.start, span.end, LONGEST)
+        return max((at for series in answer for at, _ in series.samples), default=None)
+
     async def activity(self, span: Interval) -> dict[str, list[Track]]:
         """Series of GPU activity in steps of `SPAN`, by metric."""
         first, last = span.start - span.start % SPAN + SPAN, -(-span.end // SPAN) * SPAN
         found = {}
-        for metric in METRICS:
+        for metric in await self._recorded(METRICS, span):
             promql = f"avg_over_time({self._series(metric)}[{SPAN // SECOND}s])"
             series = await self.engine.query_range(promql, first, last, SPAN)
             found[metric] = [Track(one.labels, dict(one.samples)) for one in series]
         return found
 
+    async def _recorded(self, metrics: Sequence[str], span: Interval) -> list[str]:
+        """Those metrics that have any series in a span."""
+        several = self._series("", _any_of(metrics))
+        promql = f"count by (__name__) (last_over_time({several}[{span.length // SECOND}s]))"
+        names = {one.labels.get("__name__", "") for one in await self.engine.query(promql, span.end)}
+        return list(metrics) if "" in names else [metric for metric in metrics if metric in names]
+
     def _series(self, metric: str, *matchers: str) -> str:
         return _selector(metric, self.matchers, *matchers)
+
+
+def _any_of(metrics: Sequence[str]) -> str:
+    return f'__name__=~"{"|".join(metrics)}"'
 
 
 def _selector(metric: str, *matchers: str) -> str:

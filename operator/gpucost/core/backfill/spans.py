@@ -29,11 +29,14 @@ def next_scrape(seen: Seen, last: Instant) -> Instant:
 
 
 def holes_of(present: Container[Instant], span: Interval, interval: Micros) -> list[Interval]:
-    """Parts of a span without a scrape, from a look every `hole_step` at whether the last `hole_window` had one."""
+    """Parts of a span without a scrape, from a look every `hole_step` at whether the last `hole_window` had one.
+
+    The last scrape before a hole is only known to lie between two looks: the hole begins with the earlier one.
+    """
     step, window = hole_step(interval), hole_window(interval)
     holes: list[Interval] = []
     for at in range(floor_to(span.start, SECOND), span.end + 1, step):
-        hole = Interval(at - window, at + step).clip(*span)
+        hole = Interval(at - window - step, at + step).clip(*span)
         if at in present or hole is None:
             continue
         if holes and hole.start <= holes[-1].end:
