@@ -36,6 +36,7 @@ from gpucost.ledger import LedgerError
 from gpucost.runtime import collector
 from gpucost.runtime.accounting import Accounting, Totals
 from gpucost.runtime.assets import Assets
+from gpucost.runtime.backfill import backfill_of
 from gpucost.runtime.caches import Caches
 from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import CustomResources, MissingDefinitions, watch
@@ -236,6 +237,16 @@ class Operator:
             self.recorder.note_end(fact, node)
         recover(self.world, self.recorder, past)
         self.assets.recover(past)
+        backfill = backfill_of(
+            settings,
+            ledger,
+            client=self.client,
+            call=accounting.call,
+            world=self.world,
+            prices=self.prices,
+            engine=engine,
+        )
+        await backfill.plan(past.observed_until, now(), self.recorder.nodes.values(), watched=past.told_everything)
         accounting.caught_up = True
         await accounting.flush()
         sampling.begin(past.open_pods, past.needs, past.observed_until)
@@ -246,6 +257,7 @@ class Operator:
         self.tasks.start(run_workers(self.controller), "training")
         self.tasks.start(self._flushes(), "flush")
         self.tasks.start(self._ticks(), "tick")
+        self.tasks.start(backfill.keep(), "history")
         if sampling.exporters is not None and settings.scrape_seconds < settings.tick_seconds:
             self.tasks.start(sampling.exporters.keep(settings.scrape_seconds), "exporters")
         if settings.export_url:
