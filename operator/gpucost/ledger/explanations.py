@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, select
 
+from gpucost.core.clock import SECOND
 from gpucost.core.explain import Arithmetic, arithmetic, of_nodes
 from gpucost.core.grouping import NAMESPACE, POD
 from gpucost.core.model import Gap, PodFact, Workload
@@ -60,13 +61,17 @@ def _written(desk: Desk, subject: Subject, shown: Arithmetic, gaps: list[Gap]) -
     )
 
 
+_WHOLE_SECONDS = 2 * SECOND
+"""The API server's times have whole seconds: a pod may seem to touch a gap that was over when it came."""
+
+
 def _concerns(gap: Gap, members: list[PodFact]) -> bool:
     """Whether a gap is one of a pod, or of its node while the pod was there."""
-    return any(
-        gap.uid == pod.uid
-        or (gap.uid == pod.node_uid and pod.start < gap.span.end and (pod.end is None or pod.end > gap.span.start))
-        for pod in members
-    )
+    return any(gap.uid == pod.uid or (gap.uid == pod.node_uid and _overlap(gap, pod)) for pod in members)
+
+
+def _overlap(gap: Gap, pod: PodFact) -> bool:
+    return pod.start + _WHOLE_SECONDS < gap.span.end and (pod.end is None or pod.end > gap.span.start + _WHOLE_SECONDS)
 
 
 def knows(desk: Desk, namespace: str, what: Workload) -> bool:
