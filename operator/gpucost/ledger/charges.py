@@ -82,19 +82,19 @@ def totals(
     The key of a group is `shown` (grouped columns and constants), by default the values of `by`.
     """
     keys = by if shown is None else shown
-    amounts = _sums(db, *(charges.c[name] for name in FIELDS))
+    amounts = exact_sums(db, *(charges.c[name] for name in FIELDS))
     joined = charges.outerjoin(pods, and_(pods.c.cluster == charges.c.cluster, pods.c.uid == charges.c.pod_uid))
     query = select(*keys, *amounts).select_from(joined).where(charges.c.cluster == db.cluster, *where).group_by(*by)
     width = len(keys)
-    return [Total(tuple(row[:width]), _whole(db, row[width:])) for row in db.connection.execute(query)]
+    return [Total(tuple(row[:width]), whole(db, row[width:])) for row in db.connection.execute(query)]
 
 
 def sums(db: Db, by: Sequence[ColumnElement[Any]], *where: ColumnElement[bool]) -> list[Total]:
     """Sums of charges, grouped by columns of `charges` alone: as `totals`, without looking up every pod."""
-    amounts = _sums(db, *(charges.c[name] for name in FIELDS))
+    amounts = exact_sums(db, *(charges.c[name] for name in FIELDS))
     query = select(*by, *amounts).where(charges.c.cluster == db.cluster, *where).group_by(*by)
     width = len(by)
-    return [Total(tuple(row[:width]), _whole(db, row[width:])) for row in db.connection.execute(query)]
+    return [Total(tuple(row[:width]), whole(db, row[width:])) for row in db.connection.execute(query)]
 
 
 HELD = "held"
@@ -113,10 +113,10 @@ def in_hours(span: Interval) -> ColumnElement[bool]:
 
 def node_cost(db: Db, span: Interval | None = None) -> Pico:
     """What the nodes cost in settled hours, by their own integration."""
-    query = select(*_sums(db, node_hours.c.cost)).where(node_hours.c.cluster == db.cluster)
+    query = select(*exact_sums(db, node_hours.c.cost)).where(node_hours.c.cluster == db.cluster)
     if span is not None:
         query = query.where(node_hours.c.hour >= span.start, node_hours.c.hour < span.end)
-    return _whole(db, tuple(db.connection.execute(query).one()))[0]
+    return whole(db, tuple(db.connection.execute(query).one()))[0]
 
 
 def pods_of_hours(db: Db, node_uids: Iterable[str], since: Instant) -> set[str]:
@@ -132,8 +132,8 @@ def pods_of_hours(db: Db, node_uids: Iterable[str], since: Instant) -> set[str]:
     return found
 
 
-def _sums(db: Db, *columns: Column[Any]) -> list[ColumnElement[Any]]:
-    """What to select for exact sums of columns; `_whole` reads the result."""
+def exact_sums(db: Db, *columns: Column[Any]) -> list[ColumnElement[Any]]:
+    """What to select for exact sums of columns; `whole` reads the result."""
     if _adds_exactly(db):
         return [func.coalesce(func.sum(column), 0) for column in columns]
     half = literal_column(str(_HALF), BigInteger)
@@ -141,7 +141,8 @@ def _sums(db: Db, *columns: Column[Any]) -> list[ColumnElement[Any]]:
     return [func.coalesce(func.sum(part), 0) for part in parts]
 
 
-def _whole(db: Db, found: Sequence[Any]) -> Sum:
+def whole(db: Db, found: Sequence[Any]) -> Sum:
+    """Sums from what was selected by `exact_sums`."""
     if _adds_exactly(db):
         return list(map(int, found))
     return [found[i] * _HALF + found[i + 1] for i in range(0, len(found), 2)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
+from gpucost.core.clock import Instant
 from gpucost.core.explain import arithmetic
 from gpucost.core.model import PodFact, Workload
 from gpucost.core.report import Explanation
@@ -16,26 +17,37 @@ from gpucost.ledger.quality import quality
 from gpucost.ledger.reports import Desk, until_now
 from gpucost.ledger.schema import pods
 
+ROLLED_UP = "rolled up: only hourly sums are left of this time, see the report of the workload (GPUCOST_RETENTION)"
+
 
 def explain(desk: Desk, namespace: str, workload: Workload, span: Interval) -> Explanation:
     """The arithmetic of one workload, from facts; a workload that nobody knows has no lines."""
     span = until_now(span, desk.now)
+    old, span = _without_details(span, desk.horizon)
     members = _members(desk, namespace, workload, span)
     node_uids = {pod.node_uid for pod in members}
     books = facts.load(desk.db, span, node_uids)
     uids = {pod.uid for pod in members} & books.pods.keys()
     shown = arithmetic(books, uids, span)
-    gaps = facts.gaps_in(desk.db, span, {*uids, *node_uids})
+    gaps = [(gap.span, gap.reason) for gap in facts.gaps_in(desk.db, span, {*uids, *node_uids})]
+    if old.length:
+        gaps.insert(0, (old, ROLLED_UP))
     return Explanation(
         currency=desk.currency,
         namespace=namespace,
         workload=workload,
-        span=span,
+        span=Interval(old.start, span.end),
         lines=shown.lines,
         total=shown.total,
-        gaps=tuple((gap.span, gap.reason) for gap in gaps),
+        gaps=tuple(gaps),
         quality=quality(desk.db, desk.books, span, desk.now, namespace),
     )
+
+
+def _without_details(span: Interval, horizon: Instant | None) -> tuple[Interval, Interval]:
+    """Cut a window where details begin."""
+    border = max(span.start, min(span.end, horizon or 0))
+    return Interval(span.start, border), Interval(border, span.end)
 
 
 def _members(desk: Desk, namespace: str, workload: Workload, span: Interval) -> list[PodFact]:

@@ -11,20 +11,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from threading import RLock
+from time import monotonic
 from types import TracebackType
 from typing import TypeVar
 
 from gpucost.core.allocate import FOREVER
 from gpucost.core.books import Books, Fact
-from gpucost.core.clock import HOUR, MINUTE, Instant, floor_to
+from gpucost.core.clock import DAY, HOUR, MINUTE, Instant, Micros, floor_to
 from gpucost.core.grouping import By
 from gpucost.core.model import CapacityType, Gap, NeedFact, NodeFact, PodFact, PriceFact, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Explanation, Report, Row
 from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
-from gpucost.ledger import charges, explanations, facts, reports, rows
+from gpucost.ledger import charges, explanations, facts, reports, rolled, rollups, rows
 from gpucost.ledger.database import Database
 from gpucost.ledger.db import Db
 from gpucost.ledger.engine import open_engine, place_of
@@ -49,10 +51,10 @@ _FORGET_EVERY = 24  # hours, while a backlog is settled
 T = TypeVar("T")
 
 
-def _open_hours(db: Db) -> tuple[Instant | None, Books]:
+def _open_hours(db: Db) -> tuple[Instant | None, Instant | None, Books]:
     mark = facts.read_marks(db).get(_WATERMARK)
     watermark = int(mark) if mark else None
-    return watermark, facts.load(db, Interval(watermark or 0, FOREVER))
+    return watermark, rolled.horizon(db), facts.load(db, Interval(watermark or 0, FOREVER))
 
 
 def _refuse_internal(name: str) -> None:
@@ -80,6 +82,10 @@ class Ledger:
         self._lock = RLock()
         self._books, self._settled = Books(), Settled()
         self._watermark: Instant | None = None
+        self._horizon: Instant | None = None
+        self._untidy = False
+        self.refused = 0
+        """Late facts about time of which only roll-ups are left: they change nothing there."""
         self._pass: Pass | None = None
         with guard(self.place):
             self._database = Database(open_engine(url), self.place, cluster, may_write)
@@ -102,7 +108,7 @@ class Ledger:
 
     def _reload(self) -> None:
         """Take from the database what the open hours need, and forget everything else."""
-        self._watermark, self._books = self._database.read(_open_hours)
+        self._watermark, self._horizon, self._books = self._database.read(_open_hours)
         self._settled, self._pass = Settled(), None
         self._database.in_doubt = False
 
@@ -154,7 +160,7 @@ class Ledger:
 
         def write(db: Db) -> tuple[list[Fact], dict[str, list[PriceFact]], Late]:
             facts.remove_gaps(db, closed)
-            late, stand = late_hours(db, batch, self._watermark)
+            late, stand = late_hours(db, batch, self._watermark, self._horizon)
             facts.write(db, batch)
             priced = merge_prices(db, timelines, since, self._watermark, late)
             facts.replace_prices(db, priced)
@@ -178,6 +184,7 @@ class Ledger:
         self._write([], {uid: list(timeline) for uid, timeline in by_node.items()}, {}, since=since)
 
     def _apply(self, changed: Late) -> None:
+        self.refused += changed.refused
         if changed.hours:
             self._settled.drop(changed.workloads, changed.hours)
         elif changed.workloads:
@@ -218,7 +225,8 @@ class Ledger:
 
     def workloads(self, namespace: str) -> list[Workload]:
         """Every workload of a namespace that ever held something."""
-        return self._read(lambda db: facts.workloads_of(db, namespace))
+        found = self._read(lambda db: {*facts.workloads_of(db, namespace), *rolled.workloads_of(db, namespace)})
+        return sorted(found, key=lambda workload: (workload.kind, workload.name))
 
     def mark(self, name: str, value: str) -> None:
         """Remember a small value under a name, such as how far a watch has been followed."""
@@ -275,6 +283,48 @@ class Ledger:
         self._watermark = span.end
         self._settled.take(bookings, self._books)
         return len(bookings)
+
+    # --- retention ----------------------------------------------------------------------------------------------------
+
+    @property
+    def detailed_since(self) -> Instant | None:
+        """Before this instant only hourly sums are left; None when nothing is rolled up."""
+        return self._horizon
+
+    def retire(self, now: Instant, keep: Micros, *, seconds: float = 0.5) -> int:
+        """Roll up hours that are older than `keep` and settled, for about so long; the number of hours.
+
+        Every hour is a transaction of its own, so nothing is lost when this is broken off; the rest is done next time.
+        """
+        limit, deadline = floor_to(min(now - keep, self._watermark or 0), HOUR), monotonic() + seconds
+        with self._turn():
+            done = 0
+            while not done or monotonic() < deadline:
+                hour = self._database.read(partial(rollups.next_hour, limit=limit))
+                if hour is None:
+                    break
+                self._retire_hour(hour)
+                done += 1
+            while self._untidy and monotonic() < deadline:
+                self._tidy(self._horizon or 0)
+            return done
+
+    def _tidy(self, horizon: Instant) -> None:
+        """Delete some of the facts that nobody needs any more."""
+        if self._database.write(partial(rollups.forget_pods, horizon=horizon)):
+            return
+        self._database.write(partial(rollups.forget_rest, horizon=horizon))
+        self._database.shrink()
+        self._untidy = False
+
+    def _retire_hour(self, hour: Instant) -> None:
+        def write(db: Db) -> None:
+            if (rolled.horizon(db) or 0) <= hour:  # else a lost answer was a success
+                rollups.roll(db, hour)
+
+        self._database.write(write)
+        self._horizon = hour + HOUR
+        self._untidy = self._untidy or self._horizon % DAY == 0
 
     # --- what it costs ------------------------------------------------------------------------------------------------
 
@@ -344,4 +394,4 @@ class Ledger:
         return self._read(lambda db: explanations.explain(self._desk(db, now), namespace, workload, span))
 
     def _desk(self, db: Db, now: Instant) -> reports.Desk:
-        return reports.Desk(db, self.currency, self._books, self._watermark, now)
+        return reports.Desk(db, self.currency, self._books, self._watermark, now, self._horizon)

@@ -23,11 +23,11 @@ from gpucost.core.report import Amounts, Report, Row
 from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
 from gpucost.ledger import charges as store
-from gpucost.ledger import facts
+from gpucost.ledger import facts, rolled
 from gpucost.ledger.charges import Sum, zero
 from gpucost.ledger.db import Db
 from gpucost.ledger.quality import quality
-from gpucost.ledger.schema import charges, nodes, pods
+from gpucost.ledger.schema import charges, nodes, pods, rolled_charges, rolled_keys
 from gpucost.ledger.settled import NOTHING, plus
 from gpucost.ledger.totals import Live, Rates
 
@@ -41,26 +41,33 @@ class Desk:
     books: Books
     watermark: Instant | None
     now: Instant
+    horizon: Instant | None = None
+    """Before it, only roll-ups are left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
     """A window cut at whole settled hours; any part may be empty."""
 
+    rolled: Interval
+    """The hours that begin in it: an hour of which only a sum is left cannot be cut, and windows that meet still add
+    up."""
     settled: Interval
     edges: tuple[Interval, ...]
     open: Interval
 
 
-def cut(span: Interval, watermark: Instant | None) -> Cut:
-    """Cut a window: whole hours before the watermark, partial hours before it, and what comes after."""
+def cut(span: Interval, watermark: Instant | None, horizon: Instant | None = None) -> Cut:
+    """Cut a window: roll-ups, whole hours before the watermark, partial hours before it, and what comes after."""
+    rolled_until = max(span.start, min(span.end, horizon or 0))
+    old, span = Interval(span.start, rolled_until), Interval(rolled_until, span.end)
     border = max(span.start, min(span.end, watermark or 0))
     first, last = -floor_to(-span.start, HOUR), floor_to(border, HOUR)
     opened = Interval(border, span.end)
     if first >= last:
-        return Cut(Interval(first, first), tuple(_not_empty(hours(Interval(span.start, border)))), opened)
+        return Cut(old, Interval(first, first), tuple(_not_empty(hours(Interval(span.start, border)))), opened)
     edges = (Interval(span.start, first), Interval(last, border))
-    return Cut(Interval(first, last), tuple(_not_empty(iter(edges))), opened)
+    return Cut(old, Interval(first, last), tuple(_not_empty(iter(edges))), opened)
 
 
 def _not_empty(spans: Iterator[Interval]) -> Iterator[Interval]:
@@ -137,7 +144,8 @@ def report(desk: Desk, span: Interval, by: By, namespace: str | None, selector: 
         raise ValueError(f"cannot group by {by!r}; want one of {', '.join(GROUPINGS)}")
     span = until_now(span, desk.now)
     tally = _Tally(by, namespace, selector)
-    pieces = cut(span, desk.watermark)
+    pieces = cut(span, desk.watermark, desk.horizon)
+    _take_rolled(desk, tally, pieces.rolled)
     _take_settled(desk, tally, pieces.settled)
     for edge in pieces.edges:
         stored = facts.load(desk.db, edge)
@@ -182,6 +190,37 @@ def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
         tally.take(Holder(space, Workload(kind, workload), what, pod, node, names.get(node, ""), selected), total)
     if tally.whole:
         _take_unheld(desk, tally, span)
+
+
+_ROLLED = {
+    "namespace": rolled_keys.c.namespace,
+    "kind": rolled_keys.c.workload_kind,
+    "workload": rolled_keys.c.workload_name,
+    "category": rolled_keys.c.category,
+    "labels": rolled_keys.c.labels,
+}
+
+
+def _take_rolled(desk: Desk, tally: _Tally, span: Interval) -> None:
+    """As `_take_settled`, of hours of which only sums are left: they have no pods and no nodes."""
+    if span.length <= 0:
+        return
+    needed = _NEEDED[tally.by] | ({"labels"} if tally.selector is not None else frozenset())
+    shown = [c if name in needed else literal("").label(name) for name, c in _ROLLED.items()]
+    where = [rolled.in_hours(span), rolled.held]
+    if tally.namespace is not None:
+        where.append(rolled_keys.c.namespace == tally.namespace)
+    by = [_ROLLED[name] for name in _ROLLED if name in needed]
+    for (space, kind, workload, category, labels), total in rolled.totals(desk.db, by, *where, shown=shown):
+        what = Category(category) if category else Category.OTHER
+        selected = json.loads(labels) if labels else {}
+        name = rolled.ROLLED
+        tally.take(Holder(space, Workload(kind, workload), what, name, name, name, selected), total)
+    if tally.whole:
+        unheld = rolled.totals(desk.db, [rolled_charges.c.holder], rolled.in_hours(span), ~rolled.held)
+        for (who,), total in unheld:
+            tally.unheld[who] = plus(tally.unheld[who], total)
+        tally.nodes += rolled.node_cost(desk.db, span)
 
 
 def _take_unheld(desk: Desk, tally: _Tally, span: Interval) -> None:
