@@ -119,6 +119,14 @@ def node_cost(db: Db, span: Interval | None = None) -> Pico:
     return whole(db, tuple(db.connection.execute(query).one()))[0]
 
 
+def node_costs(db: Db, span: Interval) -> list[tuple[Instant, Pico]]:
+    """`node_cost` of each hour of a span in which there were nodes."""
+    amounts = exact_sums(db, node_hours.c.cost)
+    query = select(node_hours.c.hour, *amounts).where(node_hours.c.cluster == db.cluster).group_by(node_hours.c.hour)
+    query = query.where(node_hours.c.hour >= span.start, node_hours.c.hour < span.end)
+    return [(row[0], whole(db, row[1:])[0]) for row in db.connection.execute(query)]
+
+
 def pods_of_hours(db: Db, node_uids: Iterable[str], since: Instant) -> set[str]:
     """UIDs of the pods that are charged on some nodes from an hour on."""
     found: set[str] = set()

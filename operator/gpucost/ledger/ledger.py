@@ -37,6 +37,7 @@ from gpucost.ledger.schema import needs as need_table
 from gpucost.ledger.schema import nodes as node_table
 from gpucost.ledger.schema import pods as pod_table
 from gpucost.ledger.settled import Settled, WorkloadKey, key_of
+from gpucost.ledger.shelf import Shelf
 from gpucost.ledger.totals import NodeTotal, Pass
 
 __all__ = ["Ledger", "LedgerError", "NodeTotal"]
@@ -80,7 +81,7 @@ class Ledger:
         """
         self.cluster, self.currency, self.place = cluster, currency, place_of(url)
         self._lock = RLock()
-        self._books, self._settled = Books(), Settled()
+        self._books, self._settled, self._shelf = Books(), Settled(), Shelf()
         self._watermark: Instant | None = None
         self._horizon: Instant | None = None
         self._untidy = False
@@ -109,7 +110,7 @@ class Ledger:
     def _reload(self) -> None:
         """Take from the database what the open hours need, and forget everything else."""
         self._watermark, self._horizon, self._books = self._database.read(_open_hours)
-        self._settled, self._pass = Settled(), None
+        self._settled, self._shelf, self._pass = Settled(), Shelf(), None
         self._database.in_doubt = False
 
     @contextmanager
@@ -171,6 +172,7 @@ class Ledger:
         with self._turn():
             stand, priced, changed = self._database.write(write)
             self._books.put(stand)
+            self._shelf.take(stand)
             for uid, timeline in priced.items():
                 self._books.replace_prices(uid, timeline)
             self._apply(changed)
@@ -185,6 +187,8 @@ class Ledger:
 
     def _apply(self, changed: Late) -> None:
         self.refused += changed.refused
+        if changed.hours or changed.workloads:
+            self._shelf.clear()
         if changed.hours:
             self._settled.drop(changed.workloads, changed.hours)
         elif changed.workloads:
@@ -324,6 +328,7 @@ class Ledger:
 
         self._database.write(write)
         self._horizon = hour + HOUR
+        self._shelf.clear()
         self._untidy = self._untidy or self._horizon % DAY == 0
 
     # --- what it costs ------------------------------------------------------------------------------------------------
@@ -394,4 +399,4 @@ class Ledger:
         return self._read(lambda db: explanations.explain(self._desk(db, now), namespace, workload, span))
 
     def _desk(self, db: Db, now: Instant) -> reports.Desk:
-        return reports.Desk(db, self.currency, self._books, self._watermark, now, self._horizon)
+        return reports.Desk(db, self.currency, self._books, self._watermark, now, self._shelf, self._horizon)

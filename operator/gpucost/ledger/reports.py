@@ -23,12 +23,13 @@ from gpucost.core.report import Amounts, Report, Row
 from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
 from gpucost.ledger import charges as store
-from gpucost.ledger import facts, rolled
+from gpucost.ledger import rolled
 from gpucost.ledger.charges import Sum, zero
 from gpucost.ledger.db import Db
 from gpucost.ledger.quality import quality
 from gpucost.ledger.schema import charges, nodes, pods, rolled_charges, rolled_keys
 from gpucost.ledger.settled import NOTHING, plus
+from gpucost.ledger.shelf import Shelf
 from gpucost.ledger.totals import Live, Rates
 
 
@@ -41,6 +42,7 @@ class Desk:
     books: Books
     watermark: Instant | None
     now: Instant
+    shelf: Shelf
     horizon: Instant | None = None
     """Before it, only roll-ups are left."""
 
@@ -148,7 +150,7 @@ def report(desk: Desk, span: Interval, by: By, namespace: str | None, selector: 
     _take_rolled(desk, tally, pieces.rolled)
     _take_settled(desk, tally, pieces.settled)
     for edge in pieces.edges:
-        stored = facts.load(desk.db, edge)
+        stored = desk.shelf.edge(desk.db, floor_to(edge.start, HOUR))
         for booking in stored.bookings(edge):
             tally.book(booking, stored)
     for booking in desk.books.bookings(pieces.open):
@@ -177,6 +179,9 @@ _NEEDED: dict[str, frozenset[str]] = {
 def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
     if span.length <= 0:
         return
+    if tally.by == "namespace" and tally.whole:
+        _take_hours(desk, tally, span)
+        return
     needed = _NEEDED[tally.by] | ({"labels"} if tally.selector is not None else frozenset())
     shown = [c if name in needed else literal("").label(name) for name, c in _COLUMNS.items()]
     by = [_COLUMNS[name] for name in _COLUMNS if name in needed]
@@ -190,6 +195,16 @@ def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
         tally.take(Holder(space, Workload(kind, workload), what, pod, node, names.get(node, ""), selected), total)
     if tally.whole:
         _take_unheld(desk, tally, span)
+
+
+def _take_hours(desk: Desk, tally: _Tally, span: Interval) -> None:
+    """The question that is asked most: whole hours by namespace."""
+    for hour in desk.shelf.hours(desk.db, span):
+        for name, total in hour.namespaces:
+            tally.take(Holder(name, Workload("", ""), Category.OTHER, "", "", ""), total)
+        for who, total in hour.unheld:
+            tally.unheld[who] = plus(tally.unheld[who], total)
+        tally.nodes += hour.nodes
 
 
 _ROLLED = {
