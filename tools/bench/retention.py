@@ -35,13 +35,14 @@ from gpucost.core.model import (
 )
 from gpucost.core.timeline import Interval
 from gpucost.ledger import Ledger
+from gpucost.ledger.rollups import HOURLY
 
 NAME = "retention"
 T0 = parse_rfc3339("2026-11-02T00:00:00Z")
 PODS = 10_000
 """Pods a day."""
 DAYS = 4
-DETAILS = 35
+DETAILS = 30
 """Days of details in the default settings."""
 YEAR = 365
 _NODES = 150
@@ -78,23 +79,27 @@ def _measured(mix: Mix) -> list[Figure]:
             window = Interval(T0, T0 + DAYS * DAY)
             before = ledger.report(window, now=now, by="workload")
             rolling = cpu_of(lambda: ledger.retire(now, HOUR, seconds=3600))
-            rolled = _size(path) - sizes[0]
+            hourly = (_size(path) - sizes[0]) / DAYS / 1e6
+            ledger.retire(now + HOUR, HOUR, hourly=0, seconds=3600)
+            daily = (_size(path) - sizes[0]) / DAYS / 1e6
             after = ledger.report(window, now=now, by="workload")
             assert before.rows == after.rows, "a roll-up changed an answer"
             assert (before.total, after.difference) == (after.total, 0), "money was lost"
     details = [(b - a) / 1e6 for a, b in pairwise(sizes)]
-    year = DETAILS * max(details) + (YEAR - DETAILS) * rolled / DAYS / 1e6
+    days = YEAR - DETAILS - HOURLY // DAY
+    year = DETAILS * max(details) + HOURLY // DAY * hourly + days * daily
     promise = _PROMISE_MB if mix is MIXES[0] else None
     return [
         Figure(bench=NAME, name=f"a day of details, {mix.name}", unit="MB", samples=tuple(details)),
-        Figure(bench=NAME, name=f"a day as roll-ups, {mix.name}", unit="MB", samples=(rolled / DAYS / 1e6,)),
+        Figure(bench=NAME, name=f"a day as sums by hour, {mix.name}", unit="MB", samples=(hourly,)),
+        Figure(bench=NAME, name=f"a day as one sum, {mix.name}", unit="MB", samples=(daily,)),
         Figure(
             bench=NAME,
             name=f"a year, {mix.name}",
             unit="MB",
             samples=(year,),
             promise=promise,
-            note=f"{DETAILS} days of details and {YEAR - DETAILS} of roll-ups, from {DAYS} days measured",
+            note=f"{DETAILS} days of details, {HOURLY // DAY} by hour, {days} by day; from {DAYS} days measured",
         ),
         Figure(bench=NAME, name=f"rolling up a day, {mix.name}", unit="s CPU", samples=(rolling / DAYS,)),
     ]
@@ -155,7 +160,8 @@ def _prices(chance: random.Random, begin: Instant) -> Iterator[PriceFact]:
 
 def _pod(chance: random.Random, day: int, number: int, mix: Mix) -> PodFact:
     workload = number % mix.workloads
-    start: Instant = T0 + day * DAY + chance.randrange(DAY - 4 * HOUR)
+    begins = random.Random(day * PODS + workload).randrange(DAY - 4 * HOUR)
+    start: Instant = T0 + day * DAY + begins + chance.randrange(30 * MINUTE)  # the pods of a Job start near each other
     name = f"train-experiment-{day:03}-{workload:05}"
     return PodFact(
         uid=_uid(f"pod{day}", number),

@@ -11,28 +11,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from threading import RLock
-from time import monotonic
 from types import TracebackType
 from typing import TypeVar
 
 from gpucost.core.allocate import FOREVER
 from gpucost.core.books import Books, Fact
-from gpucost.core.clock import DAY, HOUR, MINUTE, Instant, Micros, floor_to
+from gpucost.core.clock import HOUR, MINUTE, Instant, Micros, floor_to
 from gpucost.core.grouping import By
 from gpucost.core.model import CapacityType, Gap, NeedFact, NodeFact, PodFact, PriceFact, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Explanation, Report, Row
 from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
-from gpucost.ledger import charges, explanations, facts, reports, rolled, rollups, rows
+from gpucost.ledger import charges, explanations, facts, reports, rolled, rows
 from gpucost.ledger.database import Database
 from gpucost.ledger.db import Db
 from gpucost.ledger.engine import open_engine, place_of
 from gpucost.ledger.errors import LedgerError, guard
 from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
 from gpucost.ledger.recorded import Recorded, recorded
+from gpucost.ledger.retirement import Retirement
+from gpucost.ledger.rollups import HOURLY
 from gpucost.ledger.schema import needs as need_table
 from gpucost.ledger.schema import nodes as node_table
 from gpucost.ledger.schema import pods as pod_table
@@ -83,8 +83,6 @@ class Ledger:
         self._lock = RLock()
         self._books, self._settled, self._shelf = Books(), Settled(), Shelf()
         self._watermark: Instant | None = None
-        self._horizon: Instant | None = None
-        self._untidy = False
         self.refused = 0
         """Late facts about time of which only roll-ups are left: they change nothing there."""
         self._pass: Pass | None = None
@@ -109,7 +107,8 @@ class Ledger:
 
     def _reload(self) -> None:
         """Take from the database what the open hours need, and forget everything else."""
-        self._watermark, self._horizon, self._books = self._database.read(_open_hours)
+        self._watermark, horizon, self._books = self._database.read(_open_hours)
+        self._retirement = Retirement(self._database, horizon)
         self._settled, self._shelf, self._pass = Settled(), Shelf(), None
         self._database.in_doubt = False
 
@@ -161,7 +160,7 @@ class Ledger:
 
         def write(db: Db) -> tuple[list[Fact], dict[str, list[PriceFact]], Late]:
             facts.remove_gaps(db, closed)
-            late, stand = late_hours(db, batch, self._watermark, self._horizon)
+            late, stand = late_hours(db, batch, self._watermark, self._retirement.horizon)
             facts.write(db, batch)
             priced = merge_prices(db, timelines, since, self._watermark, late)
             facts.replace_prices(db, priced)
@@ -293,43 +292,19 @@ class Ledger:
     @property
     def detailed_since(self) -> Instant | None:
         """Before this instant only hourly sums are left; None when nothing is rolled up."""
-        return self._horizon
+        return self._retirement.horizon
 
-    def retire(self, now: Instant, keep: Micros, *, seconds: float = 0.5) -> int:
+    def retire(self, now: Instant, keep: Micros, *, hourly: Micros = HOURLY, seconds: float = 0.5) -> int:
         """Roll up hours that are older than `keep` and settled, for about so long; the number of hours.
 
-        Every hour is a transaction of its own, so nothing is lost when this is broken off; the rest is done next time.
+        After `hourly` more, the hours of a day become one sum. What is not done is done next time.
         """
-        limit, deadline = floor_to(min(now - keep, self._watermark or 0), HOUR), monotonic() + seconds
+        limit = floor_to(min(now - keep, self._watermark or 0), HOUR)
         with self._turn():
-            done = 0
-            while not done or monotonic() < deadline:
-                hour = self._database.read(partial(rollups.next_hour, limit=limit))
-                if hour is None:
-                    break
-                self._retire_hour(hour)
-                done += 1
-            while self._untidy and monotonic() < deadline:
-                self._tidy(self._horizon or 0)
+            done = self._retirement.go_on(limit, hourly, seconds)
+            if done:
+                self._shelf.clear()
             return done
-
-    def _tidy(self, horizon: Instant) -> None:
-        """Delete some of the facts that nobody needs any more."""
-        if self._database.write(partial(rollups.forget_pods, horizon=horizon)):
-            return
-        self._database.write(partial(rollups.forget_rest, horizon=horizon))
-        self._database.shrink()
-        self._untidy = False
-
-    def _retire_hour(self, hour: Instant) -> None:
-        def write(db: Db) -> None:
-            if (rolled.horizon(db) or 0) <= hour:  # else a lost answer was a success
-                rollups.roll(db, hour)
-
-        self._database.write(write)
-        self._horizon = hour + HOUR
-        self._shelf.clear()
-        self._untidy = self._untidy or self._horizon % DAY == 0
 
     # --- what it costs ------------------------------------------------------------------------------------------------
 
@@ -399,4 +374,4 @@ class Ledger:
         return self._read(lambda db: explanations.explain(self._desk(db, now), namespace, workload, span))
 
     def _desk(self, db: Db, now: Instant) -> reports.Desk:
-        return reports.Desk(db, self.currency, self._books, self._watermark, now, self._shelf, self._horizon)
+        return reports.Desk(db, self.currency, self._books, self._watermark, now, self._shelf, self._retirement.horizon)

@@ -24,6 +24,8 @@ ROLLED = "(rolled up)"
 
 HORIZON = "ledger/rolled-until"
 """Mark: everything before this instant is rolled up."""
+SQUEEZED = "ledger/squeezed-until"
+"""Mark: before this instant, sums are of whole days."""
 WHOLE = "ledger/rolled-sums"
 """Mark: sums over everything that is rolled up."""
 
@@ -54,6 +56,11 @@ def horizon(db: Db) -> Instant | None:
     """Before which instant only roll-ups are left; None when nothing is rolled up."""
     found = read_marks(db).get(HORIZON)
     return int(found) if found else None
+
+
+def squeezed_until(db: Db) -> Instant:
+    """Before which instant sums are of whole days."""
+    return int(read_marks(db).get(SQUEEZED) or 0)
 
 
 def totals(

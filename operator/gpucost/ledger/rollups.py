@@ -1,4 +1,5 @@
 """Retention: hours older than the details are kept become sums by what people ask for, and their facts go.
+Later on, the hours of a day become one sum in the same way.
 
 One hour is one transaction: its charges are summed by workload, category, capacity type and the labels that name
 who pays, written, and deleted, together with the mark of how far this has come. The sums are exact, so reports by
@@ -8,12 +9,13 @@ namespace, workload, category or those labels answer the same before and after.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Table, delete, func, select, tuple_
 
 from gpucost.core.booking import FIELDS
-from gpucost.core.clock import HOUR, Instant
+from gpucost.core.clock import DAY, HOUR, Instant, floor_to
 from gpucost.core.model import CapacityType
 from gpucost.core.timeline import Interval
 from gpucost.ledger import bulk, rolled
@@ -41,6 +43,9 @@ KEPT_LABELS = frozenset(
 )
 """Labels of pods that roll-ups keep; a selector of other labels finds nothing in old time."""
 
+HOURLY = 45 * DAY
+"""How long sums by hour are kept before those of a day become one."""
+
 _LARGEST = 2**62
 _PODS_AT_ONCE = 2000
 
@@ -62,17 +67,9 @@ def roll(db: Db, hour: Instant) -> None:
     sums = _summed(db, span)
     numbers = _numbers(db, {key for who, key, _ in sums if who == HELD})
     lines = [
-        {
-            "cluster": db.cluster,
-            "hour": hour,
-            "holder": who,
-            "key": numbers.get(key, 0) if who == HELD else 0,
-            "capacity_type": kind,
-            "part": part,
-            **dict(zip(FIELDS, values, strict=True)),
-        }
+        row
         for (who, key, kind), total in sums.items()
-        for part, values in enumerate(_parts(total))
+        for row in _rows(db, hour, (who, numbers.get(key, 0) if who == HELD else 0, kind), total)
     ]
     cost = store.node_cost(db, span)
     bulk.insert(db.connection, rolled_charges, lines)
@@ -83,6 +80,39 @@ def roll(db: Db, hour: Instant) -> None:
         in_span = table.c.hour >= span.start, table.c.hour < span.end
         db.connection.execute(delete(table).where(table.c.cluster == db.cluster, *in_span))
     write_marks(db, {rolled.HORIZON: str(span.end)})
+
+
+def next_day(db: Db, limit: Instant) -> Instant | None:
+    """First day before a limit of which there are sums by hour; None when there is none."""
+    query = select(func.min(rolled_hours.c.hour)).where(
+        rolled_hours.c.cluster == db.cluster,
+        rolled_hours.c.hour >= rolled.squeezed_until(db),
+        rolled_hours.c.hour < limit,
+    )
+    found = db.connection.execute(query).scalar()
+    return None if found is None else floor_to(int(found), DAY)
+
+
+def squeeze(db: Db, day: Instant) -> None:
+    """Make the hours of a day into one sum, which begins where the day does."""
+    span = Interval(day, day + DAY)
+    by = (rolled_charges.c.holder, rolled_charges.c.key, rolled_charges.c.capacity_type)
+    found = rolled.totals(db, by, rolled.in_hours(span))
+    cost = rolled.node_cost(db, span)
+    for table in (rolled_charges, rolled_hours):
+        in_span = table.c.hour >= span.start, table.c.hour < span.end
+        db.connection.execute(delete(table).where(table.c.cluster == db.cluster, *in_span))
+    bulk.insert(db.connection, rolled_charges, [row for who, total in found for row in _rows(db, day, who, total)])
+    bulk.insert(db.connection, rolled_hours, [{"cluster": db.cluster, "hour": day, "cost": str(cost)}])
+    write_marks(db, {rolled.SQUEEZED: str(span.end)})
+
+
+def _rows(db: Db, begin: Instant, key: tuple[Any, ...], total: Sum) -> Iterator[bulk.Row]:
+    """Rows of one sum; `key` is its holder, its key's number and its capacity type."""
+    names = ("holder", "key", "capacity_type")
+    for part, values in enumerate(_parts(total)):
+        named = {"cluster": db.cluster, "hour": begin, "part": part, **dict(zip(names, key, strict=True))}
+        yield {**named, **dict(zip(FIELDS, values, strict=True))}
 
 
 def _summed(db: Db, span: Interval) -> dict[tuple[str, Key, str], Sum]:

@@ -32,8 +32,8 @@ class Settings(BaseSettings):
         repr=False,
     )
     retention: Annotated[str, Field(pattern="^([1-9][0-9]*d|forever)$")] = Field(
-        "35d",
-        description="How long the ledger knows pods and nodes one by one, such as 35d; older hours are kept as sums by "
+        "30d",
+        description="How long the ledger knows pods and nodes one by one, such as 30d; older hours are kept as sums by "
         "workload, for ever. `forever` keeps everything.",
     )
     prometheus_url: str = Field("", description="Base URL of a PromQL engine; empty: GPU exporters are asked directly.")

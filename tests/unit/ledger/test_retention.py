@@ -13,7 +13,7 @@ from gpucost.core.booking import IDLE
 from gpucost.core.clock import DAY, HOUR
 from gpucost.core.model import CapacityType, Category, Gap, NeedFact, Resources, Workload
 from gpucost.core.selector import parse_selector
-from gpucost.ledger import Ledger
+from gpucost.ledger import Ledger, rolled
 from support.ledger_world import at, busy, money, node, pod, price, span
 
 NOW = at(60.5)
@@ -91,6 +91,17 @@ def test_answers_are_the_same_before_and_after(ledger, url):
     with Ledger(url) as again:
         assert again.detailed_since == at(40)
         assert told(again) == before[0]
+
+
+def test_days_that_become_one_sum_answer_the_same(ledger):
+    whole_days = [(0, 24), (24, 60), (0, 60)]
+    before = [told(ledger, window) for window in whole_days]
+    assert ledger.retire(NOW, 10 * HOUR, hourly=0, seconds=60) == 50
+    assert ledger._database.read(rolled.squeezed_until) == at(48)
+    assert [told(ledger, window) for window in whole_days] == before
+    assert ledger.retire(NOW, 10 * HOUR, hourly=0, seconds=60) == 0
+    parts = [ledger.report(span(*part), now=NOW).total for part in ((0, 30), (30, 60))]
+    assert parts[0] + parts[1] == before[2][0][0].total
 
 
 def test_windows_that_meet_within_an_hour_of_old_time_add_up(ledger):
