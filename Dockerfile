@@ -8,10 +8,12 @@ COPY operator ./operator
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM python:3.13-slim AS install
+# The daily export needs pyarrow, for Parquet and for object stores. Without it the image is about 170 MB smaller.
+ARG EXTRAS=parquet
 COPY constraints.txt /constraints.txt
 COPY --from=wheel /wheels /wheels
 RUN python -m venv /opt/gpucost \
-    && /opt/gpucost/bin/pip install --no-cache-dir --no-compile --constraint /constraints.txt /wheels/*.whl \
+    && /opt/gpucost/bin/pip install --no-cache-dir --no-compile --constraint /constraints.txt "$(echo /wheels/*.whl)[${EXTRAS}]" \
     && /opt/gpucost/bin/python -m compileall -q /opt/gpucost/lib \
     && /opt/gpucost/bin/pip uninstall --yes --quiet pip
 

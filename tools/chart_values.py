@@ -25,10 +25,13 @@ _OPTIONAL_SETTINGS = (
     "scrape_targets",
     "scrape_seconds",
     "scrape_most",
+    "gpu_resources",
+    "gpu_drivers",
     "pod_use",
     "log_format",
     "log_level",
     "currency",
+    "labels",
     "lease_name",
 )
 """Settings that the chart passes on as they are; it decides the others (addresses, names, URLs) itself."""
@@ -67,8 +70,19 @@ class Prometheus(Section):
     """Where utilisation is read."""
 
     url: Annotated[str, Field(pattern="^(https?://.+)?$")] = Field(
-        description="Base URL of a PromQL engine, http:// or https://; empty: utilisation stays unknown."
+        description="Base URL of a PromQL engine, http:// or https://; empty: GPU exporters are asked directly."
     )
+
+
+class Export(Section):
+    """Daily FOCUS files for other tools."""
+
+    url: Text = Field(description="Folder or s3://, gs://, abfs:// URL; empty: nothing is exported.")
+    format: Literal["parquet", "csv", "csv.gz"] = Field(description="Format of the files.")
+    granularity: Literal["day", "hour"] = Field(description="Length of a charge period.")
+    account: Text = Field(description="BillingAccountId.")
+    provider: Text = Field(description="ServiceProviderName: who runs the cluster for its users.")
+    host_provider: Text = Field(description="HostProviderName; empty: told by the instance types.")
 
 
 class SecretKey(Section):
@@ -125,6 +139,15 @@ class CostApi(Section):
     )
 
 
+class OpencostApi(Section):
+    """The API in OpenCost's shape, which shows the costs of all namespaces."""
+
+    enabled: bool = Field(description="Serve it, on a Service of its own.")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(description="Port of its Service.")
+    token_secret: SecretKey = Field(description="Secret with the bearer token that it asks for; empty: none.")
+    service_labels: Free = Field(description="Labels of its Service beside the chart's.")
+
+
 class Service(Section):
     """The Service in front of the operator."""
 
@@ -150,6 +173,48 @@ class Rbac(Section):
     aggregate_cluster_roles: bool = Field(description="Add the new kinds to the roles view, edit and admin.")
 
 
+class PodMonitor(Section):
+    """How the Prometheus Operator finds the agents."""
+
+    enabled: bool = Field(description="Create a PodMonitor; needs the definitions of the Prometheus Operator.")
+    interval: Annotated[str, Field(pattern="^([1-9][0-9]*(ms|s|m))?$")] = Field(
+        description="Time between scrapes, such as 15s; Prometheus' own when empty."
+    )
+    labels: Free = Field(description="Labels by which Prometheus selects the PodMonitor.")
+
+
+class Agent(Section):
+    """The node agent, for GPU nodes without dcgm-exporter."""
+
+    enabled: bool = Field(description="Run it on the nodes that nodeSelector and affinity choose.")
+    period_seconds: Annotated[float, Field(ge=1, le=300)] = Field(
+        description="Time between readings, over which utilisation is averaged."
+    )
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(description="Port of /metrics, /healthz and /readyz.")
+    runtime_class_name: Name = Field(description="Runtime class under which containers see the driver, such as nvidia.")
+    pod_resources_path: Annotated[str, Field(pattern="^/")] = Field(
+        description="Folder of the kubelet's PodResources socket on the node."
+    )
+    pod_uid: bool = Field(description="Add the label pod_uid; mounts /var/log/pods read-only.")
+    node_selector: Free = Field(description="Labels of the GPU nodes.")
+    affinity: Free = Field(description="Affinity of the agents.")
+    tolerations: list[Free] = Field(description="Taints that the agents tolerate.")
+    scrape_annotations: bool = Field(description="Annotate the pods with prometheus.io/scrape, port and path.")
+    pod_monitor: PodMonitor = Field(description="How the Prometheus Operator finds the agents.")
+    log_format: Literal["text", "json"] = Field(description="Format of the log.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(description="Lowest level that is logged.")
+    resources: Free = Field(description="Requests and limits of an agent.")
+    pod_security_context: Free = Field(description="Security context of the pod.")
+    security_context: Free = Field(description="Security context of the container.")
+    service_account_name: Name = Field(description="Service account, of which no token is mounted; default when empty.")
+    priority_class_name: Name = Field(description="Priority class of the agents.")
+    pod_annotations: Free = Field(description="Annotations of the pods.")
+    pod_labels: Free = Field(description="Labels of the pods.")
+    extra_env: list[Free] = Field(description="Further environment variables.")
+    extra_volumes: list[Free] = Field(description="Further volumes, such as the driver's libraries.")
+    extra_volume_mounts: list[Free] = Field(description="Where they are mounted.")
+
+
 class Values(Section):
     """Values of the gpucost chart."""
 
@@ -165,13 +230,16 @@ class Values(Section):
     )
     prometheus: Prometheus = Field(description="Where utilisation is read.")
     ledger: Ledger = Field(description="Where costs are kept.")
+    export: Export = Field(description="Daily FOCUS files for other tools.")
     annotations: Annotations = Field(description="Where cost annotations are written.")
     settings: _settings_model() = Field(description="Settings of the operator, each optional.")  # type: ignore[valid-type]
     crds: Crds = Field(description="The custom resource definitions.")
     cost_api: CostApi = Field(description="The aggregated cost API.")
+    opencost_api: OpencostApi = Field(description="The API in OpenCost's shape.")
     service: Service = Field(description="The Service in front of the operator.")
     service_account: ServiceAccount = Field(description="The identity of the operator.")
     rbac: Rbac = Field(description="The rights of the operator and of users.")
+    agent: Agent = Field(description="The node agent, for GPU nodes without dcgm-exporter.")
     resources: Free = Field(description="Requests and limits of the operator.")
     pod_security_context: Free = Field(description="Security context of the pod.")
     security_context: Free = Field(description="Security context of the container.")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import chart_values
 from gpucost.api import crds, reference
+from gpucost.core.focus_columns import render_reference as focus_reference
+from gpucost.offline import schema as offline_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,7 +26,9 @@ def generated() -> dict[Path, str]:
         **{ROOT / "crds" / name: text for name, text in definitions.items()},
         **{chart / "files" / "crds" / name: text for name, text in definitions.items()},
         chart / "values.schema.json": chart_values.render(),
+        ROOT / "docs" / "reference" / "focus.md": focus_reference(),
         **{ROOT / "docs" / "reference" / name: text for name, text in reference.render_all().items()},
+        **{ROOT / "docs" / "reference" / name: text for name, text in offline_schema.render_all().items()},
     }
 
 

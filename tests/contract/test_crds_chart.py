@@ -42,6 +42,7 @@ def release(cluster: LocalCluster, namespace: str) -> Iterator[str]:
         "replicaCount=0,service.externalName=localhost,service.port=9443,annotations.nodes=true",
         "ledger.urlSecret.name=db,ledger.urlSecret.key=url,replicaCount=2,settings.logFormat=json",
         "ledger.persistence.enabled=false,costApi.enabled=false,crds.keep=false",
+        "agent.enabled=true,agent.podUid=true,agent.runtimeClassName=nvidia,agent.priorityClassName=system-node-critical",
     ],
 )
 def test_the_api_server_accepts_everything_the_chart_renders(

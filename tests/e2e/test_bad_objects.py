@@ -140,3 +140,24 @@ def test_two_books_with_one_price_say_so_and_a_book_in_another_currency_is_not_u
     found = wait_for(lambda: (c := told(team, foreign, "Invalid")).get("status") == "True" and c, 20, "EUR is refused")
     assert "spec.currency" in found["message"]
     wait_for(lambda: hourly(live, team) == "8.000000", 20, "the book whose name sorts first holds")
+
+
+def test_a_price_that_jumps_is_held_back_until_it_is_accepted(live: Live, team: Team, books: Any) -> None:
+    node = team.add_node(hourly=None)
+    name = books("jump", {"hourly": "8.00"})
+    team.train(template=team.template(gpus=8))
+    team.until_runs_on(node)
+    wait_for(lambda: hourly(live, team) == "8.000000", 20, "the first price holds")
+
+    jumped = {"instanceType": f"test.{team.mark}", "hourly": "800"}
+    team.cluster.api.merge(f"{GROUP}/pricebooks/{name}", {"spec": {"prices": [jumped]}})
+
+    held = wait_for(lambda: (c := told(team, name, "Quarantined")).get("status") == "True" and c, 20, "it is held back")
+    assert "accept-price-jump=800" in held["message"]
+    assert "8.00 is in force" in held["message"]
+    assert hourly(live, team) == "8.000000"
+
+    accept = {"metadata": {"annotations": {"gpucost.dev/accept-price-jump": "800"}}}
+    team.cluster.api.merge(f"{GROUP}/pricebooks/{name}", accept)
+    wait_for(lambda: hourly(live, team) == "800.000000", 20, "the new price holds")
+    wait_for(lambda: told(team, name, "Ready").get("status") == "True", 20, "the book is ready again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -37,9 +38,10 @@ def measured(live: Live, team: Team, name: str) -> dict[str, Any]:
 def test_a_known_utilisation_splits_the_cost_into_active_and_held(live: Live, team: Team) -> None:
     team.add_node(gpus=8)
     team.train("half", template=team.template(gpus=4, **HALF))
-    team.train("renamed", template=team.template(gpus=4, utilization="0.25", fault="renamed"))
+    team.train("renamed", template=team.template(gpus=2, utilization="0.25", fault="renamed"))
+    team.train("lost", template=team.template(gpus=2, utilization="0.90", fault="engine-zero"))
 
-    for name, share in (("half", 0.5), ("renamed", 0.25)):
+    for name, share in (("half", 0.5), ("renamed", 0.25), ("lost", 0.9)):
         found = wait_for(lambda name=name: measured(live, team, name), 45, f"{name} is measured")
         assert found["gpuUtilization"] == pytest.approx(share, abs=0.006)
         active, held = micro(found["active"]), micro(found["held"])
@@ -97,3 +99,68 @@ def test_without_prometheus_costs_go_on_and_activity_is_unknown(
         assert found["quality"]["gpusMeasured"] == 0
         assert found["difference"] == "0.000000"
         team.until_runs_on(node)
+
+
+def exporter_pod(team: Team, node: str, port: int) -> None:
+    """A pod that looks like dcgm-exporter's and listens on loopback, which is where the simulated exporter is."""
+    name = f"dcgm-exporter-{node}"
+    container = {
+        "name": "exporter",
+        "image": "example.com/dcgm:1",
+        "ports": [{"name": "metrics", "containerPort": port}],
+    }
+    body = {
+        "metadata": {
+            "name": name,
+            "labels": {"app.kubernetes.io/name": "dcgm-exporter", "app": "nvidia-dcgm-exporter"},
+        },
+        "spec": {"nodeName": node, "containers": [container]},
+    }
+    team.cluster.api.create(team.path("pods"), {"apiVersion": "v1", "kind": "Pod", **body})
+
+    def runs() -> bool:
+        return bool((team.find("pods", name) or {}).get("status", {}).get("phase") == "Running")
+
+    wait_for(runs, 30, f"{name} runs")
+    address = {"status": {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}}
+    team.cluster.api.merge(team.path("pods", name) + "/status", address)
+
+
+def test_without_prometheus_exporters_are_found_and_asked_and_one_that_is_down_leaves_its_node_unknown(
+    cluster: LocalCluster, operator_factory: Callable[..., OperatorProcess]
+) -> None:
+    simulated = json.loads((cluster.folder.path / "targets" / "dcgm-exporter.json").read_text())[0]["targets"][0]
+    with team_in(cluster) as team:
+        measured_node, silent_node = team.add_node(name="measured"), team.add_node(name="silent")
+        for name, node in (("half", measured_node), ("dark", silent_node)):
+            template = team.template(gpus=4, **HALF)
+            template["spec"]["nodeSelector"]["kubernetes.io/hostname"] = node
+            team.train(name, template=template)
+        exporter_pod(team, measured_node, int(simulated.rpartition(":")[2]))
+        exporter_pod(team, silent_node, cluster.port())
+        settings = {
+            "GPUCOST_PROMETHEUS_URL": "",
+            "GPUCOST_SCRAPE_NAMESPACES": team.namespace,
+            "GPUCOST_TICK_SECONDS": "0.5",
+            "GPUCOST_IDENTITY": "operator",
+        }
+        operator = operator_factory(cluster, settings, name=f"asks-{team.mark}").start()
+        for name, node in (("half", measured_node), ("dark", silent_node)):
+            team.until_runs_on(node, name)
+
+        def shown(name: str) -> dict[str, Any]:
+            items = costs(operator.api_url, team.namespace, "workload", last_hour()[1])["items"]
+            return next(item for item in items if item["workload"] == f"TrainingJob/{name}")
+
+        def known() -> dict[str, Any]:
+            found = shown("half")
+            return found if micro(found["gpuHoursMeasured"]) > 0 else {}
+
+        found = wait_for(known, 30, "the exporter was asked")
+        assert found["gpuUtilization"] == pytest.approx(0.5, abs=0.006)
+        assert micro(found["active"]) > 0
+        dark = shown("dark")
+        assert dark["gpuUtilization"] is None
+        assert dark["unknownActivity"] == dark["cost"]
+        assert figures(operator.metrics(), "gpucost_exporters") == {"up": 1, "down": 1, "left out": 0}
+        assert operator.log().count("its GPUs are unknown") == 1

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local import wait_for
-from support.operator_world import Team, costs
+from support.operator_world import Team
+from support.rates import until_rates
 
 if TYPE_CHECKING:
     from support.live import Live
@@ -31,17 +31,6 @@ def create_pod(team: Team, name: str, node: str, limits: Json | None = None, cla
         resources["claims"] = [{"name": "gpu"}]
     body = {"metadata": {"name": name, "namespace": team.namespace}, "spec": spec}
     team.cluster.api.create(team.path("pods"), {"apiVersion": "v1", "kind": "Pod", **body})
-
-
-def rates(live: Live, team: Team) -> dict[str, str]:
-    """Cost per hour of each pod, as the cost API says right now."""
-    found = costs(live.api_url, team.namespace, "pod", "1h")
-    assert found["difference"] == "0.000000"
-    return {item["metadata"]["name"]: item["hourly"] for item in found["items"]}
-
-
-def until_rates(live: Live, team: Team, expected: dict[str, str]) -> None:
-    wait_for(lambda: rates(live, team) == expected, 45, lambda: f"{expected}: {rates(live, team)}")
 
 
 def sliced_node(team: Team, name: str, hourly: str, devices: Json, **labels: str) -> str:

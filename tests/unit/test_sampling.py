@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpucost.core.clock import HOUR, MINUTE, SECOND
-from gpucost.core.sampling import condense
+from gpucost.core.sampling import Mark, condense, window
 
 T0 = 1_793_491_200 * SECOND  # a full hour
 TICK = 30 * SECOND
@@ -72,3 +72,26 @@ def test_known_time_is_exact_and_active_time_is_right_within_the_deadband(values
     known, active = integral(rows, T0, end)
     assert known == sum(v is not None for v in values) * TICK
     assert abs(active - sum(v or 0 for v in values) * TICK) <= 0.011 * known + 1
+
+
+# --- what a sample stands for ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wall", "monotonic", "fault"),
+    [
+        (30, 30, ""),
+        (33, 30, ""),
+        (-1, 30, "the clock went back"),
+        (0, 0, "the clock went back"),
+        (3600, 30, "the clock jumped"),
+        (30, 3600, "the clock jumped"),
+        (599, 600, ""),
+        (700, 700, "nobody measured for too long"),
+    ],
+)
+def test_a_window_that_no_clock_can_vouch_for_has_a_fault(wall, monotonic, fault):
+    last, now = Mark(T0, 5 * SECOND), Mark(T0 + wall * SECOND, (5 + monotonic) * SECOND)
+    found = window(last, now, 10 * MINUTE)
+    assert (found.since, found.until, found.fault) == (last.at, now.at, fault)
+    assert found.goes_back == (wall <= 0)

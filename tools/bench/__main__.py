@@ -13,13 +13,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import agent, idle, ledger, machine, reaction, retention, scene, serving, startup, tick
+from bench import agent, allocate, export, idle, ledger, machine, reaction, retention, scene, serving, startup, tick
 from bench.figures import Figure, load_baseline, save_baseline, table
 from local import LocalCluster, MissingProgram, StartError
 from local.programs import CONTROL_PLANE, require
 
-NAMES = ("ledger", "retention", "serving", "agent", "reaction", "start-up", "tick", "idle")
+ALONE = {
+    "allocate": allocate.measure,
+    "ledger": ledger.measure,
+    "retention": retention.measure,
+    "serving": serving.measure,
+    "export": export.measure,
+    "agent": agent.measure,
+}
+"""What needs no cluster."""
 IN_BIG_CLUSTER = {"start-up": startup.measure, "tick": tick.measure, "idle": idle.measure}
+NAMES = (*ALONE, "reaction", *IN_BIG_CLUSTER)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,15 +61,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measure(names: list[str]) -> Iterator[Figure]:
-    if "ledger" in names:
-        yield from ledger.measure()
-    if "retention" in names:
-        yield from retention.measure()
-    if "serving" in names:
-        yield from serving.measure()
-    if "agent" in names:
-        yield from agent.measure()
-    if set(names) - {"ledger", "agent", "retention", "serving"}:
+    for name, measure in ALONE.items():
+        if name in names:
+            yield from measure()
+    if set(names) - ALONE.keys():
         require(*CONTROL_PLANE, "prometheus", "helm")
         # Leases are renewed every 25 s instead of every 10: 1,000 simulated kubelets are not what is measured.
         with LocalCluster("bench", with_prometheus=True, node_lease_seconds=100) as cluster:

@@ -35,8 +35,7 @@ def measure() -> list[Figure]:
 
 
 def _measure(folder: Path) -> list[Figure]:
-    nodes, pods = list(_nodes()), list(_pods())
-    prices = {node.uid: [_price(node)] for node in nodes}
+    nodes, pods, prices = ledger_facts()
     writes = []
     for turn in range(3):
         with Ledger(f"sqlite:///{folder / f'{turn}.db'}") as ledger:
@@ -60,6 +59,12 @@ def _measure(folder: Path) -> list[Figure]:
         _figure("all totals of a pass", passes),
         _figure(f"report of {HOURS} settled hours and the open one by namespace", report),
     ]
+
+
+def ledger_facts() -> tuple[list[NodeFact], list[PodFact], dict[str, list[PriceFact]]]:
+    """The big cluster as facts: nodes, pods and prices."""
+    nodes, pods = list(_nodes()), list(_pods())
+    return nodes, pods, {node.uid: [_price(node)] for node in nodes}
 
 
 def _figure(name: str, samples: list[float]) -> Figure:

@@ -65,7 +65,11 @@ def _pods(node: int, chance: random.Random) -> Iterator[dict[str, Any]]:
             "workload": f"TrainingJob/train-{node:06}",
             "labels": {"team": f"t{number % 5}"},
             "intervals": [{"start": format_rfc3339(start), "end": format_rfc3339(end)}],
-            "requests": {"cpu": str(chance.randrange(4, 24)), "memory": f"{chance.randrange(32, 200)}Gi", "nvidia.com/gpu": "1"},
+            "requests": {
+                "cpu": str(chance.randrange(4, 24)),
+                "memory": f"{chance.randrange(32, 200)}Gi",
+                "nvidia.com/gpu": "1",
+            },
             "usage": {
                 "cpu": f"{chance.randrange(1000, 30000)}m",
                 "memory": f"{chance.randrange(16, 256)}Gi",

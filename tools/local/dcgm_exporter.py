@@ -6,7 +6,7 @@ serves, with utilisation taken from annotations of the pod that holds the GPU:
     gpucost.dev/simulated-utilization: "0.61"     0..1, read again at every scrape (default: --utilization)
     gpucost.dev/simulated-fault: "nan"            what real exporters do wrong; several, separated by commas:
         nan, negative, overflow     every value of the pod's GPUs is NaN, -1 or 4294967295
-        engine-zero                 GR_ENGINE_ACTIVE reads 0 under load
+        engine-zero                 all profiling counters (GR_ENGINE_ACTIVE and so on) read 0 under load
         missing, missing:5          none, or all but the first GPUs but five, of the pod's GPUs are reported
         stale                       values and their time stamps stay as they were first seen
         renamed                     labels exported_pod, exported_namespace, exported_container and hostname
@@ -37,6 +37,8 @@ IDLE_WATTS, BUSY_WATTS = 70.0, 630.0
 HELP = {
     "DCGM_FI_DEV_GPU_UTIL": "GPU utilization (in %).",
     "DCGM_FI_PROF_GR_ENGINE_ACTIVE": "Ratio of time the graphics engine is active.",
+    "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE": "Ratio of cycles the tensor pipe is active.",
+    "DCGM_FI_PROF_DRAM_ACTIVE": "Ratio of cycles the memory interface is active.",
     "DCGM_FI_DEV_FB_USED": "Framebuffer memory used (in MiB).",
     "DCGM_FI_DEV_POWER_USAGE": "Power draw (in W).",
 }
@@ -112,7 +114,7 @@ class Exporter:
         for index in held:
             for sample in _gpu(node, index, _holder(pod), self._utilization(pod), renamed="renamed" in faults):
                 value = sample.value if bad is None else bad
-                if "engine-zero" in faults and sample.metric == "DCGM_FI_PROF_GR_ENGINE_ACTIVE":
+                if "engine-zero" in faults and sample.metric.startswith("DCGM_FI_PROF_"):
                     value = 0.0
                 yield Sample(sample.metric, sample.labels, value)
 
@@ -147,7 +149,8 @@ def _gpu(
 ) -> Iterator[Sample]:
     labels = node["metadata"].get("labels", {})
     memory = float(labels.get("nvidia.com/gpu.memory", 81559))
-    values = (utilization * 100, utilization, memory * utilization, IDLE_WATTS + BUSY_WATTS * utilization)
+    parts = (utilization * 0.4, utilization * 0.3)
+    values = (utilization * 100, utilization, *parts, memory * utilization, IDLE_WATTS + BUSY_WATTS * utilization)
     described = {
         "gpu": str(index),
         "UUID": f"GPU-{uuid.uuid5(uuid.NAMESPACE_OID, node['metadata']['uid'] + str(index))}",

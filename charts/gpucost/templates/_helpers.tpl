@@ -47,3 +47,22 @@ app.kubernetes.io/part-of: gpucost
 {{- define "gpucost.claimName" -}}
 {{- .Values.ledger.persistence.existingClaim | default (printf "%s-ledger" (include "gpucost.fullname" .)) }}
 {{- end }}
+
+{{/* The agent's own labels: the operator's Service must not find its pods, and the operator looks for just this name. */}}
+{{- define "gpucost.agentName" -}}
+{{- printf "%s-agent" (include "gpucost.fullname" .) }}
+{{- end }}
+
+{{- define "gpucost.agentSelectorLabels" -}}
+app.kubernetes.io/name: gpucost-agent
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: agent
+{{- end }}
+
+{{- define "gpucost.agentLabels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "gpucost.agentSelectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: gpucost
+{{- end }}

@@ -11,7 +11,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
@@ -71,7 +71,7 @@ class Agent:
     async def _turns(self) -> int:
         while not self._stop.is_set():
             try:
-                pause = await self._turn()
+                pause = await self._unless_stopped(self._turn())
             except NoDriver as missing:
                 if not self._settings.wait or missing.code == _NEW_PROCESS_NEEDED:
                     raise
@@ -80,6 +80,16 @@ class Agent:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), pause)
         return 0
+
+    async def _unless_stopped(self, turn: Coroutine[None, None, float]) -> float:
+        """Result of a turn, or 0 as soon as the end is asked for: the driver may hang for longer than there is time."""
+        turning, stopping = asyncio.ensure_future(turn), asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait({turning, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if turning.done():
+            return await turning
+        turning.cancel()
+        return 0.0
 
     async def _turn(self) -> float:
         """Open if necessary, and read; the pause before the next turn in seconds."""
@@ -128,7 +138,8 @@ class Agent:
         return _answer(f"a call of NVML has not come back for {silent:.0f} s" if hangs else None)
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        return _answer(self._problem)
+        stale = None if self._station.is_fresh else "the last reading is too old"
+        return _answer(self._problem or stale)
 
 
 def _answer(problem: str | None) -> web.Response:

@@ -24,4 +24,4 @@ class AgentSettings:
     @property
     def stale_after(self) -> float:
         """Seconds after which a reading says nothing any more."""
-        return max(3 * self.period, 30.0)
+        return 3 * self.period + 2.0

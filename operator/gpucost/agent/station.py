@@ -12,7 +12,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
-from threading import Thread
+from contextlib import suppress
+from threading import Lock, Thread
 from typing import TypeVar
 
 from gpucost.agent.devices import Gpu
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_LONGEST_GOODBYE = 2.0
+"""Seconds; Kubernetes gives ten for the whole end."""
+
 
 class Station:
     """Reads the node; `text()` is what a scrape gets of its devices."""
@@ -39,6 +43,7 @@ class Station:
         """When the last reading ended, on the monotonic clock."""
         self._settings = settings
         self._nvml = Nvml()
+        self._driver = Lock()
         self._reader = Reader(self._nvml, settings.period)
         self._kubelet = Kubelet(settings.kubelet_socket)
         self._kubelet_errors: Counter[str] = Counter()
@@ -61,7 +66,7 @@ class Station:
         """Read everything once. Raises `NoDriver` when the driver is gone, and then has let go of it."""
         began = time.monotonic()
         try:
-            measured = await apart(self._reader.read)
+            measured = await apart(self._measure)
         except NoDriver:
             await self._let_go()
             raise
@@ -75,22 +80,32 @@ class Station:
 
     def text(self) -> bytes:
         """Series of the last reading; none when it is too old to say anything."""
-        fresh = self.read_at is not None and time.monotonic() - self.read_at <= self._settings.stale_after
-        return self._text if fresh else b""
+        return self._text if self.is_fresh else b""
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the last reading still says something."""
+        return self.read_at is not None and time.monotonic() - self.read_at <= self._settings.stale_after
 
     async def close(self) -> None:
-        """Let go of driver and kubelet."""
+        """Let go of driver and kubelet; a driver that hangs is left to the end of the process."""
         await self._kubelet.close()
         if self._nvml.is_open:
-            await self._let_go()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._let_go(), _LONGEST_GOODBYE)
 
     async def _let_go(self) -> None:
         self.figures.nvml_up, self.read_at, self._text = False, None, b""
         await apart(self._disconnect)
 
+    def _measure(self) -> list[Measured]:
+        with self._driver:
+            return self._reader.read()
+
     def _disconnect(self) -> None:
-        self._reader.close()
-        self._nvml.close()
+        with self._driver:  # not while a reading that nobody waits for any more still uses what is given back
+            self._reader.close()
+            self._nvml.close()
 
     async def _publish(self, measured: list[Measured]) -> None:
         devices = [each.device for each in measured]
@@ -130,12 +145,13 @@ async def apart(work: Callable[[], T]) -> T:
     A call of NVML can hang for minutes when a GPU is dying; the probes have to answer meanwhile.
     """
     done: Future[T] = Future()
-    done.set_running_or_notify_cancel()
     Thread(target=_carry_out, args=(work, done), name="nvml", daemon=True).start()
     return await asyncio.wrap_future(done)
 
 
 def _carry_out(work: Callable[[], T], done: Future[T]) -> None:
+    if not done.set_running_or_notify_cancel():
+        return
     try:
         done.set_result(work())
     except BaseException as error:  # noqa: BLE001  (it is raised again by whoever waits)

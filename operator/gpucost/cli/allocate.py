@@ -33,7 +33,7 @@ Examples:
   make-scenario | gpucost allocate -
 
 The format of SCENARIO.json and of the result: docs/reference/allocation.md. Exit code 2 when the scenario cannot be
-computed; every reason is then one line on stderr, such as $.pods[3].node: no node has the UID "n9"."""
+computed; every reason is then one line on stderr, such as $.pods[3].node: no node has the UID 'n9'."""
 
 
 class _By(click.ParamType[Any]):

@@ -41,7 +41,10 @@ def _cells(line: Line, currency: str) -> tuple[str, ...]:
     gpus = line.gpu > 0
     return (
         money(None if line.cost is None else _decimal(line.cost), currency, at_least=partly),
-        *(_amount(part, currency) for part in (line.active, line.held, line.unknown, line.non_gpu)),
+        *(
+            NOT_APPLICABLE if line.cost is None else _amount(part, currency)
+            for part in (line.active, line.held, line.unknown, line.non_gpu)
+        ),
         quantity(format_micro(line.gpu)),
         percent(line.utilization, none=UNKNOWN if gpus else NOT_APPLICABLE),
         percent(line.coverage),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,29 +9,24 @@ from fractions import Fraction
 from typing import Any
 
 import click
-import yaml
 
 from gpucost.cli import figures, footers
 from gpucost.cli.columns import Entry, columns, remainder_entry, row_entry, total_entry
 from gpucost.cli.failures import Failure
 from gpucost.cli.figures import Rate
+from gpucost.cli.formats import print_csv, print_json, print_yaml
 from gpucost.cli.grid import Grid, markdown, print_grid, print_line
 from gpucost.cli.options import Options
 from gpucost.cli.questions import Answer
 from gpucost.cli.totals import fixed, sum_costs
+from gpucost.cli.windows import length, when
 from gpucost.core.clock import HOUR, parse_rfc3339
-from gpucost.web.schema import Allocation, AllocationList, Metadata, Remainder
+from gpucost.core.grouping import LABEL, NO_LABEL
+from gpucost.web.schema import Allocation, AllocationList, Metadata, Remainder, Row
 
+OF_A_NAMESPACE = frozenset({"workload", "pod"})
+"""Groupings whose rows belong to one namespace each; the others show capacity that nobody holds too."""
 _ON_ONE_SCREEN = 12
-_WORDS = {
-    "today": "today",
-    "yesterday": "yesterday",
-    "week": "this week",
-    "lastweek": "last week",
-    "month": "this month",
-    "lastmonth": "last month",
-}
-_UNITS = {"m": "minute", "h": "hour", "d": "day", "w": "week"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +48,7 @@ class View:
     @property
     def shows_namespaces(self) -> bool:
         """Whether rows need a column for their namespace."""
-        return self.document.by == "workload" and self.answer.namespace is None
+        return self.document.by in OF_A_NAMESPACE and self.answer.namespace is None
 
     @property
     def rate(self) -> Rate | None:
@@ -65,9 +57,7 @@ class View:
             return None
         if self.answer.fallback:
             raise Failure(f"--rate needs the cost API, which does not answer: {self.answer.fallback}")
-        window = self.document.window
-        length = parse_rfc3339(window.end) - parse_rfc3339(window.start)
-        return Rate(self.options.rate, Fraction(length, HOUR))
+        return Rate(self.options.rate, Fraction(length(self.document.window), HOUR))
 
 
 def show(view: View) -> None:
@@ -87,14 +77,15 @@ def _named(view: View) -> list[Allocation]:
     by = view.document.by
     found = [row for row in view.document.items if wanted in _names_of(row)]
     if not found:
-        there = ", ".join(sorted({row.workload or row.key for row in view.document.items})[:5]) or "none"
+        there = ", ".join(sorted({shown_name(row, by) for row in view.document.items})[:5]) or "none"
         raise Failure(f"no cost of {by} {view.name} in {_where(view)} {_when(view)}; there is: {there}")
     return found
 
 
 def _names_of(row: Allocation) -> set[str]:
     workload = (row.workload or "").lower()
-    return {row.key.lower(), row.metadata.name.lower(), workload, workload.partition("/")[2]} - {""}
+    names = {row.key, row.key.partition("/")[2], row.metadata.name, workload, workload.partition("/")[2]}
+    return {name.lower() for name in names} - {""}
 
 
 def _sorted(rows: Sequence[Allocation], column: str) -> list[Allocation]:
@@ -161,7 +152,7 @@ def _fold(rows: Sequence[Allocation]) -> Sequence[Allocation]:
 def _wants_idle(view: View) -> bool:
     if view.name is not None:
         return False
-    return view.options.idle if view.options.idle is not None else view.document.by == "namespace"
+    return view.options.idle if view.options.idle is not None else view.document.by not in OF_A_NAMESPACE
 
 
 def _matters(remainder: Remainder) -> bool:
@@ -169,12 +160,24 @@ def _matters(remainder: Remainder) -> bool:
 
 
 def _names(view: View, row: Allocation) -> tuple[str, ...]:
-    name = row.workload or row.key
+    name = shown_name(row, view.document.by)
     return (row.namespace or "", name) if view.shows_namespaces else (name,)
 
 
+def shown_name(row: Row, by: str) -> str:
+    """What a row is called in a table: its key without the namespace, a node by its name."""
+    if by == "pod":
+        return row.key.partition("/")[2] or row.key
+    return (row.workload if by == "workload" else row.node) or row.key
+
+
+def title_of(by: str) -> str:
+    """Title of the column of names: `NAMESPACE`, or the last part of a label's key."""
+    return by.rpartition(":")[2].rpartition("/")[2].upper()
+
+
 def _titles(view: View) -> list[str]:
-    title = view.document.by.upper()
+    title = title_of(view.document.by)
     return ["NAMESPACE", title] if view.shows_namespaces else [title]
 
 
@@ -198,10 +201,10 @@ def _table(view: View, rows: Sequence[Allocation]) -> None:
     styles = [{"total": "bold", "idle": "dim"}.get(entry.kind, "") for entry in entries]
     grid = Grid(titles, cells, styles, names=len(_titles(view)))
     print_grid(grid, headers=not view.options.no_headers, cut=view.options.output == "table")
-    if view.summary:
+    if hints := _hints(view, rows):
         print_line()
-        for line in _next(rows):
-            print_line(line)
+    for line in hints:
+        print_line(line)
     for line in (*footers.legend([cell for row in cells for cell in row]), *_footer(view)):
         print_line(line, "dim")
     return None
@@ -220,6 +223,27 @@ def _headline(view: View, total: Entry) -> str:
         least = "at least " if total.is_partly_unmeasured or total.is_partly_unpriced else ""
         parts.append(f"{least}{figures.percent(total.wasted / spent)} of it wasted")
     return " · ".join(parts)
+
+
+def _hints(view: View, rows: Sequence[Allocation]) -> Sequence[str]:
+    """What to ask or to do next, below the table."""
+    if view.summary:
+        return _next(rows)
+    if view.document.by == "node" and _matters(view.document.idle):
+        return ("Which of it idles: kubectl cost idle",)
+    key = view.document.by.removeprefix(LABEL)
+    if key != view.document.by and all(row.key == NO_LABEL for row in rows):
+        return label_hints(key, view.document.labels)
+    return ()
+
+
+def label_hints(key: str, known: Sequence[str]) -> list[str]:
+    """Why nothing has a label, and which labels there are."""
+    ours = f"gpucost.dev/{key}"
+    there = f"Labels that are known: {' · '.join(known)}" if known else "No pod has any label that is kept."
+    meant = [f"Perhaps you mean: kubectl cost label {ours}"] if ours in known else []
+    kept = "Kept are gpucost.dev/* and what GPUCOST_LABELS names (chart: settings.labels)."
+    return [f"No pod in the window has the label {key}.", *meant, there, kept]
 
 
 def _next(rows: Sequence[Allocation]) -> tuple[str, str]:
@@ -257,13 +281,7 @@ def _where(view: View) -> str:
 def _when(view: View) -> str:
     if view.answer.fallback:
         return "since each job began"
-    words = view.options.window.strip().lower()
-    if words in _WORDS:
-        return _WORDS[words]
-    if "," in words:
-        return "in the window"
-    number, unit = words[:-1], _UNITS.get(words[-1:], words[-1:])
-    return f"in the last {unit}" if number == "1" else f"in the last {number} {unit}s"
+    return when(view.options.window)
 
 
 # --- other formats ----------------------------------------------------------------------------------------------------
@@ -277,11 +295,11 @@ def _markdown(view: View, rows: Sequence[Allocation]) -> None:
 
 
 def _json(view: View, rows: Sequence[Allocation]) -> None:
-    click.echo(json.dumps(as_document(view, rows), indent=2, ensure_ascii=False))
+    print_json(as_document(view, rows))
 
 
 def _yaml(view: View, rows: Sequence[Allocation]) -> None:
-    click.echo(yaml.safe_dump(as_document(view, rows), sort_keys=False, allow_unicode=True), nl=False)
+    print_yaml(as_document(view, rows))
 
 
 def _csv(view: View, rows: Sequence[Allocation]) -> None:
@@ -293,12 +311,7 @@ def _csv(view: View, rows: Sequence[Allocation]) -> None:
         if view.name is None or name == "total"
     ]
     titles = list(document["rows"][0] if document["rows"] else ["key", *document["total"]])
-    text = io.StringIO()
-    writer = csv.DictWriter(text, titles, restval="", lineterminator="\n", extrasaction="ignore")
-    if not view.options.no_headers:
-        writer.writeheader()
-    writer.writerows(lines)
-    click.echo(text.getvalue(), nl=False)
+    print_csv(titles, lines, headers=not view.options.no_headers)
 
 
 def as_document(view: View, rows: Sequence[Allocation]) -> dict[str, Any]:
@@ -332,7 +345,7 @@ def _rated(rate: Rate, cost: str | None) -> str | None:
 def _bare(row: Allocation) -> dict[str, Any]:
     """A row without what makes it a Kubernetes object, its key first."""
     fields = row.model_dump(mode="json", by_alias=True, exclude={"api_version", "kind", "metadata"})
-    labels = {name: fields.pop(name) for name in ("key", "namespace", "workload", "category", "pods")}
+    labels = {name: fields.pop(name) for name in ("key", "namespace", "workload", "category", "node", "pods")}
     return {**labels, **fields}
 
 

@@ -21,6 +21,7 @@ from gpucost.cli.figures import UNPRICED
 from gpucost.cli.grid import Grid, markdown, print_grid, print_line
 from gpucost.cli.options import Options
 from gpucost.core.clock import DAY, format_duration, parse_rfc3339
+from gpucost.core.grouping import NAMESPACE
 from gpucost.web.schema import Explanation, Line
 
 _TITLES = ("FROM", "TO", "HOURS", "SHARE", "PRICE/H", "COST")
@@ -54,14 +55,19 @@ def _wide(document: Explanation, options: Options) -> None:
 
 
 def _markdown(document: Explanation, _: Options) -> None:
-    click.echo(f"**{document.workload}** in {document.metadata.namespace}, {_span(document)}\n")
+    click.echo(f"**{document.workload}**{_where(document)}, {_span(document)}\n")
     click.echo(markdown(_WIDE, _wide_rows(document), names=2))
     click.echo(f"\n{footers.quality_line(document.quality, document.currency)}")
 
 
 def _title(document: Explanation) -> None:
-    print_line(f"{document.workload} in {document.metadata.namespace}, {_span(document)}", "bold")
+    print_line(f"{document.workload}{_where(document)}, {_span(document)}", "bold")
     print_line()
+
+
+def _where(document: Explanation) -> str:
+    namespace = document.metadata.namespace
+    return f" in {namespace}" if namespace and not document.workload.startswith(f"{NAMESPACE}/") else ""
 
 
 def _span(document: Explanation) -> str:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
+_FORMULAS = ("=", "+", "-", "@")
+
 _EXAMPLES = """\b
 Examples:
   gpucost export focus --to ./focus
@@ -159,6 +161,12 @@ def _job(
     from gpucost.core.shares import SplitKind  # noqa: PLC0415
     from gpucost.export.days import Job  # noqa: PLC0415
 
+    for flag, name in (("--billing-account", billing_account), ("--provider", provider)):
+        if not name.strip():
+            raise click.UsageError(f"{flag} must name something: FOCUS has no empty names")
+    for name in (billing_account, provider, host_provider):
+        if name.startswith(_FORMULAS):
+            raise click.UsageError(f"{name!r} would be a formula in a spreadsheet; begin it with a letter or a digit")
     issuer = Issuer(cluster, currency, billing_account, provider=provider, host=host_provider, split=SplitKind(split))
     return Job(issuer, f"gpucost {version('gpucost')}", format_, granularity, partial)
 

@@ -52,6 +52,6 @@ def failure(status: int, body: Mapping[str, Any] | None, text: str) -> Failure:
 
 def _as_flag(message: str) -> str:
     """A refusal of a parameter, in the words of whoever typed the flag."""
-    for parameter, flag in (("window", "--window"), ("labelSelector", "-l")):
+    for parameter, flag in (("window", "--window"), ("labelSelector", "-l"), ("by", "label")):
         message = message.replace(f"parameter {parameter}: ", f"{flag}: ", 1)
     return message

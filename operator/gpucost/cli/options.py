@@ -44,6 +44,15 @@ def current() -> Options:
     return options
 
 
+def without_namespace(options: Options, *, selector: bool = True) -> Options:
+    """The same for a command about nodes, which belong to no namespace; `selector` False when -l cannot help either."""
+    if options.namespace:
+        raise click.UsageError("nodes belong to no namespace: leave out -n")
+    if options.selector and not selector:
+        raise click.UsageError("what nobody holds has no labels: leave out -l")
+    return options
+
+
 def shared(command: F) -> F:
     """Add the flags to a command; a flag after the command's name goes before one in front of it."""
     for option in reversed(_OPTIONS):

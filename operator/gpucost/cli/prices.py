@@ -17,7 +17,7 @@ import yaml
 from gpucost.api.crds import to_yaml
 from gpucost.api.kinds import API_VERSION, PRICE_BOOK
 from gpucost.api.price_csv import left_out, read_csv, write_csv
-from gpucost.cli.failures import Failure
+from gpucost.cli.failures import Failure, NotServed
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 _MANAGER = "gpucost-prices"
@@ -141,5 +141,8 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 def _from_cluster(name: str, kubeconfig: str | None, context: str | None) -> dict[str, Any]:
     door = import_module("gpucost.cli.cluster").ClusterDoor(kubeconfig, context)
-    found: dict[str, Any] = door.get(f"{_path()}/{name}", {})
+    try:
+        found: dict[str, Any] = door.get(f"{_path()}/{name}", {})
+    except NotServed:  # what it says is about the cost API, which was not asked
+        raise Failure(f"no PriceBook {name!r} in this cluster; `kubectl get pricebooks` lists them") from None
     return found

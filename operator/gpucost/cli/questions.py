@@ -7,8 +7,8 @@ up.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -20,10 +20,13 @@ from gpucost.cli.doors import DirectDoor, Door
 from gpucost.cli.failures import Failure, Forbidden, NotFound, NotServed
 from gpucost.cli.options import Options
 from gpucost.cli.statuses import from_statuses
+from gpucost.web.names import canonical
 from gpucost.web.schema import GROUP, VERSION, AllocationList, Explanation
 
 _BASE = f"/apis/{GROUP}/{VERSION}"
 _TRAININGJOBS = "/apis/gpucost.dev/v1alpha1"
+_IN_STATUSES = frozenset({"namespace", "workload"})
+NO_PARAMETERS: Mapping[str, str] = {}
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -62,6 +65,10 @@ class Asker:
             self._door = open_door(self.options)
         return self._door
 
+    def over(self, window: str) -> Asker:
+        """The same, about another window."""
+        return replace(self, options=replace(self.options, window=window))
+
     def namespaces_of(self, *, everywhere: bool) -> str | None:
         """The namespace to ask for: the one given, else all (`everywhere` or -A), else the context's."""
         if self.options.namespace:
@@ -74,27 +81,40 @@ class Asker:
             return Answer(self._list(by, namespace), namespace)
         except Forbidden as refused:
             own = self.door.namespace
-            if namespace is not None or own is None:
+            if namespace is not None or own is None or by == "node":
                 raise
             self.tell(f"Showing namespace {own} only: you may not list costs of all namespaces ({refused.message})")
             return self.costs(by, own)
         except NotServed as missing:
+            if by not in _IN_STATUSES:
+                raise Failure(f"costs by {by} need the cost API, which does not answer: {missing.message}") from None
             return self._from_statuses(by, namespace, missing.message)
 
+    def nodes(self, sitters: int = 0) -> AllocationList:
+        """What became of each node's money; nodes belong to no namespace, so it takes the right to see all of them."""
+        return self._list("node", None, {"sitters": str(sitters)} if sitters else {})
+
     def explanation(self, kind: str, name: str) -> Explanation:
-        """The arithmetic behind one workload's cost."""
-        namespace = self.namespaces_of(everywhere=False)
-        if namespace is None:
-            raise click.UsageError("say which namespace the workload is in: -n NAMESPACE")
-        path = f"{_BASE}/namespaces/{quote(namespace)}/allocations/{quote(f'{kind}.{name}', safe='')}"
+        """The arithmetic behind the cost of a workload, a pod, a namespace or a node."""
+        within = self._namespace_of(canonical(kind), name)
+        path = f"{_BASE}{within}/allocations/{quote(f'{kind}.{name}', safe='')}"
         try:
             return _read(Explanation, self.door.get(path, {"window": self.options.window}))
         except NotServed as missing:
             raise Failure(f"the arithmetic needs the cost API, which does not answer: {missing.message}") from None
 
-    def _list(self, by: str, namespace: str | None) -> AllocationList:
+    def _namespace_of(self, kind: str, name: str) -> str:
+        """The part of the path that says where a subject is; a node is nowhere, a namespace in itself."""
+        if kind == "node" and not self.options.namespace:
+            return ""
+        namespace = name if kind == "namespace" else self.namespaces_of(everywhere=False)
+        if namespace is None:
+            raise click.UsageError("say which namespace it is in: -n NAMESPACE")
+        return f"/namespaces/{quote(namespace)}"
+
+    def _list(self, by: str, namespace: str | None, more: Mapping[str, str] = NO_PARAMETERS) -> AllocationList:
         within = f"/namespaces/{quote(namespace)}" if namespace else ""
-        params = {"by": by, "window": self.options.window}
+        params = {"by": by, "window": self.options.window, **more}
         if self.options.selector:
             params["labelSelector"] = self.options.selector
         return _read(AllocationList, self.door.get(f"{_BASE}{within}/allocations", params))

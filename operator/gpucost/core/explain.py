@@ -13,7 +13,7 @@ from itertools import groupby
 
 from gpucost.core.activity import PPM
 from gpucost.core.allocate import Lane, Stay, Stretch, known_hourly
-from gpucost.core.booking import Booking, hours
+from gpucost.core.booking import IDLE, NOBODY, Booking, hours
 from gpucost.core.books import Books
 from gpucost.core.clock import HOUR, floor_to
 from gpucost.core.model import CapacityType, Gpus, NodeFact, NodeKind, Resources
@@ -32,14 +32,24 @@ class Arithmetic:
 
 def arithmetic(books: Books, pod_uids: Collection[str], span: Interval) -> Arithmetic:
     """Explain what some pods cost in a span; `books` holds everything that the span needs."""
+    return _explained(books, {books.pods[uid].node_uid for uid in pod_uids}, pod_uids, span)
+
+
+def of_nodes(books: Books, node_uids: Collection[str], span: Interval) -> Arithmetic:
+    """Explain what some nodes cost in a span: what each pod on them paid, what nobody held, what was stranded."""
+    pods = {uid for node_uid in node_uids for uid in books.pods_of.get(node_uid, ())}
+    return _explained(books, node_uids, {*pods, *NOBODY}, span)
+
+
+def _explained(books: Books, node_uids: Collection[str], holders: Collection[str], span: Interval) -> Arithmetic:
     total = Amounts()
     pieces: list[_Piece] = []
-    for node_uid in sorted({books.pods[uid].node_uid for uid in pod_uids} & books.nodes.keys()):
+    for node_uid in sorted(books.nodes.keys() & set(node_uids)):
         for part in hours(span):
             booking = books.book(node_uid, part)
             lane = books.lane(node_uid, floor_to(part.start, HOUR))
-            pieces += _pieces(lane, booking, pod_uids, part)
-            total = sum((c.amounts for c in booking.charges if c.pod_uid in pod_uids), total)
+            pieces += _pieces(lane, booking, holders, part)
+            total = sum((c.amounts for c in booking.charges if c.pod_uid in holders), total)
     pieces.sort(key=lambda piece: (piece.line.pod, piece.uid, piece.line.span.start))
     lines = [_with_activity(books, uid, line) for uid, line in _merged(pieces)]
     return Arithmetic(tuple(sorted(lines, key=lambda line: (line.span.start, line.pod, line.node))), total)
@@ -54,14 +64,52 @@ class _Piece:
 _Cut = tuple[Stay, Stretch, Interval]
 
 
-def _pieces(lane: Lane, booking: Booking, pod_uids: Collection[str], part: Interval) -> Iterator[_Piece]:
+def _pieces(lane: Lane, booking: Booking, holders: Collection[str], part: Interval) -> Iterator[_Piece]:
     booked: dict[str, Pico] = {}
     for charge in booking.charges:
         booked[charge.pod_uid] = booked.get(charge.pod_uid, 0) + charge.values[0]
-    for uid, cuts in _cuts(lane, pod_uids, part).items():
+    for uid, cuts in _cuts(lane, holders, part).items():
         priced = [Fraction(s.weight * stay.units * span.length, lane.denominator) for stay, s, span in cuts]
         for (stay, stretch, span), cost in zip(cuts, _shared_out(priced, booked[uid]), strict=True):
             yield _Piece(uid, _line(lane, stay, stretch, span, cost if stretch.priced else None))
+    for who in NOBODY:
+        if who in holders and who in booked:
+            yield from _nobody(lane, who, booked[who], part)
+
+
+def _nobody(lane: Lane, who: str, booked: Pico, part: Interval) -> Iterator[_Piece]:
+    """Times in which nobody held, or nobody could be given, a part of the node."""
+    cuts = [(s, _left(lane, who, s), Interval(start, end)) for s, start, end in lane.over(*part)]
+    cuts = [cut for cut in cuts if cut[1]]
+    priced = [Fraction(stretch.weight and rate * span.length, lane.denominator) for stretch, rate, span in cuts]
+    for (stretch, _, span), cost in zip(cuts, _shared_out(priced, booked), strict=True):
+        yield _Piece(f"{who}/{lane.node.uid}", _rest(lane, who, stretch, span, cost if stretch.priced else None))
+
+
+def _left(lane: Lane, who: str, stretch: Stretch) -> int:
+    """What it costs for one microsecond, over the lane's denominator; 1 where there is some of it without a price."""
+    if who == IDLE:
+        units = max(0, lane.room - stretch.demand)
+        return units * stretch.weight if stretch.priced else min(units, 1)
+    return stretch.lost if stretch.priced else min(lane.unit - lane.room, 1)
+
+
+def _rest(lane: Lane, who: str, stretch: Stretch, span: Interval, cost: Pico | None) -> Line:
+    node = lane.node
+    free = (node.physical_gpus or node.capacity.gpus) - node.stranded_gpus - stretch.used.gpus
+    units = lane.room - stretch.demand if who == IDLE else lane.unit - lane.room
+    return Line(
+        pod="(idle)" if who == IDLE else "(stranded)",
+        node=node.name,
+        span=span,
+        share=Fraction(units, lane.unit),
+        share_of="held by nobody" if who == IDLE else "cannot be given to anybody",
+        gpus=max(0, free) if who == IDLE else node.stranded_gpus,
+        hourly=stretch.price.hourly if stretch.price is not None and known_hourly(stretch.price) else None,
+        capacity_type=lane.capacity_type(stretch),
+        price_source=stretch.price.source if stretch.price is not None else "",
+        cost=cost,
+    )
 
 
 def _cuts(lane: Lane, pod_uids: Collection[str], part: Interval) -> dict[str, list[_Cut]]:

@@ -38,6 +38,7 @@ REVISION = 1
 """Grows with every change of what rows say: days that were exported before are written again."""
 _GIB = 1 << 30
 _MIB_PER_GIB = 1024
+_NOTHING = Decimal(0).scaleb(-PLACES)
 _UNHELD = {IDLE: "idle", STRANDED: "stranded"}
 
 
@@ -366,11 +367,11 @@ def _description(thing: Thing, part: Part) -> str:
 
 
 def _decimal(units: int) -> Decimal:
-    return Decimal(units).scaleb(-PLACES)
+    return Decimal(units).scaleb(-PLACES) if units else _NOTHING
 
 
 def _hours(micros: int, per_unit: int = 1) -> Decimal:
-    return _decimal(half_even(Fraction(micros * PICO, per_unit * HOUR)))
+    return _decimal(apportion_over([micros * PICO], per_unit * HOUR)[0]) if micros else _NOTHING
 
 
 def _text(units: int) -> str:

@@ -93,7 +93,8 @@ class NeedKeeper:
     def _of(self, uid: str, use: Use, request: Resources, window: tuple[Instant, Instant]) -> NeedFact | None:
         """The fact of one pod, None when it goes on counting for the same."""
         since, until = window
-        cpu, memory = use.cpu_milli or 0.0, use.memory or 0.0
+        cpu = request.cpu_milli if use.cpu_milli is None else use.cpu_milli
+        memory = request.memory if use.memory is None else use.memory
         span = self._spans.get(uid)
         if span is not None and floor_to(span.start, SPAN) != floor_to(since, SPAN):
             span = None

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from math import lcm
 
 from gpucost.core.clock import HOUR, Instant, Micros
@@ -28,8 +29,8 @@ UNKNOWN = -1
 """Activity that nobody measured."""
 
 _EXACT_BITS = 4096
-_FINE = 1 << 512
-"""Where common denominators would grow beyond `_EXACT_BITS`, this one is used: off by less than 10^-100."""
+_FINE = 1 << 256
+"""Where common denominators would grow beyond `_EXACT_BITS`, this one is used: off by less than 10^-60."""
 
 Hold = tuple[Instant, Instant, int, int, int, int, int, int]
 """One pod's unchanging hold on a node: start, end, units of share, GPUs (in 1/grain), CPU, memory, activity, row."""
@@ -84,7 +85,7 @@ class Row:
     cpu: int = 0
     memory: int = 0
     held: Micros = 0
-    priced: Micros = 0
+    unpriced: Micros = 0
     measured: int = 0
     """GPU time whose activity is known."""
     active: int = 0
@@ -103,14 +104,13 @@ class Books:
 
     def book(self, ground: Ground, holds: Sequence[Hold]) -> None:
         """Add a node and everything that was held on it (clipped to the node's life and the window)."""
-        changes = _changes(holds, 2)
-        cuts = sorted({ground.start, ground.end, *changes})
+        cuts, demand = _running(ground, holds, 2)
         paid = _integral(cuts, ground.prices)
-        demand = _running(cuts, changes)
         unit, room = ground.scale.unit, ground.scale.unit - ground.scale.stranded
         worth, scale = _worth(demand, paid, room)
         purse = self._purse(unit * scale * ground.price_unit * HOUR)
-        spent = self._spend(purse, ground, holds, dict(zip(cuts, worth, strict=True)))
+        priced = _priced_time(cuts, ground.prices)
+        spent = self._spend(purse, holds, dict(zip(cuts, worth, strict=True)), priced)
         idle = _idle(demand, paid, room) * scale
         stranded = ground.scale.stranded * (paid[-1] - paid[0]) * scale
         total = node_cost(ground) * unit * scale
@@ -126,17 +126,19 @@ class Books:
             purse = self.purses[denominator] = Purse()
         return purse
 
-    def _spend(self, purse: Purse, ground: Ground, holds: Sequence[Hold], at: dict[Instant, int]) -> int:
+    def _spend(
+        self, purse: Purse, holds: Sequence[Hold], at: dict[Instant, int], priced: dict[Instant, int] | None
+    ) -> int:
         """Charge what is held; returns the sum."""
         rows, sums, spent = self.rows, purse.rows, 0
-        priced = _priced_time(sorted(at), ground.prices)
         for start, end, units, gpus, cpu, memory, activity, number in holds:
             cost = units * (at[end] - at[start])
             spent += cost
             length = end - start
             row = rows[number]
             row.held += length
-            row.priced += length if priced is None else priced[end] - priced[start]
+            if priced is not None:
+                row.unpriced += length - (priced[end] - priced[start])
             row.cpu += cpu * length
             row.memory += memory * length
             money = sums.get(number)
@@ -145,14 +147,15 @@ class Books:
             if not gpus:
                 money[3] += cost
                 continue
-            row.gpu += gpus * length
+            time = gpus * length
+            row.gpu += time
             if activity == UNKNOWN:
                 money[2] += cost
                 continue
             money[0] += cost
             money[1] += cost * activity
-            row.measured += gpus * length
-            row.active += gpus * length * activity
+            row.measured += time
+            row.active += time * activity
         return spent
 
     def _gpus(self, ground: Ground, holds: Sequence[Hold]) -> None:
@@ -163,9 +166,7 @@ class Books:
         if ground.capacity <= ground.holdable:  # then what is held is never more than what counts
             self.idle_gpu += ground.holdable * length - sum(hold[3] * (hold[1] - hold[0]) for hold in holds)
             return
-        changes = _changes(holds, 3)
-        cuts = sorted({ground.start, ground.end, *changes})
-        held = _running(cuts, changes)
+        cuts, held = _running(ground, holds, 3)
         self.idle_gpu += sum(
             max(0, ground.holdable - amount) * (cuts[i + 1] - cuts[i]) for i, amount in enumerate(held[:-1])
         )
@@ -173,32 +174,25 @@ class Books:
 
 def node_cost(ground: Ground) -> int:
     """Cost of a whole node from its prices alone, in 1/price_unit per hour times microseconds: the yardstick."""
-    total = 0
-    for number, (start, hourly) in enumerate(ground.prices):
-        until = ground.prices[number + 1][0] if number + 1 < len(ground.prices) else ground.end
-        total += hourly * max(0, min(until, ground.end) - max(start, ground.start))
+    total, until = 0, ground.end
+    for start, hourly in reversed(ground.prices):
+        if start < until:
+            since = start if start > ground.start else ground.start
+            total += hourly * (until - since)
+            until = since
     return total
 
 
-def _changes(holds: Sequence[Hold], what: int) -> dict[Instant, int]:
-    """By how much the sum of one amount of the holds changes at which instant."""
-    changes: dict[Instant, int] = {}
+def _running(ground: Ground, holds: Sequence[Hold], what: int) -> tuple[list[Instant], list[int]]:
+    """When the sum of one amount of the holds changes, and what it is from then on."""
+    changes = {ground.start: 0, ground.end: 0}
     known = changes.get
     for hold in holds:
         start, end, amount = hold[0], hold[1], hold[what]
         changes[start] = known(start, 0) + amount
         changes[end] = known(end, 0) - amount
-    return changes
-
-
-def _running(cuts: Sequence[Instant], changes: dict[Instant, int]) -> list[int]:
-    """The sum from each cut on."""
-    total, sums = 0, []
-    known = changes.get
-    for cut in cuts:
-        total += known(cut, 0)
-        sums.append(total)
-    return sums
+    cuts = sorted(changes)
+    return cuts, list(accumulate(map(changes.__getitem__, cuts)))
 
 
 def _integral(cuts: Sequence[Instant], steps: Sequence[tuple[Instant, int]]) -> list[int]:
@@ -223,12 +217,13 @@ def _worth(demand: Sequence[int], paid: Sequence[int], room: int) -> tuple[list[
     """What a unit of share has cost up to each cut, times a scale that makes it whole, and that scale."""
     if max(demand) <= room:
         return list(paid), 1
-    scale = common_denominator([d for d in set(demand) if d > room])
-    total, sums = 0, [0]
-    for number, units in enumerate(demand[:-1]):
-        each = scale if units <= room else room * scale // units
-        total += each * (paid[number + 1] - paid[number])
+    scale = common_denominator([units for units in set(demand) if units > room])
+    total, before, sums = 0, 0, []
+    each = scale
+    for units, cost in zip(demand, paid, strict=True):
+        total += each * (cost - before)
         sums.append(total)
+        each, before = (scale if units <= room else room * scale // units), cost
     return sums, scale
 
 

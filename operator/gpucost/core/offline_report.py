@@ -74,8 +74,10 @@ def exact(books: Books) -> Exact:
             row = rows[number]
             row[0] += computed
             row[1] += measured * times // over - computed
-            row[2] += unknown * times // over
-            row[3] += non_gpu * times // over
+            if unknown:
+                row[2] += unknown * times // over
+            if non_gpu:
+                row[3] += non_gpu * times // over
     return Exact(common, rows, idle, stranded, total)
 
 
@@ -117,7 +119,7 @@ def _line(key: str, row: Row, cost: Micro, hours: tuple[int, int, int], parts: S
     active, held, unknown, non_gpu = parts
     return Line(
         key=key,
-        cost=None if row.held and not row.priced else cost,
+        cost=None if row.held and row.held == row.unpriced else cost,
         gpu=hours[0],
         cpu=hours[1],
         memory=hours[2],
@@ -126,13 +128,13 @@ def _line(key: str, row: Row, cost: Micro, hours: tuple[int, int, int], parts: S
         unknown=unknown,
         non_gpu=non_gpu,
         utilization=_ratio(row.active, row.measured * ACTIVE) if row.measured else None,
-        coverage=_ratio(row.priced, row.held) if row.held else 1.0,
+        coverage=_ratio(row.held - row.unpriced, row.held) if row.unpriced else 1.0,
     )
 
 
 def _ratio(part: int, whole: int) -> float:
     """To six places."""
-    return round(Fraction(part * MICRO, whole)) / MICRO
+    return (2 * part * MICRO + whole) // (2 * whole) / MICRO
 
 
 def _millionths(amounts: Sequence[int], denominator: int) -> list[int]:
@@ -141,6 +143,8 @@ def _millionths(amounts: Sequence[int], denominator: int) -> list[int]:
 
 def _split(parts: Sequence[int], denominator: int, total: Micro) -> list[Micro]:
     """Round the parts of a row so that they add up to its rounded cost, by largest remainder."""
+    if sum(map(bool, parts)) <= 1:
+        return [total if part else 0 for part in parts]
     floors, remainders = [], []
     for part in parts:
         floor, remainder = divmod(part * MICRO, denominator)

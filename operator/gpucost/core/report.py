@@ -12,7 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from gpucost.core.clock import Instant, Micros
-from gpucost.core.model import CapacityType, Category, Gpus, Workload
+from gpucost.core.model import CapacityType, Category, Gpus, NodeFact, Workload
 from gpucost.core.money import Pico
 from gpucost.core.timeline import Interval
 
@@ -97,6 +97,27 @@ class Row:
     """Pods that hold resources right now."""
     name: str = ""
     """Name for people where the key is none: of a node (its key is the UID) or of a pod."""
+    parts: tuple[str, ...] = ()
+    """Names for people, one for each grouping of the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeUse:
+    """What became of one node's money: `used + idle + stranded` is what it cost."""
+
+    node: NodeFact
+    used: Amounts
+    """What pods held."""
+    idle: Amounts
+    stranded: Amounts = Amounts()
+    hourly: Pico | None = 0
+    """Of the whole node right now; None when it has no price, 0 when it is gone."""
+    idle_hourly: Pico | None = 0
+
+    @property
+    def cost(self) -> Pico:
+        """What the node cost."""
+        return self.used.cost + self.idle.cost + self.stranded.cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +149,10 @@ class Report:
     difference: Pico
     """Cost of the nodes, integrated on its own, less the sum of the parts; not 0 is a defect."""
     quality: DataQuality
+    nodes: tuple[NodeUse, ...] = ()
+    """What became of each node's money, where the grouping tells nodes apart and everything is asked for."""
+    labels: tuple[str, ...] = ()
+    """Keys of the labels that pods in the window have, where a label is grouped by."""
 
 
 @dataclass(frozen=True, slots=True)

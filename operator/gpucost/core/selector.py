@@ -44,6 +44,11 @@ class Selector:
         return all(requirement.matches(labels) for requirement in self.requirements)
 
 
+def is_label_key(text: str) -> bool:
+    """Whether a text can be the key of a label, such as `team` or `app.kubernetes.io/name`."""
+    return re.fullmatch(_KEY, text) is not None
+
+
 def parse_selector(text: str) -> Selector:
     """Parse a label selector; malformed text is a `ValueError` that shows the part in question."""
     parts = (part.strip() for part in _COMMA.split(text))

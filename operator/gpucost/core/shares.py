@@ -155,7 +155,8 @@ class Scale:
         by_memory = (memory if memory < self.memory_limit else self.memory_limit) * self.per_memory
         if not self.dominant:
             return by_gpu + by_cpu + by_memory
-        return max(by_gpu, by_cpu, by_memory)
+        larger = by_cpu if by_cpu > by_gpu else by_gpu
+        return by_memory if by_memory > larger else larger
 
 
 @lru_cache(maxsize=4096)

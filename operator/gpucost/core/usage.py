@@ -75,7 +75,7 @@ class _Reading:
     device: Device
     weight: int
     signals: dict[str, float] = field(default_factory=dict)
-    sources: dict[str, tuple[str, str]] = field(default_factory=dict)
+    exporters: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def pod_of(labels: Labels) -> PodName | None:
@@ -137,12 +137,13 @@ def _readings(
 def _of_pods(
     samples: Mapping[str, Iterable[Sample]], held: Mapping[PodName, Held]
 ) -> Iterator[tuple[str, Sample, Held | str]]:
-    """Samples of pods that hold GPUs, in an order of their own: what wins must not depend on who answered first."""
+    """Samples of pods that hold GPUs."""
     for metric in METRICS:
-        named = ((sample, pod_of(sample.labels)) for sample in samples.get(metric, ()))
-        ours = [(sample, held[name]) for sample, name in named if name is not None and name in held]
-        for sample, holder in sorted(ours, key=lambda each: _exporter(each[0].labels)):
-            yield metric, sample, _objection(sample.labels, holder) or holder
+        for sample in samples.get(metric, ()):
+            name = pod_of(sample.labels)
+            holder = held.get(name) if name is not None else None
+            if holder is not None:
+                yield metric, sample, _objection(sample.labels, holder) or holder
 
 
 def _objection(labels: Labels, holder: Held) -> str:
@@ -153,16 +154,22 @@ def _objection(labels: Labels, holder: Held) -> str:
 
 
 def _take(devices: dict[str, _Reading], metric: str, value: float, labels: Labels) -> bool:
-    """Keep a signal of a device; False when another exporter has already told it."""
-    reading = devices.get(device_of(labels))
+    """Keep a signal of a device; False when two exporters tell it.
+
+    Then the first by name counts, and not the one that answered first. One exporter may list a device several times,
+    once for each of its shares.
+    """
+    identity = device_of(labels)
+    reading = devices.get(identity)
     if reading is None:
         profile = labels.get("GPU_I_PROFILE", "")
         device = Device(labels.get("modelName", ""), mig=bool(labels.get("GPU_I_ID") or profile))
-        reading = devices[device_of(labels)] = _Reading(device, _slices(profile))
-    if reading.sources.setdefault(metric, exporter := _exporter(labels)) != exporter:
-        return False
-    reading.signals.setdefault(metric, value)  # one exporter may list a device once for each of its shares
-    return True
+        reading = devices[identity] = _Reading(device, _slices(profile))
+    exporter = _exporter(labels)
+    before = reading.exporters.get(metric)
+    if before is None or exporter < before or (exporter == before and value > reading.signals[metric]):
+        reading.exporters[metric], reading.signals[metric] = exporter, value
+    return before is None or before == exporter
 
 
 def _exporter(labels: Labels) -> tuple[str, str]:

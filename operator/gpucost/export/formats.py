@@ -9,21 +9,24 @@ import csv
 import gzip
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import datetime
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from gpucost.core.clock import Instant, format_rfc3339, to_datetime
 from gpucost.core.focus import Row
 from gpucost.core.focus_columns import COLUMNS, FOCUS_VERSION, NAMES, PLACES, Column, Kind
 from gpucost.export.errors import ExportError
 
-_BLOCK = 20_000
-"""Rows of a row group: tens of MiB while it is made, enough for readers to skip by statistics."""
+T = TypeVar("T")
+
+_BLOCK = 1_000
+"""Rows that are held as Python objects at a time."""
+_BLOCKS_IN_GROUP = 16
+"""Blocks of a row group, which is held as arrays: a few MiB."""
 
 
 class Format(Protocol):
@@ -96,30 +99,38 @@ class Parquet:
 
         count = 0
         with pq.ParquetWriter(path, self._schema, compression="zstd") as file:
-            for block in _blocks(rows):
-                count += len(block)
-                file.write_batch(self._batch(block))
+            batches = (self._batch(block) for block in _cut(rows, _BLOCK))
+            for group in _cut(batches, _BLOCKS_IN_GROUP):
+                table = self._arrow.Table.from_batches(group)
+                file.write_table(table, row_group_size=_BLOCK * _BLOCKS_IN_GROUP)
+                count += table.num_rows
         return count
 
     def _batch(self, block: list[Row]) -> Any:
         arrow = self._arrow
         arrays = [
-            arrow.array([_typed(column, row.get(column.name)) for row in block], type=field.type)
+            arrow.array(_values(column, block), type=field.type)
             for column, field in zip(COLUMNS, self._schema, strict=True)
         ]
         return arrow.RecordBatch.from_arrays(arrays, schema=self._schema)
 
 
-def _typed(column: Column, value: Any) -> str | Decimal | datetime | None:
-    if value is not None and column.kind is Kind.DATETIME:
-        return to_datetime(value).astimezone(UTC)
-    found: str | Decimal | None = value
-    return found
+def _values(column: Column, block: Iterable[Row]) -> list[Any]:
+    """A column of some rows; one loop for each, because there are millions of cells in a day of hours."""
+    name = column.name
+    if column.kind is Kind.DATETIME:
+        return [_as_datetime(row[name]) for row in block]
+    return [row.get(name) for row in block]
 
 
-def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    rest = iter(rows)
-    while block := list(islice(rest, _BLOCK)):
+@lru_cache(maxsize=64)
+def _as_datetime(instant: Instant) -> datetime:
+    return to_datetime(instant)
+
+
+def _cut(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while block := list(islice(rest, size)):
         yield block
 
 

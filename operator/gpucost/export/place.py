@@ -8,6 +8,7 @@ is sent under a hidden name in the same folder first.
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,17 +18,18 @@ from urllib.parse import urlsplit, urlunsplit
 
 from gpucost.export.errors import ExportError, one_line
 
-_PACKAGES = {
-    "s3": "s3fs",
-    "s3a": "s3fs",
-    "gs": "gcsfs",
-    "gcs": "gcsfs",
-    "abfs": "adlfs",
-    "abfss": "adlfs",
-    "az": "adlfs",
+_STORES = {
+    "s3": ("s3", "s3fs"),
+    "s3a": ("s3", "s3fs"),
+    "gs": ("gs", "gcsfs"),
+    "gcs": ("gs", "gcsfs"),
+    "abfs": ("abfs", "adlfs"),
+    "abfss": ("abfss", "adlfs"),
+    "az": ("abfs", "adlfs"),
 }
-_EXTRAS = {"s3fs": "s3", "gcsfs": "gcs", "adlfs": "azure"}
+"""Object stores: the name by which pyarrow knows one, and the package that fsspec has for it."""
 _RENAMING = frozenset({"file", "local", "sftp", "ssh", "smb", "hdfs", "webhdfs"})
+_BLOCK = 1 << 20
 _FOREIGN = (OSError, ValueError, RuntimeError, TypeError)
 """What the file systems raise for what is not there, not allowed or not reachable, beside errors of their own."""
 
@@ -64,12 +66,12 @@ class Place:
     def put(self, source: Path, path: str) -> None:
         """Make a file with the content of a local one; whoever reads sees the old file, none, or all of the new one."""
         target = self._at(path)
-        folder, _, name = target.rpartition("/")
         with self._guard("cannot write", path):
-            self._fs.makedirs(folder, exist_ok=True)
             if not self._renames:
-                self._fs.put_file(str(source), target)
+                self._send(source, target)
                 return
+            folder, _, name = target.rpartition("/")
+            self._fs.makedirs(folder, exist_ok=True)
             hidden = f"{folder}/.{name}.{uuid.uuid4().hex}"
             try:
                 self._fs.put_file(str(source), hidden)
@@ -78,6 +80,15 @@ class Place:
                 with suppress(*_FOREIGN):
                     self._fs.rm_file(hidden)
                 raise
+
+    def _send(self, source: Path, target: str) -> None:
+        """One upload. pyarrow's own stream, where it is pyarrow's: the wrapper would make objects for folders."""
+        stream = getattr(getattr(self._fs, "fs", None), "open_output_stream", None)
+        if stream is None:
+            self._fs.put_file(str(source), target)
+            return
+        with source.open("rb") as content, stream(target) as out:
+            shutil.copyfileobj(content, out, _BLOCK)
 
     def remove(self, path: str) -> None:
         """Remove a file; it may be gone already."""
@@ -120,24 +131,42 @@ class Place:
 def _open(url: str, shown: str) -> tuple[Any, str]:
     import fsspec  # noqa: PLC0415 - only whoever exports pays for it
 
-    protocol = url.partition("://")[0] if "://" in url else "file"
     if not url.strip():
         raise ExportError("no place to export to: give a folder or a URL such as s3://bucket/focus")
+    protocol, there, rest = url.partition("://")
     try:
-        # Without its cache: two exports in one process may have different credentials.
-        fs, root = fsspec.core.url_to_fs(url, auto_mkdir=True) if protocol == "file" else fsspec.core.url_to_fs(url)
+        fs, root = fsspec.core.url_to_fs(url)
     except ImportError:
-        package = _PACKAGES.get(protocol)
-        wanted = f"pip install 'gpucost[{_EXTRAS[package]}]' (it brings {package})" if package else "see fsspec's list"
-        raise ExportError(f"{shown}: {protocol}:// needs another package: {wanted}") from None
+        fs, root = _open_with_arrow(protocol, rest, shown)
     except Exception as error:
         raise ExportError(f"{shown}: not a place to export to: {one_line(error)}") from error
-    return fs, root.rstrip("/")
+    return fs, root.rstrip("/") if there else str(root)
+
+
+def _open_with_arrow(protocol: str, rest: str, shown: str) -> tuple[Any, str]:
+    """pyarrow brings the object stores along; packages of their own are only needed for what it cannot do."""
+    name, package = _STORES.get(protocol, ("", ""))
+    if not name:
+        raise ExportError(f"{shown}: {protocol}:// needs a package that is not installed; see fsspec's list of them")
+    try:
+        from fsspec.implementations.arrow import ArrowFSWrapper  # noqa: PLC0415
+        from pyarrow.fs import FileSystem  # noqa: PLC0415
+    except ImportError:
+        raise ExportError(
+            f"{shown}: {protocol}:// needs pyarrow: pip install 'gpucost[parquet]' (or {package}, as fsspec wants it)"
+        ) from None
+    try:
+        fs, root = FileSystem.from_uri(f"{name}://{rest}")
+    except Exception as error:
+        raise ExportError(f"{shown}: not a place to export to: {one_line(error)}") from error
+    return ArrowFSWrapper(fs), str(root).rstrip("/")
 
 
 def without_password(url: str) -> str:
-    """A URL as messages may show it."""
+    """A URL as messages may show it: neither a password nor parameters, among which somebody may have put a key."""
     parts = urlsplit(url)
+    if parts.query:
+        return without_password(urlunsplit(parts._replace(query="")))
     if "@" not in parts.netloc or parts.scheme in {"abfs", "abfss"}:  # CONTAINER@ACCOUNT is no secret
         return url
     return urlunsplit(parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}"))

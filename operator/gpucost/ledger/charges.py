@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Column, ColumnElement, and_, case, delete, fu
 
 from gpucost.core.booking import FIELDS, NOBODY, Booking
 from gpucost.core.clock import Instant
+from gpucost.core.model import NodeKind
 from gpucost.core.money import Pico
 from gpucost.core.timeline import Interval
 from gpucost.ledger import bulk
@@ -104,6 +105,15 @@ HELD = "held"
 nobody: ColumnElement[bool] = charges.c.pod_uid.in_([literal_column(f"'{uid}'") for uid in sorted(NOBODY)])
 holder: ColumnElement[str] = case((nobody, charges.c.pod_uid), else_=literal_column(f"'{HELD}'")).label("holder")
 """`IDLE`, `STRANDED`, or `HELD` for every pod."""
+
+
+asset: ColumnElement[str] = case(
+    (pods.c.uid == charges.c.node_uid, literal_column(f"'{NodeKind.LOAD_BALANCER.value}'")),
+    (pods.c.storage > literal_column("0"), literal_column(f"'{NodeKind.VOLUME.value}'")),
+    else_=literal_column(f"'{NodeKind.NODE.value}'"),
+).label("asset")
+"""What is paid for: a volume is held by its claim, which has a size; a load balancer by its Service, which goes by the
+same UID."""
 
 
 def in_hours(span: Interval) -> ColumnElement[bool]:

@@ -1,62 +1,109 @@
-"""Explanations: the arithmetic of one workload, booked from stored facts over the whole window.
+"""Explanations: the arithmetic of a workload, a pod, a namespace or a node, booked from stored facts over the window.
 
 Settled or not makes no difference here: what is stored for an hour is what its facts come to, and this shows how.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, select
 
 from gpucost.core.clock import Instant
-from gpucost.core.explain import arithmetic
+from gpucost.core.explain import Arithmetic, arithmetic, of_nodes
+from gpucost.core.grouping import NAMESPACE, POD
 from gpucost.core.model import PodFact, Workload
 from gpucost.core.report import Explanation
 from gpucost.core.timeline import Interval
-from gpucost.ledger import facts, rows
+from gpucost.ledger import facts, rolled, rows
 from gpucost.ledger.quality import quality
 from gpucost.ledger.reports import Desk, until_now
-from gpucost.ledger.schema import pods
+from gpucost.ledger.schema import nodes, pods
 
-ROLLED_UP = "rolled up: only hourly sums are left of this time, see the report of the workload (GPUCOST_RETENTION)"
+ROLLED_UP = "rolled up: only sums are left of this time, see the report of the workload (GPUCOST_RETENTION)"
 
 
-def explain(desk: Desk, namespace: str, workload: Workload, span: Interval) -> Explanation:
-    """The arithmetic of one workload, from facts; a workload that nobody knows has no lines."""
-    span = until_now(span, desk.now)
-    old, span = _without_details(span, desk.horizon)
-    members = _members(desk, namespace, workload, span)
+def explain(desk: Desk, namespace: str, what: Workload, span: Interval) -> Explanation:
+    """The arithmetic of one subject, from facts; one that nobody knows has no lines.
+
+    `what` is a workload, or of kind `Pod` or `Namespace`; without a namespace a `Node`, by name.
+    """
+    whole = until_now(span, desk.now)
+    span = _detailed(whole, desk.horizon)
+    if not namespace:
+        uids = set(desk.db.connection.execute(_nodes_called(desk, what.name)).scalars())
+        shown = of_nodes(facts.load(desk.db, span, uids), uids, span)
+        return _written(desk, Subject(namespace, what, span, whole), shown, uids)
+    members = _members(desk, namespace, what, span)
     node_uids = {pod.node_uid for pod in members}
     books = facts.load(desk.db, span, node_uids)
     uids = {pod.uid for pod in members} & books.pods.keys()
-    shown = arithmetic(books, uids, span)
-    gaps = [(gap.span, gap.reason) for gap in facts.gaps_in(desk.db, span, {*uids, *node_uids})]
-    if old.length:
-        gaps.insert(0, (old, ROLLED_UP))
+    return _written(desk, Subject(namespace, what, span, whole), arithmetic(books, uids, span), uids | node_uids)
+
+
+class Subject(NamedTuple):
+    """What is explained, over which span."""
+
+    namespace: str
+    what: Workload
+    span: Interval
+    whole: Interval
+    """With the time that is rolled up."""
+
+    @property
+    def old(self) -> Interval:
+        """What is rolled up of it."""
+        return Interval(self.whole.start, self.span.start)
+
+
+def _detailed(span: Interval, horizon: Instant | None) -> Interval:
+    """The part of a window of which the details are there."""
+    return Interval(max(span.start, min(span.end, horizon or 0)), span.end)
+
+
+def _written(desk: Desk, subject: Subject, shown: Arithmetic, uids: set[str]) -> Explanation:
+    namespace, what, span, whole = subject
+    gaps = [(gap.span, gap.reason) for gap in facts.gaps_in(desk.db, span, uids)]
+    if subject.old.length:
+        gaps.insert(0, (subject.old, ROLLED_UP))
     return Explanation(
         currency=desk.currency,
         namespace=namespace,
-        workload=workload,
-        span=Interval(old.start, span.end),
+        workload=what,
+        span=whole,
         lines=shown.lines,
         total=shown.total,
         gaps=tuple(gaps),
-        quality=quality(desk.db, desk.books, span, desk.now, namespace),
+        quality=quality(desk.db, desk.books, span, desk.now, namespace or None),
     )
 
 
-def _without_details(span: Interval, horizon: Instant | None) -> tuple[Interval, Interval]:
-    """Cut a window where details begin."""
-    border = max(span.start, min(span.end, horizon or 0))
-    return Interval(span.start, border), Interval(border, span.end)
+def knows(desk: Desk, namespace: str, what: Workload) -> bool:
+    """Whether a subject ever held anything, or a node was ever there."""
+    found = _of(desk, namespace, what) if namespace else _nodes_called(desk, what.name)
+    if desk.db.connection.execute(found.limit(1)).first() is not None:
+        return True
+    old = rolled.workloads_of(desk.db, namespace) if namespace else set()
+    return bool(old) if what.kind == NAMESPACE else what in old
 
 
-def _members(desk: Desk, namespace: str, workload: Workload, span: Interval) -> list[PodFact]:
-    query = select(pods).where(
-        pods.c.cluster == desk.db.cluster,
-        pods.c.namespace == namespace,
-        pods.c.workload_kind == workload.kind,
-        pods.c.workload_name == workload.name,
-        pods.c.start < span.end,
-    )
+def _nodes_called(desk: Desk, name: str) -> Any:
+    return select(nodes.c.uid).where(nodes.c.cluster == desk.db.cluster, nodes.c.name == name)
+
+
+def _members(desk: Desk, namespace: str, what: Workload, span: Interval) -> list[PodFact]:
+    query = _of(desk, namespace, what).where(pods.c.start < span.end)
     found = map(rows.pod_fact, desk.db.connection.execute(query))
     return [pod for pod in found if pod.end is None or pod.end > span.start]
+
+
+def _of(desk: Desk, namespace: str, what: Workload) -> Any:
+    where: tuple[ColumnElement[bool], ...] = (
+        pods.c.workload_kind == what.kind,
+        pods.c.workload_name == what.name,
+    )
+    if what.kind == POD:
+        where = (pods.c.name == what.name,)
+    elif what.kind == NAMESPACE:
+        where = ()
+    return select(pods).where(pods.c.cluster == desk.db.cluster, pods.c.namespace == namespace, *where)

@@ -370,8 +370,15 @@ class Ledger:
         return self._read(lambda db: reports.report(self._desk(db, now), span, by, namespace, selector))
 
     def explain(self, namespace: str, workload: Workload, span: Interval, *, now: Instant) -> Explanation:
-        """The arithmetic of one workload's cost in a window up to now: its lines add up to what `report` shows."""
+        """The arithmetic of one cost in a window up to now: its lines add up to what `report` shows.
+
+        Of a workload, a `Pod` or `Namespace`, or, without a namespace, a `Node`, of which it says what idled too.
+        """
         return self._read(lambda db: explanations.explain(self._desk(db, now), namespace, workload, span))
+
+    def knows(self, namespace: str, what: Workload) -> bool:
+        """Whether what `explain` may be asked about ever held anything, or a node was ever there."""
+        return self._read(lambda db: explanations.knows(self._desk(db, 0), namespace, what))
 
     def _desk(self, db: Db, now: Instant) -> reports.Desk:
         return reports.Desk(db, self.currency, self._books, self._watermark, now, self._shelf, self._retirement.horizon)

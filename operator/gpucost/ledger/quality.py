@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Float, Select, and_, case, cast, func, or_, select
 
 from gpucost.core.allocate import FOREVER
 from gpucost.core.books import Books
@@ -66,24 +66,28 @@ def _prices(db: Db, span: Interval) -> tuple[tuple[str, ...], tuple[str, ...]]:
     sources: set[str] = set()
     unpriced: set[str] = set()
     for row in db.connection.execute(_in_force(db, span)):
-        if row.hourly is None or not float(row.hourly):
-            unpriced.add(row.name)
-        else:
+        if row.known:
             sources.add(row.source)
-        if row.first > max(row.node_start, span.start):
+        if row.late or not row.known:
             unpriced.add(row.name)
     unpriced.update(db.connection.execute(_without_price(db, span)).scalars())
     return tuple(sorted(sources)), tuple(sorted(unpriced))
 
 
 def _in_force(db: Db, span: Interval) -> Select[Any]:
-    """Distinct names, sources and amounts of prices in force while their node lives in the window."""
+    """Distinct names and sources of prices in force while their node lives in the window.
+
+    `known` says whether the price is one (0 is not), `late` whether some of the node's time is before its first. A spot
+    price an hour makes many prices, and few rows here.
+    """
     following = func.lead(prices.c.start).over(partition_by=prices.c.node_uid, order_by=prices.c.start)
     first = func.min(prices.c.start).over(partition_by=prices.c.node_uid)
     columns = (*prices.c, func.coalesce(following, FOREVER).label("until"), first.label("first"))
     steps = select(*columns).where(prices.c.cluster == db.cluster).subquery()
+    known = case((and_(steps.c.hourly.is_not(None), cast(steps.c.hourly, Float) != 0), 1), else_=0).label("known")
+    late = case((and_(steps.c.first > nodes.c.start, steps.c.first > span.start), 1), else_=0).label("late")
     return (
-        select(nodes.c.name, nodes.c.start.label("node_start"), steps.c.source, steps.c.hourly, steps.c.first)
+        select(nodes.c.name, steps.c.source, known, late)
         .distinct()
         .join(nodes, and_(nodes.c.cluster == db.cluster, nodes.c.uid == steps.c.node_uid))
         .where(

@@ -10,23 +10,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import literal, select
+from sqlalchemy import ColumnElement, Select, literal, select
 
 from gpucost.core.booking import IDLE, NOBODY, STRANDED, Booking, hours
 from gpucost.core.books import Books
 from gpucost.core.clock import HOUR, Instant, floor_to
-from gpucost.core.grouping import GROUPINGS, By, Group, Holder, group_of
-from gpucost.core.model import Category, PodFact, Workload
+from gpucost.core.grouping import LABEL, By, Group, Holder, dimensions, group_of
+from gpucost.core.model import Category, NodeKind, PodFact, Workload
 from gpucost.core.money import Pico
-from gpucost.core.report import Amounts, Report, Row
+from gpucost.core.report import Amounts, NodeUse, Report, Row
 from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
 from gpucost.ledger import charges as store
 from gpucost.ledger import rolled
-from gpucost.ledger.charges import Sum, zero
+from gpucost.ledger.charges import Sum
 from gpucost.ledger.db import Db
 from gpucost.ledger.quality import quality
+from gpucost.ledger.rows import node_fact
 from gpucost.ledger.schema import charges, nodes, pods, rolled_charges, rolled_keys
 from gpucost.ledger.settled import NOTHING, plus
 from gpucost.ledger.shelf import Shelf
@@ -96,10 +98,23 @@ class _Tally:
     selector: Selector | None
     groups: dict[str, Group] = field(default_factory=dict)
     sums: dict[str, Sum] = field(default_factory=dict)
-    unheld: dict[str, Sum] = field(default_factory=lambda: {who: zero() for who in NOBODY})
-    """What idled and what was stranded."""
+    unheld: dict[str, dict[str, Sum]] = field(default_factory=lambda: {who: {} for who in NOBODY})
+    """What idled and what was stranded, by node."""
+    used: dict[str, Sum] = field(default_factory=dict)
+    """By node, where the grouping tells nodes apart."""
     nodes: Pico = 0
     """What the nodes cost, by their own integration."""
+    labels: set[str] = field(default_factory=set)
+
+    @property
+    def by_node(self) -> bool:
+        """Whether the grouping tells nodes apart."""
+        return "node" in dimensions(self.by)
+
+    @property
+    def by_label(self) -> bool:
+        """Whether a label is grouped by."""
+        return any(part.startswith(LABEL) for part in dimensions(self.by))
 
     @property
     def whole(self) -> bool:
@@ -119,12 +134,24 @@ class _Tally:
             if _precedence(group) < _precedence(known):
                 self.groups[group.key] = group  # pods that differ share a row: one answer in whatever order
             self.sums[group.key] = plus(self.sums.get(group.key, NOTHING), values)
+            if self.by_label:
+                self.labels.update(holder.labels)
+            if self.by_node:
+                self.used[holder.node_uid] = plus(self.used.get(holder.node_uid, NOTHING), values)
+
+    def take_unheld(self, who: str, node_uid: str, values: Sum | tuple[int, ...]) -> None:
+        nodes = self.unheld[who]
+        nodes[node_uid] = plus(nodes.get(node_uid, NOTHING), values)
+
+    def nobody(self, who: str) -> Amounts:
+        """What idled, or was stranded, on all nodes."""
+        return sum((Amounts(*total) for total in self.unheld[who].values()), Amounts())
 
     def book(self, booking: Booking, books: Books) -> None:
         self.nodes += booking.cost
         for charge in booking.charges:
             if charge.pod_uid in NOBODY:
-                self.unheld[charge.pod_uid] = plus(self.unheld[charge.pod_uid], charge.values)
+                self.take_unheld(charge.pod_uid, charge.node_uid, charge.values)
             else:
                 self.take(holder_of(books, books.pods[charge.pod_uid]), charge.values)
 
@@ -136,14 +163,13 @@ def _precedence(group: Group) -> tuple[str, str, str]:
 
 def holder_of(books: Books, pod: PodFact) -> Holder:
     """Whom a pod's charges are for."""
-    node = books.nodes[pod.node_uid].name
-    return Holder(pod.namespace, pod.workload, pod.category, pod.name, pod.node_uid, node, pod.labels)
+    node = books.nodes[pod.node_uid]
+    return Holder(pod.namespace, pod.workload, pod.category, pod.name, pod.node_uid, node.name, pod.labels, node.kind)
 
 
 def report(desk: Desk, span: Interval, by: By, namespace: str | None, selector: Selector | None) -> Report:
     """Cost of a window by one grouping, of a namespace or of selected pods alone when asked so."""
-    if by not in GROUPINGS:
-        raise ValueError(f"cannot group by {by!r}; want one of {', '.join(GROUPINGS)}")
+    dimensions(by)  # refuses one that does not exist
     span = until_now(span, desk.now)
     tally = _Tally(by, namespace, selector)
     pieces = cut(span, desk.watermark, desk.horizon)
@@ -158,7 +184,7 @@ def report(desk: Desk, span: Interval, by: By, namespace: str | None, selector: 
     return _finished(desk, tally, span)
 
 
-_COLUMNS = {
+_COLUMNS: dict[str, ColumnElement[Any]] = {
     "namespace": pods.c.namespace,
     "kind": pods.c.workload_kind,
     "workload": pods.c.workload_name,
@@ -166,6 +192,7 @@ _COLUMNS = {
     "pod": pods.c.name,
     "node": charges.c.node_uid,
     "labels": pods.c.labels,
+    "asset": store.asset,
 }
 _NEEDED: dict[str, frozenset[str]] = {
     "namespace": frozenset({"namespace"}),
@@ -173,7 +200,15 @@ _NEEDED: dict[str, frozenset[str]] = {
     "pod": frozenset({"namespace", "kind", "workload", "category", "pod"}),
     "node": frozenset({"namespace", "node"}),
     "category": frozenset({"namespace", "category"}),
+    "asset": frozenset({"namespace", "asset"}),
 }
+_LABELS = frozenset({"labels"}) | _NEEDED["namespace"]
+
+
+def _needed(tally: _Tally) -> frozenset[str]:
+    """Columns that the grouping and the selector look at."""
+    needed = frozenset().union(*(_NEEDED.get(part, _LABELS) for part in dimensions(tally.by)))
+    return needed | _LABELS if tally.selector is not None else needed
 
 
 def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
@@ -182,17 +217,20 @@ def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
     if tally.by == "namespace" and tally.whole:
         _take_hours(desk, tally, span)
         return
-    needed = _NEEDED[tally.by] | ({"labels"} if tally.selector is not None else frozenset())
+    needed = _needed(tally)
     shown = [c if name in needed else literal("").label(name) for name, c in _COLUMNS.items()]
     by = [_COLUMNS[name] for name in _COLUMNS if name in needed]
-    names = _node_names(desk) if tally.by == "node" else {}
+    names = _node_names(desk) if tally.by_node else {}
     where = [store.in_hours(span), ~store.nobody]
     if tally.namespace is not None:
         where.append(pods.c.namespace == tally.namespace)
-    for (space, kind, workload, category, pod, node, labels), total in store.totals(desk.db, by, *where, shown=shown):
+    for key, total in store.totals(desk.db, by, *where, shown=shown):
+        space, kind, workload, category, pod, node, labels, asset = key
         what = Category(category) if category else Category.OTHER
         selected = json.loads(labels) if labels else {}
-        tally.take(Holder(space, Workload(kind, workload), what, pod, node, names.get(node, ""), selected), total)
+        paid = NodeKind(asset) if asset else NodeKind.NODE
+        who = Holder(space, Workload(kind, workload), what, pod, node, names.get(node, ""), selected, paid)
+        tally.take(who, total)
     if tally.whole:
         _take_unheld(desk, tally, span)
 
@@ -203,7 +241,7 @@ def _take_hours(desk: Desk, tally: _Tally, span: Interval) -> None:
         for name, total in hour.namespaces:
             tally.take(Holder(name, Workload("", ""), Category.OTHER, "", "", ""), total)
         for who, total in hour.unheld:
-            tally.unheld[who] = plus(tally.unheld[who], total)
+            tally.take_unheld(who, "", total)
         tally.nodes += hour.nodes
 
 
@@ -213,6 +251,7 @@ _ROLLED = {
     "workload": rolled_keys.c.workload_name,
     "category": rolled_keys.c.category,
     "labels": rolled_keys.c.labels,
+    "asset": rolled_keys.c.asset,
 }
 
 
@@ -220,27 +259,29 @@ def _take_rolled(desk: Desk, tally: _Tally, span: Interval) -> None:
     """As `_take_settled`, of hours of which only sums are left: they have no pods and no nodes."""
     if span.length <= 0:
         return
-    needed = _NEEDED[tally.by] | ({"labels"} if tally.selector is not None else frozenset())
+    needed = _needed(tally)
     shown = [c if name in needed else literal("").label(name) for name, c in _ROLLED.items()]
     where = [rolled.in_hours(span), rolled.held]
     if tally.namespace is not None:
         where.append(rolled_keys.c.namespace == tally.namespace)
     by = [_ROLLED[name] for name in _ROLLED if name in needed]
-    for (space, kind, workload, category, labels), total in rolled.totals(desk.db, by, *where, shown=shown):
+    for (space, kind, workload, category, labels, asset), total in rolled.totals(desk.db, by, *where, shown=shown):
         what = Category(category) if category else Category.OTHER
         selected = json.loads(labels) if labels else {}
         name = rolled.ROLLED
-        tally.take(Holder(space, Workload(kind, workload), what, name, name, name, selected), total)
+        paid = NodeKind(asset) if asset else NodeKind.NODE
+        tally.take(Holder(space, Workload(kind, workload), what, name, name, name, selected, paid), total)
     if tally.whole:
         unheld = rolled.totals(desk.db, [rolled_charges.c.holder], rolled.in_hours(span), ~rolled.held)
         for (who,), total in unheld:
-            tally.unheld[who] = plus(tally.unheld[who], total)
+            tally.take_unheld(who, rolled.ROLLED, total)
         tally.nodes += rolled.node_cost(desk.db, span)
 
 
 def _take_unheld(desk: Desk, tally: _Tally, span: Interval) -> None:
-    for (who,), total in store.totals(desk.db, [charges.c.pod_uid], store.in_hours(span), store.nobody):
-        tally.unheld[who] = plus(tally.unheld[who], total)
+    by = (charges.c.pod_uid, charges.c.node_uid) if tally.by_node else (charges.c.pod_uid,)
+    for (who, *node), total in store.totals(desk.db, by, store.in_hours(span), store.nobody):
+        tally.take_unheld(who, "".join(node), total)
     tally.nodes += store.node_cost(desk.db, span)
 
 
@@ -254,7 +295,7 @@ def _finished(desk: Desk, tally: _Tally, span: Interval) -> Report:
     live = _live(desk.books, rates, tally)
     made = [_row(tally.groups[key], total, live.get(key, Live())) for key, total in tally.sums.items()]
     whole = tally.whole
-    idle, stranded = (Amounts(*tally.unheld[who]) if whole else Amounts() for who in (IDLE, STRANDED))
+    idle, stranded = (tally.nobody(who) if whole else Amounts() for who in (IDLE, STRANDED))
     total = sum((row.amounts for row in made), idle + stranded)
     return Report(
         currency=desk.currency,
@@ -265,7 +306,28 @@ def _finished(desk: Desk, tally: _Tally, span: Interval) -> Report:
         total=total,
         difference=tally.nodes - total.cost if whole else 0,
         quality=quality(desk.db, desk.books, span, desk.now, tally.namespace),
+        nodes=tuple(_node_uses(desk, tally, rates)) if whole and tally.by_node else (),
+        labels=tuple(sorted(tally.labels)),
     )
+
+
+def _node_uses(desk: Desk, tally: _Tally, rates: Rates) -> Iterator[NodeUse]:
+    """Every node that cost something, or could not be priced, in the window."""
+    known = {row.uid: node_fact(row) for row in desk.db.connection.execute(_nodes_of(desk))}
+    idle, stranded = tally.unheld[IDLE], tally.unheld[STRANDED]
+    for uid in sorted((idle.keys() | stranded.keys() | tally.used.keys()) & known.keys()):  # not what is rolled up
+        yield NodeUse(
+            known[uid],
+            used=Amounts(*tally.used.get(uid, NOTHING)),
+            idle=Amounts(*idle.get(uid, NOTHING)),
+            stranded=Amounts(*stranded.get(uid, NOTHING)),
+            hourly=rates.nodes.get(uid, 0),
+            idle_hourly=rates.idle_of.get(uid, 0),
+        )
+
+
+def _nodes_of(desk: Desk) -> Select[Any]:
+    return select(nodes).where(nodes.c.cluster == desk.db.cluster)
 
 
 def _by_cost(row: Row) -> tuple[bool, Pico, str]:
@@ -292,4 +354,5 @@ def _row(group: Group, total: Sum, live: Live) -> Row:
         category=group.category,
         pods=live.pods,
         name=group.name,
+        parts=group.parts,
     )

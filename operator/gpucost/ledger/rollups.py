@@ -1,8 +1,8 @@
 """Retention: hours older than the details are kept become sums by what people ask for, and their facts go.
 Later on, the hours of a day become one sum in the same way.
 
-One hour is one transaction: its charges are summed by workload, category, capacity type and the labels that name
-who pays, written, and deleted, together with the mark of how far this has come. The sums are exact, so reports by
+One hour is one transaction: its charges are summed by workload, category, capacity type, kind of asset and
+labels, written, and deleted, together with the mark of how far this has come. The sums are exact, so reports by
 namespace, workload, category or those labels answer the same before and after.
 """
 
@@ -38,10 +38,20 @@ from gpucost.ledger.schema import (
     usage,
 )
 
-KEPT_LABELS = frozenset(
-    f"{prefix}{name}" for prefix in ("", "gpucost.dev/") for name in ("team", "initiative", "cost-center")
+DROPPED_LABELS = frozenset(
+    {
+        "apps.kubernetes.io/pod-index",
+        "batch.kubernetes.io/controller-uid",
+        "batch.kubernetes.io/job-completion-index",
+        "batch.kubernetes.io/job-name",
+        "controller-revision-hash",
+        "controller-uid",
+        "job-name",
+        "pod-template-hash",
+        "statefulset.kubernetes.io/pod-name",
+    }
 )
-"""Labels of pods that roll-ups keep; a selector of other labels finds nothing in old time."""
+"""Labels that tell single pods or workloads apart: roll-ups do not keep them."""
 
 HOURLY = 45 * DAY
 """How long sums by hour are kept before those of a day become one."""
@@ -49,9 +59,9 @@ HOURLY = 45 * DAY
 _LARGEST = 2**62
 _PODS_AT_ONCE = 2000
 
-Key = tuple[str, str, str, str, str]
-"""Namespace, kind and name of the workload, category, labels as JSON."""
-_NO_KEY: Key = ("", "", "", "", "{}")
+Key = tuple[str, str, str, str, str, str]
+"""Namespace, kind and name of the workload, category, kind of asset, labels as JSON."""
+_NO_KEY: Key = ("", "", "", "", "", "{}")
 
 
 def next_hour(db: Db, limit: Instant) -> Instant | None:
@@ -116,7 +126,14 @@ def _rows(db: Db, begin: Instant, key: tuple[Any, ...], total: Sum) -> Iterator[
 
 
 def _summed(db: Db, span: Interval) -> dict[tuple[str, Key, str], Sum]:
-    columns = (pods.c.namespace, pods.c.workload_kind, pods.c.workload_name, pods.c.category, pods.c.labels)
+    columns = (
+        pods.c.namespace,
+        pods.c.workload_kind,
+        pods.c.workload_name,
+        pods.c.category,
+        store.asset,
+        pods.c.labels,
+    )
     sums: dict[tuple[str, Key, str], Sum] = {}
     for (who, *named, kind), total in store.totals(
         db, (store.holder, *columns, charges.c.capacity_type), store.in_hours(span)
@@ -127,9 +144,9 @@ def _summed(db: Db, span: Interval) -> dict[tuple[str, Key, str], Sum]:
 
 
 def _key(named: Sequence[str | None]) -> Key:
-    space, kind, name, category, labels = (value or "" for value in named)
-    kept = {name: value for name, value in json.loads(labels or "{}").items() if name in KEPT_LABELS}
-    return space, kind, name, category, json.dumps(kept, sort_keys=True, separators=(",", ":"))
+    space, kind, name, category, asset, labels = (value or "" for value in named)
+    kept = {name: value for name, value in json.loads(labels or "{}").items() if name not in DROPPED_LABELS}
+    return space, kind, name, category, asset, json.dumps(kept, sort_keys=True, separators=(",", ":"))
 
 
 def _plus(total: Sum | None, values: Sum) -> Sum:
@@ -152,13 +169,13 @@ def _numbers(db: Db, keys: set[Key]) -> dict[Key, int]:
     columns = (rolled_keys.c.namespace, rolled_keys.c.workload_kind, rolled_keys.c.workload_name)
     numbers: dict[Key, int] = {}
     for part in chunks(sorted({key[:3] for key in keys})):
-        query = select(rolled_keys.c.id, *columns, rolled_keys.c.category, rolled_keys.c.labels)
+        query = select(rolled_keys.c.id, *columns, rolled_keys.c.category, rolled_keys.c.asset, rolled_keys.c.labels)
         query = query.where(rolled_keys.c.cluster == db.cluster, tuple_(*columns).in_(part))
-        numbers |= {(row[1], row[2], row[3], row[4], row[5]): row.id for row in db.connection.execute(query)}
+        numbers |= {(row[1], row[2], row[3], row[4], row[5], row[6]): row.id for row in db.connection.execute(query)}
     last = select(func.max(rolled_keys.c.id)).where(rolled_keys.c.cluster == db.cluster)
     following = int(db.connection.execute(last).scalar() or 0) + 1
     new = {key: number for number, key in enumerate(sorted(keys - numbers.keys()), start=following)}
-    names = ("namespace", "workload_kind", "workload_name", "category", "labels")
+    names = ("namespace", "workload_kind", "workload_name", "category", "asset", "labels")
     rows = [{"cluster": db.cluster, "id": n, **dict(zip(names, key, strict=True))} for key, n in new.items()]
     bulk.insert(db.connection, rolled_keys, rows)
     return numbers | new

@@ -172,6 +172,7 @@ rolled_keys = Table(
     _key("workload_kind"),
     _key("workload_name"),
     _key("category"),
+    _key("asset"),
     Column("labels", Text, nullable=False),
     PrimaryKeyConstraint("cluster", "id"),
     Index("rolled_keys_by_name", "cluster", "namespace", "workload_kind", "workload_name"),

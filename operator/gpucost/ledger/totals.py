@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from gpucost.core.booking import IDLE, STRANDED
 from gpucost.core.books import Books
 from gpucost.core.clock import Instant, from_datetime, to_datetime
-from gpucost.core.model import CapacityType, Category, Workload
+from gpucost.core.model import CapacityType, Category, NodeKind, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Row
 from gpucost.core.timeline import Interval
@@ -32,6 +32,7 @@ class NodeTotal:
     hourly: Pico | None
     """Price of the node per hour."""
     price_source: str
+    kind: NodeKind = NodeKind.NODE
 
 
 @dataclass
@@ -69,6 +70,8 @@ class Rates:
     nodes: dict[str, Pico | None] = field(default_factory=dict)
     idle: Pico | None = 0
     stranded: Pico | None = 0
+    idle_of: dict[str, Pico | None] = field(default_factory=dict)
+    """By node."""
 
     @classmethod
     def of(cls, books: Books, now: Instant) -> Rates:
@@ -78,7 +81,8 @@ class Rates:
             parts = books.hourly(node.uid, now)
             known = [rate for rate in parts.values() if rate is not None]
             rates.nodes[node.uid] = sum(known) if len(known) == len(parts) else None
-            rates.idle = _known_sum(rates.idle, parts.pop(IDLE, 0))
+            idle = rates.idle_of[node.uid] = parts.pop(IDLE, 0)
+            rates.idle = _known_sum(rates.idle, idle)
             rates.stranded = _known_sum(rates.stranded, parts.pop(STRANDED, 0))
             rates.pods.update(parts)
         return rates
@@ -186,4 +190,6 @@ class Pass:
         price = books.timeline(uid).at(self.now)
         source = price.source if price is not None else ""
         name = books.nodes[uid].name
-        return NodeTotal(uid, name, Amounts(*used), Amounts(*idle), Amounts(*stranded), rate, source)
+        return NodeTotal(
+            uid, name, Amounts(*used), Amounts(*idle), Amounts(*stranded), rate, source, books.nodes[uid].kind
+        )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -86,29 +86,59 @@ def book(world: World) -> Books:
 def read(data: bytes, question: Question) -> World:
     """Read and check a scenario; `BadScenario` names everything that is wrong."""
     problems = Problems()
-    scenario, node_places, pod_places, spared = _decode(data, problems)
+    scenario = _cut(data, problems)
+    source = _Source(scenario, problems)
     nodes = Nodes(problems, question.gpu_resources)
-    window = nodes.read(scenario.nodes, node_places, question.window or _window(scenario.window, problems))
+    window = nodes.read(list(source.nodes()), question.window or _window(scenario.window, problems))
     nodes.fit(question.split, question.weights)
-    stays = Stays(problems, nodes.lanes, key_of(question.by), spared)
-    stays.read(scenario.pods, pod_places)
+    stays = Stays(problems, nodes.lanes, key_of(question.by, question.gpu_resources), source.refused)
+    stays.read(source.pods)
     if problems:
         raise BadScenario(problems.lines())
     return World(scenario.currency, window, list(nodes.lanes.values()), list(stays.rows), nodes.grain)
 
 
-_Decoded = tuple[wire.Scenario, Sequence[int], Sequence[int], frozenset[str]]
-
-
-def _decode(data: bytes, problems: Problems) -> _Decoded:
+def _cut(data: bytes, problems: Problems) -> wire.Scenario:
     try:
-        scenario = wire.decode(data)
+        return wire.cut(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        scenario, places = blame.sound_part(data, problems)
+        scenario = blame.cut(data, problems)
         if not problems:  # the decoder saw something that the careful reader did not
             problems.add("$", str(error))
-        return scenario, places["nodes"], places["pods"], blame.uids_in(data)
-    return scenario, range(len(scenario.nodes)), range(len(scenario.pods)), frozenset()
+        return scenario
+
+
+@dataclass(slots=True)
+class _Source:
+    """Reads the items of a scenario one by one, each with its place in the file."""
+
+    scenario: wire.Scenario
+    problems: Problems
+    refused: set[str] = field(default_factory=set)
+    """UIDs of nodes of faulty form."""
+
+    def nodes(self) -> Iterator[tuple[int, wire.Node]]:
+        """Nodes of sound form."""
+        for place, raw in enumerate(self.scenario.nodes):
+            if raw is None:
+                continue
+            try:
+                yield place, wire.node_of(raw)
+            except msgspec.DecodeError:
+                self.refused.add(blame.item_in(raw, wire.Node, f"$.nodes[{place}]", self.problems))
+
+    def pods(self) -> Iterator[tuple[int, wire.Pod]]:
+        """Pods of sound form."""
+        decode = wire.pod_of
+        for place, raw in enumerate(self.scenario.pods):
+            if raw is None:
+                continue
+            try:
+                pod = decode(raw)
+            except msgspec.DecodeError:
+                blame.item_in(raw, wire.Pod, f"$.pods[{place}]", self.problems)
+                continue
+            yield place, pod
 
 
 def _window(span: wire.Span | None, problems: Problems) -> Interval | None:

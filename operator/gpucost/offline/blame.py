@@ -1,23 +1,21 @@
 """Says everything that is wrong with the form of a scenario, after the fast decoder has refused it.
 
-The decoder names one fault. Here the file is read again, slowly, every item is checked by itself, and an item with a
-fault is mended and checked again until all its faults are named. Sound items are handed on, so that their content can
-be checked in the same run.
+The decoder names one fault. Here what it refused is read again, slowly, and mended and checked again until all faults
+are named. Sound items are handed on, so that their content can be checked in the same run.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from gpucost.offline.problems import BadScenario, Problems, at
-from gpucost.offline.wire import Node, Pod, Scenario, Span
+from gpucost.offline.wire import Scenario, Span
 
-_SECTIONS: dict[str, type] = {"nodes": Node, "pods": Pod}
 _MAPS = ("labels", "capacity", "requests")
 _PATH = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 _TRIES = 100
@@ -40,28 +38,52 @@ class _Constant:
         self.name = name
 
 
-def sound_part(data: bytes, problems: Problems) -> tuple[Scenario, dict[str, list[int]]]:
-    """The items without faults of form, and where in the file they stand; every fault goes to `problems`.
+def cut(data: bytes, problems: Problems) -> Scenario:
+    """Cut a file that the decoder refused as a whole; every fault goes to `problems`, faulty items become None.
 
     Raises `BadScenario` when the file is no JSON object at all.
     """
     document = _read(data)
-    kept: dict[str, list[Any]] = {}
-    places: dict[str, list[int]] = {}
-    for name, kind in _SECTIONS.items():
-        kept[name], places[name] = _items(document, name, kind, problems)
+    items = {
+        name: [_item(item, f"$.{name}[{i}]", problems) for i, item in enumerate(_list(document, name, problems))]
+        for name in ("nodes", "pods")
+    }
     currency = document.get("currency", "USD")
     if not isinstance(currency, str):
         problems.add("$.currency", _wanted("a string", currency))
         currency = "USD"
-    return Scenario(kept["nodes"], kept["pods"], currency, _window(document, problems)), places
+    window = document.get("window")
+    span: Span | None = None
+    if window is not None:
+        span = item_of(window, Span, "$.window", problems) or Span("1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z")
+    return Scenario(items["nodes"], items["pods"], currency, span)
 
 
-def uids_in(data: bytes) -> frozenset[str]:
-    """UIDs of all nodes in the file, faulty ones too: pods on those are not the ones to blame."""
-    nodes = _read(data).get("nodes")
-    items = nodes if isinstance(nodes, list) else []
-    return frozenset(item["uid"] for item in items if isinstance(item, Mapping) and isinstance(item.get("uid"), str))
+def _item(item: Any, path: str, problems: Problems) -> bytes | None:
+    """The item as JSON again; None when it has what JSON has not."""
+    faults = list(_constants(item, path))
+    for place, constant in faults:
+        problems.add(place, f"{constant.name} is not a number that JSON has")
+    return None if faults else json.dumps(item).encode()
+
+
+def _constants(value: Any, path: str) -> Iterator[tuple[str, _Constant]]:
+    if isinstance(value, _Constant):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, child in value.items():
+            yield from _constants(child, at(path, key))
+    elif isinstance(value, list):
+        for number, child in enumerate(value):
+            yield from _constants(child, f"{path}[{number}]")
+
+
+def item_in(raw: bytes | msgspec.Raw, kind: type, path: str, problems: Problems) -> str:
+    """Name all faults of an item that the decoder refused; returns its UID, as far as it has one."""
+    item = json.loads(bytes(raw))
+    item_of(item, kind, path, problems)
+    uid = item.get("uid") if isinstance(item, dict) else None
+    return uid if isinstance(uid, str) else ""
 
 
 def _read(data: bytes) -> dict[str, Any]:
@@ -80,29 +102,15 @@ def _read(data: bytes) -> dict[str, Any]:
     return document
 
 
-def _items(document: dict[str, Any], name: str, kind: type, problems: Problems) -> tuple[list[Any], list[int]]:
+def _list(document: dict[str, Any], name: str, problems: Problems) -> list[Any]:
     items = document.get(name)
-    if not isinstance(items, list):
-        missing = name not in document
-        problems.add(f"$.{name}", "missing; want a list" if missing else _wanted("a list", items))
-        return [], []
-    sound: list[Any] = []
-    places: list[int] = []
-    for number, item in enumerate(items):
-        record = _record(item, kind, f"$.{name}[{number}]", problems)
-        if record is not None:
-            sound.append(record)
-            places.append(number)
-    return sound, places
+    if isinstance(items, list):
+        return items
+    problems.add(f"$.{name}", _wanted("a list", items) if name in document else "missing; want a list")
+    return []
 
 
-def _window(document: dict[str, Any], problems: Problems) -> Span | None:
-    window = document.get("window")
-    record: Span | None = None if window is None else _record(window, Span, "$.window", problems)
-    return record
-
-
-def _record(item: Any, kind: type, path: str, problems: Problems) -> Any:
+def item_of(item: Any, kind: type, path: str, problems: Problems) -> Any:
     """The item as a record, or None after naming all its faults."""
     faulty = _bad_maps(item, path, problems)
     for _ in range(_TRIES):

@@ -83,17 +83,22 @@ def hours(spans: list[Interval]) -> str:
 def _row(line: Line) -> dict[str, Any]:
     return {
         "key": line.key,
-        "cost": None if line.cost is None else format_micro(line.cost),
-        "gpuHours": format_micro(line.gpu),
-        "cpuCoreHours": format_micro(line.cpu),
-        "memoryGiBHours": format_micro(line.memory),
-        "active": format_micro(line.active),
-        "held": format_micro(line.held),
-        "unknownActivity": format_micro(line.unknown),
-        "nonGpu": format_micro(line.non_gpu),
+        "cost": None if line.cost is None else _text(line.cost),
+        "gpuHours": _text(line.gpu),
+        "cpuCoreHours": _text(line.cpu),
+        "memoryGiBHours": _text(line.memory),
+        "active": _text(line.active),
+        "held": _text(line.held),
+        "unknownActivity": _text(line.unknown),
+        "nonGpu": _text(line.non_gpu),
         "gpuUtilization": line.utilization,
         "coverage": line.coverage,
     }
+
+
+def _text(amount: int) -> str:
+    """`format_micro` for what is never negative and often nothing; a report may have a million of them."""
+    return f"{amount // MICRO}.{amount % MICRO:06d}" if amount else "0.000000"
 
 
 def _window(span: Interval) -> dict[str, str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import lcm
-from typing import NamedTuple
 
 from gpucost.core.clock import Instant, format_rfc3339
 from gpucost.core.gpus import Layout, is_gpu, layout
@@ -20,15 +20,8 @@ from gpucost.offline.wire import Gpu, Node, Price
 
 FOREVER: Instant = 1 << 62
 
-
-class Need(NamedTuple):
-    """What a pod requests: nanocores, bytes, GPUs in 1/grain, its share, and the units of each GPU resource."""
-
-    cpu: int
-    memory: int
-    gpus: int
-    units: int
-    devices: tuple[tuple[str, int], ...]
+_PLENTY = 1 << 40
+"""Stands for a capacity that cannot be read, so that pods are not blamed for it."""
 
 
 @dataclass(slots=True)
@@ -43,7 +36,8 @@ class Shape:
     """Advertised amounts of anything else."""
     layout: Layout
     scale: Scale | None = None
-    needs: dict[tuple[tuple[str, str], ...], Need] = field(default_factory=dict)
+    worth: dict[str, int] = field(default_factory=dict)
+    """GPUs of one unit of each resource that is offered, in 1/grain."""
 
     @property
     def sized(self) -> Scale:
@@ -68,7 +62,7 @@ class Lane:
     prices: list[tuple[Instant, int]]
     price_unit: int
     holds: list[Hold] = field(default_factory=list)
-    changes: dict[str, list[tuple[Instant, int]]] = field(default_factory=dict)
+    changes: defaultdict[str, dict[Instant, int]] = field(default_factory=lambda: defaultdict(dict))
     """Of each GPU resource when how many units more are requested, or fewer."""
 
     def ground(self, grain: int) -> Ground:
@@ -104,12 +98,9 @@ class Nodes:
     known: dict[object, Shape] = field(default_factory=dict)
     grain: int = 1
 
-    def read(self, nodes: Sequence[Node], places: Sequence[int], span: Interval | None) -> Interval:
+    def read(self, nodes: Sequence[tuple[int, Node]], span: Interval | None) -> Interval:
         """Fill `lanes`; returns the window, which is the span of the nodes when none is given."""
-        drafts = [
-            (self._life(node, f"$.nodes[{place}]", span), place, node)
-            for place, node in zip(places, nodes, strict=True)
-        ]
+        drafts = [(self._life(node, f"$.nodes[{place}]", span), place, node) for place, node in nodes]
         lives = [life for life, _, _ in drafts if life is not None]
         if span is None:
             span = Interval(
@@ -130,6 +121,8 @@ class Nodes:
             offer = shape.layout
             size = Size(shape.cpu, shape.memory, offer.capacity, offer.physical, offer.stranded, values.CPU_PER_CORE)
             shape.scale = scale_of(kind, size, self.grain, weights)
+            offered = [(name, offer.parts.get(name, 1)) for name, units in shape.devices.items() if units]
+            shape.worth = {name: int(part * self.grain) for name, part in offered}
 
     def _life(self, node: Node, path: str, span: Interval | None) -> Interval | None:
         start = self._value(values.instant, node.start, f"{path}.start")
@@ -169,29 +162,31 @@ class Nodes:
         )
 
     def _prices(self, prices: Sequence[Price], path: str) -> tuple[list[tuple[Instant, int]], int]:
-        """In order; two from one instant are a problem."""
-        read: list[tuple[Instant, int, int]] = []
-        most = 0
-        for number, price in enumerate(prices):
-            try:
-                amount, decimals = values.hourly(price.hourly)
-                read.append((values.common_instant(price.since), amount, decimals))
-            except ValueError:
-                self._value(values.instant, price.since, f"{path}[{number}].from")
-                self._value(values.hourly, price.hourly, f"{path}[{number}].hourly")
-                continue
-            most = max(most, decimals)
+        """In order, and in which part of the currency unit; two from one instant are a problem."""
+        instant, hourly = values.instant, values.hourly
+        try:
+            read = sorted((instant(price.since), *hourly(price.hourly)) for price in prices)
+        except ValueError:
+            self._bad_prices(prices, path)
+            return [], 1
+        most = max((decimals for _, _, decimals in read), default=0)
         unit = values.price_unit(most)
-        ordered = [(start, amount * (unit // 10**decimals)) for start, amount, decimals in sorted(read)]
-        if len({start for start, _ in ordered}) != len(ordered):
+        factors = [unit // 10**decimals for decimals in range(most + 1)]
+        steps = {start: amount * factors[decimals] for start, amount, decimals in read}
+        if len(steps) != len(read):
             self._same_start(prices, path)
-        return ordered, unit
+        return list(steps.items()), unit
+
+    def _bad_prices(self, prices: Sequence[Price], path: str) -> None:
+        for number, price in enumerate(prices):
+            self._value(values.instant, price.since, f"{path}[{number}].from")
+            self._value(values.hourly, price.hourly, f"{path}[{number}].hourly")
 
     def _same_start(self, prices: Sequence[Price], path: str) -> None:
         seen: dict[Instant, int] = {}
         for number, price in enumerate(prices):
-            start = self._value(values.instant, price.since, f"{path}[{number}].from")
-            if start is not None and seen.setdefault(start, number) != number:
+            start = values.instant(price.since)
+            if seen.setdefault(start, number) != number:
                 self.problems.add(
                     f"{path}[{number}].from",
                     f"{format_rfc3339(start)} is the start of {path}[{seen[start]}] too; one price at a time",
@@ -209,18 +204,20 @@ class Nodes:
         return shape
 
     def _new_shape(self, capacity: Mapping[str, str], gpu: Gpu, path: str) -> Shape:
-        shape = Shape(0, 0, {}, {}, Layout())
+        shape, before = Shape(0, 0, {}, {}, Layout()), len(self.problems)
         for name, text in capacity.items():
-            place = at(f"{path}.capacity", name)
+            is_device = is_gpu(name, self.patterns)
+            parse = values.cpu if name == "cpu" else values.units if is_device else values.whole
+            amount = self._value(parse, text, at(f"{path}.capacity", name))
+            amount = _PLENTY if amount is None else amount
             if name == "cpu":
-                shape.cpu = self._value(values.cpu, text, place) or 0
+                shape.cpu = amount
             elif name == "memory":
-                shape.memory = self._value(values.whole, text, place) or 0
-            elif is_gpu(name, self.patterns):
-                shape.devices[name] = self._value(values.units, text, place) or 0
+                shape.memory = amount
             else:
-                shape.others[name] = self._value(values.whole, text, place) or 0
-        shape.layout = self._layout(shape.devices, gpu, f"{path}.gpu")
+                (shape.devices if is_device else shape.others)[name] = amount
+        if len(self.problems) == before:
+            shape.layout = self._layout(shape.devices, gpu, f"{path}.gpu")
         return shape
 
     def _layout(self, devices: Mapping[str, int], gpu: Gpu, path: str) -> Layout:

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from operator import itemgetter
 
-from gpucost.core.category import category_of
+from gpucost.core.category import category_of, program_category
 from gpucost.core.clock import Instant, format_rfc3339
+from gpucost.core.gpus import DEFAULT_RESOURCES, is_gpu
 from gpucost.core.model import Workload
 from gpucost.core.offline import UNKNOWN
 from gpucost.core.shares import Scale
 from gpucost.offline import values
-from gpucost.offline.lanes import FOREVER, Lane, Need, Shape
+from gpucost.offline.lanes import FOREVER, Lane, Shape
 from gpucost.offline.problems import Problems, at
+from gpucost.offline.values import instant
 from gpucost.offline.wire import Pod, Series, Span, Step, Usage
 
 NO_LABEL = "(none)"
 
 KeyOf = Callable[[Pod], str]
-_Value = Callable[[str | float | None], int | None]
+_Value = Callable[[str | float], int]
 
 _PARSERS: Mapping[str, Callable[[str], int]] = {"cpu": values.cpu, "memory": values.whole}
 
 
-def key_of(by: str) -> KeyOf:
+def key_of(by: str, patterns: Sequence[str] = DEFAULT_RESOURCES) -> KeyOf:
     """How to tell the row of a pod: `namespace`, `pod`, `node`, `workload`, `category` or `label:KEY`."""
     if by.startswith("label:"):
         label = by.removeprefix("label:")
@@ -36,16 +38,19 @@ def key_of(by: str) -> KeyOf:
         "pod": lambda pod: f"{pod.namespace}/{pod.name}",
         "node": lambda pod: pod.node,
         "workload": lambda pod: f"{pod.namespace}/{pod.workload or f'Pod/{pod.name}'}",
-        "category": _category,
+        "category": lambda pod: _category(pod, patterns),
     }
     return found[by]
 
 
-def _category(pod: Pod) -> str:
-    kind, _, name = (pod.workload or f"Pod/{pod.name}").partition("/")
-    gpus = sum(text != "0" for name, text in (pod.requests or {}).items() if name not in {"cpu", "memory"})
-    workload = Workload(kind, name)
-    return category_of(namespace=pod.namespace, workload=workload, labels=pod.labels or {}, gpus=gpus).value
+def _category(pod: Pod, patterns: Sequence[str]) -> str:
+    """The cost driver, as far as the scenario tells: it knows labels and owners, not images."""
+    workload = Workload(*(pod.workload or f"Pod/{pod.name}").split("/", 1))
+    labels = pod.labels or {}
+    gpus = sum(text != "0" and is_gpu(name, patterns) for name, text in (pod.requests or {}).items())
+    program = program_category((), labels)
+    found = category_of(namespace=pod.namespace, workload=workload, labels=labels, gpus=gpus, program=program)
+    return found.value
 
 
 @dataclass(slots=True)
@@ -55,114 +60,87 @@ class Stays:
     problems: Problems
     lanes: Mapping[str, Lane]
     key_of: KeyOf
-    spared: frozenset[str] = frozenset()
-    """UIDs of faulty nodes: not to be reported as unknown."""
+    spared: Set[str] = frozenset()
+    """UIDs of faulty nodes, not to be reported as unknown; an empty one stands for a node whose UID cannot be read."""
     rows: dict[str, int] = field(default_factory=dict)
     """Number of each row by its key."""
     workloads: set[str] = field(default_factory=set)
     """Names of workloads that are known to be well formed."""
 
-    def read(self, pods: Sequence[Pod], places: Sequence[int]) -> None:
-        """Fill `rows` and the lanes' holds."""
-        if len({pod.uid for pod in pods}) != len(pods):
-            self._same_uid(pods, places)
+    def read(self, pods: Callable[[], Iterable[tuple[int, Pod]]]) -> None:
+        """Fill `rows` and the lanes' holds; `pods` gives all pods, each with its place in the file."""
         lane_of = self.lanes.get
-        for place, pod in zip(places, pods, strict=True):
+        uids: list[str] = []
+        for place, pod in pods():
+            uids.append(pod.uid)
             lane = lane_of(pod.node)
             if lane is None:
                 self._no_node(pod, place)
             else:
                 self._pod(pod, place, lane)
+        if len(set(uids)) != len(uids):
+            self._same_uid(pods())
         for lane in self.lanes.values():
             for resource, changes in lane.changes.items():
-                if self._overfull(changes, lane.shape.devices[resource]):
-                    self._too_many(lane, resource, pods, places)
+                requested = accumulate(map(changes.__getitem__, sorted(changes)))
+                if max(requested) > lane.shape.devices[resource]:
+                    self._too_many(lane, resource, pods())
 
     def _pod(self, pod: Pod, place: int, lane: Lane) -> None:
         shape = lane.shape
-        key = tuple(pod.requests.items()) if pod.requests else ()
-        need = shape.needs.get(key) or self._need(shape, key, lane, place)
-        workload = pod.workload
-        if workload is not None and workload not in self.workloads:
-            self._workload(workload, place)
-        constant = self._constant(pod.usage, need, shape.sized)
-        line = None if constant else self._series(pod.usage or Usage(), place)
+        need = _need(pod.requests, shape) or self._careful_need(pod, shape, lane, place)
+        if pod.workload is not None and pod.workload not in self.workloads:
+            self._workload(pod.workload, place)
+        constant = _constant(pod.usage, need, shape.sized)
+        series = None if constant else self._series(pod.usage or Usage(), place)
         row = -1
         for start, end in self._spans(pod.intervals, place):
-            if need.devices:
-                self._claim(lane, start, end, need)
+            if need[3]:
+                _claim(lane, start, end, need[3])
             first = start if start > lane.start else lane.start
             last = end if end < lane.end else lane.end
             if first >= last and not (start == end and lane.start <= start < lane.end):
                 continue
             if row < 0:
                 row = self.rows.setdefault(self.key_of(pod), len(self.rows))
-            if first >= last:
-                continue
-            if constant:
+            if first < last and constant:
                 lane.holds.append((first, last, *constant, row))
-            elif line:
-                lane.holds.extend((*piece, row) for piece in line.pieces(first, last, need, shape.sized))
+            elif first < last and series:
+                lane.holds.extend((*piece, row) for piece in series.pieces(first, last, need, shape.sized))
 
-    def _claim(self, lane: Lane, start: Instant, end: Instant, need: Need) -> None:
-        """Note when which devices are requested, while the node is there, within the window or not."""
-        first, last = max(start, lane.born), min(end, lane.gone)
-        if first < last:
-            for resource, units in need.devices:
-                changes = lane.changes.get(resource)
-                if changes is None:
-                    changes = lane.changes[resource] = []
-                changes.append((first, units))
-                changes.append((last, -units))
-
-    def _constant(self, usage: Usage | None, need: Need, scale: Scale) -> _Holding | None:
-        """What a pod holds all the time; None when that changes, or cannot be read."""
-        if usage is None:
-            return need.units, need.gpus, need.cpu, need.memory, UNKNOWN
-        cpu, memory, active = usage.cpu, usage.memory, usage.gpu_active
-        if isinstance(cpu, list) or isinstance(memory, list) or isinstance(active, list):
-            return None
-        try:
-            used = values.cpu_used(cpu) if cpu is not None else 0
-            taken = values.memory_used(memory) if memory is not None else 0
-            activity = values.activity(active) if active is not None else UNKNOWN
-        except ValueError:
-            return None
-        return _holding(used, taken, activity, need, scale)
-
-    def _spans(self, intervals: Sequence[Span], place: int) -> list[tuple[Instant, Instant]]:
+    def _spans(self, intervals: Sequence[Span], place: int) -> Sequence[tuple[Instant, Instant]]:
         """When the pod was there, as far as that can be read; in order."""
-        spans = []
-        instant = values.instant
+        try:
+            if len(intervals) == 1:
+                only = intervals[0]
+                start, end = instant(only.start), FOREVER if only.end is None else instant(only.end)
+                if start <= end:
+                    return ((start, end),)
+            spans = [(instant(span.start), FOREVER if span.end is None else instant(span.end)) for span in intervals]
+        except ValueError:
+            self._bad_times(intervals, place)
+            return []
+        return sorted(spans) if self._in_order(spans, place) else []
+
+    def _bad_times(self, intervals: Sequence[Span], place: int) -> None:
         for number, span in enumerate(intervals):
-            try:
-                start = instant(span.start)
-                end = FOREVER if span.end is None else instant(span.end)
-            except ValueError:
-                self._bad_times(span, f"$.pods[{place}].intervals[{number}]")
-                continue
+            for name, text in (("start", span.start), ("end", span.end)):
+                if text is not None:
+                    self._value(instant, text, f"$.pods[{place}].intervals[{number}].{name}")
+
+    def _in_order(self, spans: Sequence[tuple[Instant, Instant]], place: int) -> bool:
+        """Whether none ends before it starts, and no two overlap; an empty one holds nothing."""
+        path, before = f"$.pods[{place}].intervals", len(self.problems)
+        for number, (start, end) in enumerate(spans):
             if end < start:
-                path = f"$.pods[{place}].intervals[{number}].end"
-                self.problems.add(path, f"{span.end} is before the start {span.start}")
-                continue
-            spans.append((start, end))
-        if len(spans) > 1:
-            self._check_order(spans, place)
-        return spans
-
-    def _bad_times(self, span: Span, path: str) -> None:
-        for name, text in (("start", span.start), ("end", span.end)):
-            if text is not None:
-                self._value(values.instant, text, f"{path}.{name}")
-
-    def _check_order(self, spans: list[tuple[Instant, Instant]], place: int) -> None:
-        """No two intervals may overlap; an empty one holds nothing."""
-        spans.sort()
+                message = f"{format_rfc3339(end)} is before the start {format_rfc3339(start)}"
+                self.problems.add(f"{path}[{number}].end", message)
         until = -FOREVER
-        for start, end in spans:
-            if start < until and start < end:
-                self.problems.add(f"$.pods[{place}].intervals", f"overlap at {format_rfc3339(start)}")
+        for start, end, number in sorted((*span, number) for number, span in enumerate(spans) if span[0] < span[1]):
+            if start < until:
+                self.problems.add(f"{path}[{number}]", f"overlaps another one at {format_rfc3339(start)}")
             until = max(until, end)
+        return len(self.problems) == before
 
     def _series(self, usage: Usage, place: int) -> _Series:
         """What the pod used over time, naming everything that is wrong with it."""
@@ -185,78 +163,84 @@ class Stays:
         return _Line([start for start, _ in ordered], [value for _, value in ordered])
 
     def _step(self, step: Step, steps: dict[Instant, int | None], parse: _Value, path: str) -> None:
-        start = self._value(values.instant, step.since, f"{path}.from")
-        value = self._value(parse, step.value, f"{path}.value")
+        start = self._value(instant, step.since, f"{path}.from")
+        value = None if step.value is None else self._value(parse, step.value, f"{path}.value")
         if start is None:
             return
         if start in steps:
             self.problems.add(f"{path}.from", f"two values from {step.since}; one at a time")
         steps[start] = value
 
-    def _value(self, parse: Callable[..., int | None], value: str | float | None, path: str) -> int | None:
+    def _value(self, parse: Callable[..., int], value: str | float, path: str) -> int | None:
         try:
             return parse(value)
         except ValueError as error:
             self.problems.add(path, str(error))
             return None
 
-    def _need(self, shape: Shape, key: tuple[tuple[str, str], ...], lane: Lane, place: int) -> Need:
-        """What the requests come to on a node of this shape."""
-        before = len(self.problems)
-        amounts: dict[str, int] = {}
-        for name, text in key:
-            parse = _PARSERS.get(name) or (values.units if name in shape.devices else values.whole)
-            try:
-                amount = parse(text)
-            except ValueError as error:
-                self.problems.add(at(f"$.pods[{place}].requests", name), str(error))
-                continue
-            amounts[name] = amount
-            if amount and not self._offers(shape, name):
-                path = at(f"$.pods[{place}].requests", name)
-                self.problems.add(path, f"node {lane.uid!r} has no {name} in its capacity")
-        devices = tuple((name, amount) for name, amount in amounts.items() if amount and name in shape.devices)
-        grain, parts = shape.sized.grain, shape.layout.parts
-        gpus = sum(int(amount * parts.get(name, 1) * grain) for name, amount in devices)
-        cpu, memory = amounts.get("cpu", 0), amounts.get("memory", 0)
-        need = Need(cpu, memory, gpus, shape.sized.units(cpu, memory, gpus), devices)
-        if len(self.problems) == before:
-            shape.needs[key] = need
-        return need
+    def _careful_need(self, pod: Pod, shape: Shape, lane: Lane, place: int) -> _Need:
+        """What the requests come to, naming everything that is wrong with them."""
+        cpu = memory = gpus = 0
+        devices = []
+        for name, text in (pod.requests or {}).items():
+            amount = self._amount(shape, name, text, lane, place) or 0
+            if name == "cpu":
+                cpu = amount
+            elif name == "memory":
+                memory = amount
+            elif amount and name in shape.worth:
+                gpus += amount * shape.worth[name]
+                devices.append((name, amount))
+        return cpu, memory, gpus, tuple(devices)
+
+    def _amount(self, shape: Shape, name: str, text: str, lane: Lane, place: int) -> int | None:
+        """One request; None after naming what is wrong with it."""
+        parse = _PARSERS.get(name) or (values.units if name in shape.devices else values.whole)
+        try:
+            amount = parse(text)
+        except ValueError as error:
+            self.problems.add(at(f"$.pods[{place}].requests", name), str(error))
+            return None
+        if not amount or self._offers(shape, name):
+            return amount
+        path = at(f"$.pods[{place}].requests", name)
+        self.problems.add(path, f"node {lane.uid!r} has no {name} in its capacity")
+        return None
 
     def _offers(self, shape: Shape, name: str) -> int:
-        if name in {"cpu", "memory"}:
-            return shape.cpu if name == "cpu" else shape.memory
-        return shape.devices.get(name) or shape.others.get(name) or 0
+        if name == "cpu":
+            return shape.cpu
+        if name == "memory":
+            return shape.memory
+        return shape.worth.get(name) or shape.others.get(name) or 0
 
-    def _overfull(self, changes: list[tuple[Instant, int]], has: int) -> bool:
-        """Whether more GPUs are requested at once than the node has."""
-        changes.sort()  # at one instant, who leaves comes first
-        held = 0
-        for _, change in changes:
-            held += change
-            if held > has:
-                return True
-        return False
-
-    def _too_many(self, lane: Lane, resource: str, pods: Sequence[Pod], places: Sequence[int]) -> None:
+    def _too_many(self, lane: Lane, resource: str, pods: Iterable[tuple[int, Pod]]) -> None:
         """Name the pod with which it became too many."""
-        has, held, instant = lane.shape.devices[resource], 0, 0
-        for moment, change in lane.changes[resource]:
+        has, held, since = lane.shape.devices[resource], 0, 0
+        changes = sorted(lane.changes[resource].items())
+        for moment, change in changes:
             held += change
             if held > has:
-                instant = moment
+                since = moment
                 break
-        asked = sum(change for moment, change in lane.changes[resource] if moment <= instant)
+        asked = sum(change for moment, change in changes if moment <= since)
         late = [
             place
-            for place, pod in zip(places, pods, strict=True)
-            if pod.node == lane.uid and resource in (pod.requests or {}) and _begins(pod, lane, instant)
+            for place, pod in pods
+            if pod.node == lane.uid and resource in (pod.requests or {}) and _begins(pod, lane, since)
         ]
         self.problems.add(
             at(f"$.pods[{late[-1] if late else '?'}].requests", resource),
-            f"{asked} are requested at once on node {lane.uid!r} at {format_rfc3339(instant)}, which has {has}",
+            f"{asked} are requested at once on node {lane.uid!r} at {format_rfc3339(since)}, which has {has}",
         )
+
+    def _same_uid(self, pods: Iterable[tuple[int, Pod]]) -> None:
+        places: dict[str, int] = {}
+        for place, pod in pods:
+            first = places.setdefault(pod.uid, place)
+            if first != place:
+                message = f"{pod.uid!r} is the UID of $.pods[{first}] too; each pod needs its own"
+                self.problems.add(f"$.pods[{place}].uid", message)
 
     def _workload(self, workload: str, place: int) -> None:
         kind, _, name = workload.partition("/")
@@ -266,29 +250,60 @@ class Stays:
             self.problems.add(f"$.pods[{place}].workload", f"want Kind/name, not {workload!r}")
 
     def _no_node(self, pod: Pod, place: int) -> None:
-        if pod.node in self.spared:
+        if pod.node in self.spared or "" in self.spared:
             return
         named = [lane.uid for lane in self.lanes.values() if lane.name == pod.node]
         hint = f"; {pod.node!r} is a name, its UID is {named[0]!r}" if named else ""
         self.problems.add(f"$.pods[{place}].node", f"no node has the UID {pod.node!r}{hint}")
 
-    def _same_uid(self, pods: Sequence[Pod], places: Sequence[int]) -> None:
-        seen: dict[str, int] = {}
-        for place, pod in zip(places, pods, strict=True):
-            first = seen.setdefault(pod.uid, place)
-            if first != place:
-                message = f"{pod.uid!r} is the UID of $.pods[{first}] too; each pod needs its own"
-                self.problems.add(f"$.pods[{place}].uid", message)
+
+_Need = tuple[int, int, int, tuple[tuple[str, int], ...]]
+"""Nanocores, bytes, GPUs in 1/grain, and the units of each GPU resource that a pod requests."""
+
+_NOTHING: _Need = (0, 0, 0, ())
 
 
-def _begins(pod: Pod, lane: Lane, instant: Instant) -> bool:
+def _need(requests: dict[str, str] | None, shape: Shape) -> _Need | None:
+    """What requests come to on a node of this shape; None when something is unusual about them."""
+    if not requests:
+        return _NOTHING
+    cpu = memory = gpus = 0
+    devices: tuple[tuple[str, int], ...] = ()
+    try:
+        for name, text in requests.items():
+            if name == "cpu":
+                cpu = values.cpu(text)
+            elif name == "memory":
+                memory = values.whole(text)
+            elif units := values.units(text):
+                gpus += units * shape.worth[name]
+                devices = (*devices, (name, units))
+    except (KeyError, ValueError):
+        return None
+    if (cpu and not shape.cpu) or (memory and not shape.memory):
+        return None
+    return cpu, memory, gpus, devices
+
+
+def _claim(lane: Lane, start: Instant, end: Instant, devices: tuple[tuple[str, int], ...]) -> None:
+    """Note when which devices are requested, while the node is there, within the window or not."""
+    first = start if start > lane.born else lane.born
+    last = end if end < lane.gone else lane.gone
+    if first < last:
+        for resource, units in devices:
+            changes = lane.changes[resource]
+            changes[first] = changes.get(first, 0) + units
+            changes[last] = changes.get(last, 0) - units
+
+
+def _begins(pod: Pod, lane: Lane, moment: Instant) -> bool:
     """Whether a pod comes onto a node at an instant; times that cannot be read do not."""
     for span in pod.intervals:
         try:
-            start = values.instant(span.start)
+            start = instant(span.start)
         except ValueError:
             continue
-        if max(start, lane.born) == instant:
+        if max(start, lane.born) == moment:
             return True
     return False
 
@@ -297,12 +312,23 @@ _Holding = tuple[int, int, int, int, int]
 """Units of share, GPUs, CPU, memory and activity, as in `core.offline.Hold`."""
 
 
-def _holding(cpu: int | None, memory: int | None, activity: int | None, need: Need, scale: Scale) -> _Holding:
-    """What counts: use where it is known and more than the request."""
-    cpu = need.cpu if cpu is None or cpu < need.cpu else cpu
-    memory = need.memory if memory is None or memory < need.memory else memory
-    units = scale.units(cpu, memory, need.gpus)
-    return units, need.gpus, cpu, memory, UNKNOWN if activity is None else activity
+def _constant(usage: Usage | None, need: _Need, scale: Scale) -> _Holding | None:
+    """What a pod holds all the time; None when that changes, or cannot be read."""
+    cpu, memory, gpus, _ = need
+    activity = UNKNOWN
+    if usage is not None:
+        used, taken, active = usage.cpu, usage.memory, usage.gpu_active
+        if isinstance(used, list) or isinstance(taken, list) or isinstance(active, list):
+            return None
+        try:
+            more_cpu = 0 if used is None else values.cpu_used(used)
+            more_memory = 0 if taken is None else values.memory_used(taken)
+            activity = UNKNOWN if active is None else values.activity(active)
+        except ValueError:
+            return None
+        cpu = more_cpu if more_cpu > cpu else cpu
+        memory = more_memory if more_memory > memory else memory
+    return scale.units(cpu, memory, gpus), gpus, cpu, memory, activity
 
 
 @dataclass(slots=True)
@@ -312,9 +338,9 @@ class _Line:
     starts: list[Instant]
     values: list[int | None]
 
-    def at(self, instant: Instant) -> int | None:
+    def at(self, moment: Instant) -> int | None:
         """Value in force at an instant."""
-        index = bisect_right(self.starts, instant) - 1
+        index = bisect_right(self.starts, moment) - 1
         return self.values[index] if index >= 0 else None
 
 
@@ -327,11 +353,13 @@ class _Series:
     activity: _Line
 
     def pieces(
-        self, start: Instant, end: Instant, need: Need, scale: Scale
+        self, start: Instant, end: Instant, need: _Need, scale: Scale
     ) -> Iterator[tuple[Instant, Instant, int, int, int, int, int]]:
         """Cut a stay where the use changes."""
         lines = (self.cpu, self.memory, self.activity)
         cuts = sorted({start, end, *(cut for line in lines for cut in line.starts if start < cut < end)})
         for first, last in pairwise(cuts):
-            cpu, memory, activity = (line.at(first) for line in lines)
-            yield (first, last, *_holding(cpu, memory, activity, need, scale))
+            used, taken, activity = (line.at(first) for line in lines)
+            cpu, memory = max(need[0], used or 0), max(need[1], taken or 0)
+            units = scale.units(cpu, memory, need[2])
+            yield first, last, units, need[2], cpu, memory, UNKNOWN if activity is None else activity

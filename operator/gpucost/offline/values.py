@@ -7,14 +7,13 @@ millions of them, and leave everything else to the core. All raise `ValueError` 
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
-from gpucost.core.clock import Instant, parse_rfc3339
+from gpucost.core.clock import DAY, HOUR, MINUTE, SECOND, Instant, parse_rfc3339
 from gpucost.core.money import parse_amount
-from gpucost.core.offline import ACTIVE, PRICE_UNIT, UNKNOWN
+from gpucost.core.offline import ACTIVE, PRICE_UNIT
 from gpucost.core.quantity import parse_quantity
 
 CPU_PER_CORE = 10**9
@@ -22,36 +21,49 @@ CPU_PER_CORE = 10**9
 
 _NANO_PER_MILLI = CPU_PER_CORE // 1000
 _LARGEST = 1 << 63
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - both times are read as UTC
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _EXPONENT = re.compile(r"[eE][+-]?(\d+)$", re.ASCII)
 _LONGEST = 64
+_CACHED = 1 << 12
+_BINARY = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
+_FEW = 9  # digits, of which no unit that is treated specially makes too large a number
 
 
 def instant(text: str) -> Instant:
-    """An RFC 3339 time."""
-    if len(text) == 20 and text[19] == "Z" and text[10] == "T" and text[7] == "-":
-        try:
-            since = datetime.fromisoformat(text[:19]) - _EPOCH
-        except ValueError:
-            return parse_rfc3339(text)
-        return (since.days * 86400 + since.seconds) * 1_000_000
+    """An RFC 3339 time.
+
+    Times in UTC and whole seconds are looked up: the day among those seen before, the rest in three small tables.
+    """
+    try:
+        return _DAYS[text[:11]] + _HOURS[text[11:13]] + _MINUTES[text[13:16]] + _SECONDS[text[16:]]
+    except KeyError:
+        return _new_instant(text)
+
+
+_DAYS: dict[str, Instant] = {}
+_HOURS = {f"{hour:02}": hour * HOUR for hour in range(24)}
+_MINUTES = {f":{minute:02}": minute * MINUTE for minute in range(60)}
+_SECONDS = {f":{second:02}Z": second * SECOND for second in range(60)}
+_MOST = 10_000
+
+
+def _new_instant(text: str) -> Instant:
     if not _RFC3339.fullmatch(text):
         raise ValueError(f"not an RFC 3339 time: {text!r} (want 2026-11-01T00:00:00Z)")
-    return parse_rfc3339(text.upper())
-
-
-common_instant = lru_cache(maxsize=1 << 14)(instant)
-"""`instant` for times that many things share, such as those of hourly prices."""
+    moment = parse_rfc3339(text.upper())
+    if text[10] == "T" and text[-1] == "Z" and len(_DAYS) < _MOST:
+        _DAYS[text[:11]] = moment - moment % DAY
+    return moment
 
 
 def hourly(text: str) -> tuple[int, int]:
     """A price as an integer and how many of its digits are decimals."""
-    whole, _, decimals = text.partition(".")
-    if len(text) > _LONGEST or not (text.isascii() and whole.isdigit() and (decimals.isdigit() or whole == text)):
+    whole, dot, decimals = text.partition(".")
+    digits = whole + decimals
+    if not (digits.isdigit() and digits.isascii() and whole and (decimals or not dot) and len(text) <= _LONGEST):
         parse_amount(text)
         raise ValueError(f"not a decimal amount: {text!r} (want for example 55.04)")
-    return int(whole + decimals), len(decimals)
+    return int(digits), len(decimals)
 
 
 def price_unit(decimals: int) -> int:
@@ -59,22 +71,28 @@ def price_unit(decimals: int) -> int:
     return max(PRICE_UNIT, int(10**decimals))
 
 
-@lru_cache(maxsize=1 << 14)
-def cpu(text: str) -> int:
+def any_cpu(text: str) -> int:
     """A quantity of CPU in nanocores, rounded up."""
-    if text.isdigit() and text.isascii():
-        return _limited(int(text) * CPU_PER_CORE, text)
-    if text[-1:] == "m" and text[:-1].isdigit() and text.isascii():
-        return _limited(int(text[:-1]) * _NANO_PER_MILLI, text)
+    digits, unit = (text[:-1], _NANO_PER_MILLI) if text[-1:] == "m" else (text, CPU_PER_CORE)
+    if digits.isdigit() and digits.isascii() and len(digits) < _FEW:
+        return int(digits) * unit
     return _rounded_up(_quantity(text) * CPU_PER_CORE, text)
 
 
-@lru_cache(maxsize=1 << 14)
-def whole(text: str) -> int:
+def any_whole(text: str) -> int:
     """A quantity of bytes, rounded up."""
-    if text[-2:] == "Gi" and text[:-2].isdigit() and text.isascii():
-        return _limited(int(text[:-2]) << 30, text)
+    unit = _BINARY.get(text[-2:])
+    digits = text[:-2] if unit else text
+    if digits.isdigit() and digits.isascii() and len(digits) < _FEW:
+        return int(digits) * (unit or 1)
     return _rounded_up(_quantity(text), text)
+
+
+cpu = lru_cache(maxsize=_CACHED)(any_cpu)
+"""`any_cpu` for what repeats, as requests do and use does not."""
+
+whole = lru_cache(maxsize=_CACHED)(any_whole)
+"""`any_whole` for what repeats."""
 
 
 @lru_cache(maxsize=1 << 10)
@@ -105,18 +123,14 @@ def _limited(amount: int, text: str) -> int:
     return amount
 
 
-def cpu_used(value: str | float | None) -> int | None:
+def cpu_used(value: str | float) -> int:
     """CPU as in `usage`: a quantity, or a number of cores."""
-    if value is None or isinstance(value, str):
-        return None if value is None else cpu(value)
-    return _number(value, CPU_PER_CORE)
+    return any_cpu(value) if isinstance(value, str) else _number(value, CPU_PER_CORE)
 
 
-def memory_used(value: str | float | None) -> int | None:
+def memory_used(value: str | float) -> int:
     """Memory as in `usage`: a quantity, or a number of bytes."""
-    if value is None or isinstance(value, str):
-        return None if value is None else whole(value)
-    return _number(value, 1)
+    return any_whole(value) if isinstance(value, str) else _number(value, 1)
 
 
 def _number(value: float, scale: int) -> int:
@@ -124,10 +138,8 @@ def _number(value: float, scale: int) -> int:
     return _rounded_up(Fraction(text) * scale, text)
 
 
-def activity(value: str | float | None) -> int:
+def activity(value: str | float) -> int:
     """`gpuActive` in 1/ACTIVE."""
-    if value is None:
-        return UNKNOWN
     if isinstance(value, str):
         value = float(parse_amount(value) if len(value) <= _LONGEST else Decimal(2))
     if not 0 <= value <= 1:

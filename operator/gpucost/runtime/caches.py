@@ -25,7 +25,7 @@ from gpucost.sources.assets import (
     volume_record,
 )
 from gpucost.sources.devices import SliceRecord
-from gpucost.sources.records import NamespaceRecord, job_record, namespace_record, node_record, pod_record
+from gpucost.sources.records import NamespaceRecord, job_record, namespace_record, node_record
 from gpucost.sources.reflector import Change, Reflector
 
 
@@ -73,7 +73,7 @@ class Caches:
         holdings = recorder.holdings
         return cls(
             nodes=Reflector(client, paths.NODES, node_record, node, now, items=world.nodes),
-            pods=Reflector(client, paths.PODS, pod_record, pod, now, items=world.pods),
+            pods=Reflector(client, paths.PODS, recorder.read_pod, pod, now, items=world.pods),
             jobs=Reflector(client, paths.JOBS, job_record, job, now, items=world.jobs),
             namespaces=Reflector(client, paths.NAMESPACES, namespace_record, lambda _change: None, now),
             volumes=Reflector(client, paths.VOLUMES, volume_record, assets.volume_changed, now, items=assets.volumes),

@@ -33,6 +33,9 @@ async def open_doors(client: KubeClient, provider: CostProvider, settings: Setti
         front_proxy=proxy,
         hosts=service_hosts(settings.service_name, settings.namespace, "localhost"),
         loopback=address(settings.loopback_listen) if settings.loopback_listen else None,
+        opencost=address(settings.opencost_listen) if settings.opencost_listen else None,
+        opencost_token=settings.opencost_token.get_secret_value(),
+        cluster=settings.cluster_name,
     )
     await server.start()
     if proxy is not None:

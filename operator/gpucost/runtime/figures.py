@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from gpucost.core.capacity import gpus_of
-from gpucost.core.model import Category, Workload
+from gpucost.core.model import Category, NodeKind, Workload
 from gpucost.core.money import PICO, Pico
 from gpucost.core.report import Amounts
 from gpucost.ledger import NodeTotal
@@ -21,6 +21,7 @@ def fill(figures: Figures, totals: Totals, world: World, ended: Ended) -> None:
     figures.update_counter(figures.cost, dict(_costs(totals, world, ended)))
     figures.update_counter(figures.gpu_time, dict(_gpu_time(totals, world, ended)))
     figures.gpu_price = dict(_gpu_prices(totals, world))
+    figures.version += 1
     figures.conservation = totals.difference
     ours = (row for (_, workload), row in totals.workloads.items() if workload.kind == TRAINING_JOB)
     figures.saved = {"placement": sum(row.amounts.saved for row in ours)}
@@ -43,8 +44,8 @@ def _holders(totals: Totals, ended: Ended) -> Iterator[tuple[Labels, Amounts]]:
 
 def _unused(totals: Totals, world: World) -> Iterator[tuple[Labels, NodeTotal]]:
     for uid, node in totals.nodes.items():
-        if uid in world.nodes:
-            yield ("", "Node", node.name, "", ""), node
+        if uid in world.nodes or node.kind is not NodeKind.NODE:
+            yield ("", node.kind.value, node.name, "", ""), node
 
 
 def _costs(totals: Totals, world: World, ended: Ended) -> Iterator[tuple[Labels, Pico]]:
@@ -53,11 +54,13 @@ def _costs(totals: Totals, world: World, ended: Ended) -> Iterator[tuple[Labels,
             "active": amounts.active,
             "held": amounts.held,
             "unknown": amounts.unknown_activity,
-            "non_gpu": amounts.non_gpu,
+            "nonGpu": amounts.non_gpu,
         }
         yield from (((*labels, state), value) for state, value in by_state.items() if value)
     for labels, node in _unused(totals, world):
         yield (*labels, "idle"), node.idle.cost
+        if node.stranded.cost:
+            yield (*labels, "stranded"), node.stranded.cost
 
 
 def _gpu_time(totals: Totals, world: World, ended: Ended) -> Iterator[tuple[Labels, int]]:
@@ -69,6 +72,8 @@ def _gpu_time(totals: Totals, world: World, ended: Ended) -> Iterator[tuple[Labe
     for labels, node in _unused(totals, world):
         if node.idle.gpu_time:
             yield (*labels, "idle"), node.idle.gpu_time
+        if node.stranded.gpu_time:
+            yield (*labels, "stranded"), node.stranded.gpu_time
 
 
 def _gpu_prices(totals: Totals, world: World) -> Iterator[tuple[Labels, float]]:

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
 
-from gpucost.runtime.metrics import render
+from gpucost.runtime.metrics import Exposition
 
 
 @dataclass
@@ -24,7 +23,7 @@ class Health:
 
     alive: Callable[[], str | None]
     ready: Callable[[], str | None]
-    registry: CollectorRegistry
+    exposition: Exposition
     condition: Callable[[], str | None] = lambda: None
 
     def app(self) -> web.Application:
@@ -42,7 +41,7 @@ class Health:
         return _answer(self.ready(), self.condition())
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=render(self.registry), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return web.Response(body=self.exposition.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
 
 def _answer(problem: str | None, condition: str | None = None) -> web.Response:

@@ -16,8 +16,10 @@ from prometheus_client.registry import Collector
 
 from gpucost.core.clock import SECOND, Instant
 from gpucost.core.money import PICO
+from gpucost.runtime.bulk import BulkText, Family, Labels
 
-Labels = tuple[str, ...]
+__all__ = ["Exposition", "Figures", "FiguresCollector", "Labels"]
+
 COST_LABELS = ("namespace", "workload_kind", "workload", "category", "capacity_type", "state")
 GPU_LABELS = ("namespace", "workload_kind", "workload", "category", "capacity_type", "state")
 PRICE_LABELS = ("node", "instance_type", "price_source")
@@ -46,6 +48,8 @@ class Figures:
     exporters: dict[str, int] = field(default_factory=dict)
     """GPU exporters that the operator asks itself, by state."""
     errors: Counter[str] = field(default_factory=Counter)
+    exported: Counter[str] = field(default_factory=Counter)
+    """Days by what became of them."""
     quarantined: dict[str, int] = field(default_factory=dict)
     """Prices that are held back, by source."""
     sizes: dict[str, int] = field(default_factory=dict)
@@ -56,15 +60,42 @@ class Figures:
     tick_seconds: float = 0.0
     ticks: int = 0
 
+    version: int = 0
+    """Counts the changes of `cost`, `gpu_time` and `gpu_price`."""
+
     def update_counter(self, target: dict[Labels, int], values: Mapping[Labels, int]) -> None:
-        """Take new totals: a series that is gone stays out, one that fell stays where it was."""
-        kept = {labels: max(value, target.get(labels, 0)) for labels, value in values.items()}
+        """Take new totals: a series that fell stays, even when nothing is left; who is gone takes its along."""
+        owners = {labels[:3] for labels in values}
+        kept = {labels: value for labels, value in target.items() if labels[:3] in owners}
+        for labels, value in values.items():
+            kept[labels] = max(value, kept.get(labels, 0))
         target.clear()
         target.update(kept)
+        self.version += 1
+
+    def large(self) -> Iterator[Family]:
+        """The families that grow with the number of workloads and nodes."""
+        yield Family(
+            "gpucost_cost_total",
+            "counter",
+            "Cost booked, in units of the currency; by state: active, held, unknown, nonGpu, idle, stranded.",
+            COST_LABELS,
+            self.cost,
+            PICO,
+        )
+        yield Family(
+            "gpucost_gpu_seconds_total",
+            "counter",
+            "GPU time by state: active, held, unknown, idle, stranded.",
+            GPU_LABELS,
+            self.gpu_time,
+            SECOND,
+        )
+        yield Family("gpucost_gpu_price_per_hour", "gauge", "Price of one GPU per hour.", PRICE_LABELS, self.gpu_price)
 
 
 class FiguresCollector(Collector):
-    """Renders `Figures` at scrape time."""
+    """Renders the small families of `Figures` at scrape time; the large ones are `Figures.large`."""
 
     def __init__(self, figures: Figures, now: Callable[[], Instant]) -> None:
         """`now()` gives the instant that ages refer to."""
@@ -78,21 +109,6 @@ class FiguresCollector(Collector):
 
     def _money(self) -> Iterator[Metric]:
         figures = self._figures
-        yield _counter(
-            "gpucost_cost",
-            "Cost booked, in units of the currency; by state: active, held, unknown, non_gpu, idle, stranded.",
-            COST_LABELS,
-            ((labels, value / PICO) for labels, value in figures.cost.items()),
-        )
-        yield _counter(
-            "gpucost_gpu_seconds",
-            "GPU time by state: active, held, unknown, idle, stranded.",
-            GPU_LABELS,
-            ((labels, value / SECOND) for labels, value in figures.gpu_time.items()),
-        )
-        yield _gauge(
-            "gpucost_gpu_price_per_hour", "Price of one GPU per hour.", PRICE_LABELS, figures.gpu_price.items()
-        )
         yield _gauge(
             "gpucost_price_quarantined",
             "Prices that jumped a hundredfold and are held back until they are confirmed.",
@@ -128,6 +144,7 @@ class FiguresCollector(Collector):
         yield _counter("gpucost_prometheus_samples", "Values read from it.", (), [((), figures.query_samples)])
         yield _gauge("gpucost_exporters", "GPU exporters asked directly.", ("state",), _single(figures.exporters))
         yield _counter("gpucost_errors", "Failures survived, by place.", ("place",), _single(figures.errors))
+        yield _counter("gpucost_exported_days", "Days exported.", ("action",), _single(figures.exported))
         yield _gauge("gpucost_ledger_up", "1 while the ledger takes what is written.", (), [((), figures.ledger_up)])
         yield _gauge(
             "gpucost_ledger_waiting_facts", "Facts that wait for the ledger.", (), [((), figures.ledger_waiting)]
@@ -157,6 +174,14 @@ def _gauge(name: str, text: str, labels: Labels, values: Iterable[tuple[Labels, 
     return family
 
 
-def render(registry: CollectorRegistry) -> bytes:
-    """The text of a scrape."""
-    return generate_latest(registry)
+@dataclass
+class Exposition:
+    """The text of a scrape: the registry's families, and the large ones, which are made once for a pass."""
+
+    registry: CollectorRegistry
+    figures: Figures
+    _large: BulkText = field(default_factory=BulkText)
+
+    def text(self) -> bytes:
+        """Everything, in the text format 0.0.4."""
+        return generate_latest(self.registry) + self._large.of(self.figures.large(), self.figures.version)

@@ -40,13 +40,15 @@ from gpucost.runtime.caches import Caches
 from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import CustomResources, MissingDefinitions, watch
 from gpucost.runtime.dryrun import print_decisions
+from gpucost.runtime.exporter import DailyExport, exporter_of
 from gpucost.runtime.figures import fill
 from gpucost.runtime.health import Health
+from gpucost.runtime.holdings import Holdings
 from gpucost.runtime.lease import Lease, LeaseLost
 from gpucost.runtime.ledger_state import LedgerState
 from gpucost.runtime.logs import configure
 from gpucost.runtime.measuring import engine_of, sampling_of
-from gpucost.runtime.metrics import Figures, FiguresCollector
+from gpucost.runtime.metrics import Exposition, Figures, FiguresCollector
 from gpucost.runtime.opening import open_ledger
 from gpucost.runtime.price_memory import MARK, decode
 from gpucost.runtime.price_status import report
@@ -57,10 +59,11 @@ from gpucost.runtime.publisher import Publisher
 from gpucost.runtime.queue import DirtyKeys
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.recovery import recover, summary
-from gpucost.runtime.settings import Settings, address
+from gpucost.runtime.settings import Settings, address, listed
 from gpucost.runtime.training import TrainingController, run_workers
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 from gpucost.sources.exported_prices import ExportedPrices
+from gpucost.sources.records import pod_record
 from gpucost.sources.reflector import replay
 
 log = logging.getLogger(__name__)
@@ -91,7 +94,9 @@ class Operator:
         self.queue = DirtyKeys(now)
         self.world.on_dirty = self.queue.mark
         self.prices = Prices(self.world, settings.currency)
-        self.recorder = Recorder(self.world, now, self.prices.of)
+        holdings = Holdings(listed(settings.gpu_resources, ","), listed(settings.gpu_drivers, ","))
+        read_pod = partial(pod_record, kept=settings.kept_labels)
+        self.recorder = Recorder(self.world, now, self.prices.of, holdings, read_pod)
         self.world.on_claimed = self.recorder.owners_changed
         self.assets = Assets(self.recorder, now, self.prices.of_asset)
         self.caches = Caches.build(self.client, self.world, self.recorder, self.assets, now)
@@ -160,9 +165,9 @@ class Operator:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        runner = web.AppRunner(
-            Health(self._alive, self._not_ready, registry, lambda: self.ledger_state.condition).app(), access_log=None
-        )
+        exposition = Exposition(registry, self.figures)
+        health = Health(self._alive, self._not_ready, exposition, lambda: self.ledger_state.condition)
+        runner = web.AppRunner(health.app(), access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, *address(self.settings.metrics_listen)).start()
@@ -240,6 +245,8 @@ class Operator:
         self._task(self._ticks(), "tick")
         if sampling.exporters is not None and settings.scrape_seconds < settings.tick_seconds:
             self._task(sampling.exporters.keep(settings.scrape_seconds), "exporters")
+        if settings.export_url:
+            self._task(DailyExport(lambda: exporter_of(settings), self.figures, now).run(), "export")
         server = await open_doors(self.client, self._provider(), settings)
         stack.push_async_callback(server.stop)
         if server.ca_bundle:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from gpucost.core.clock import Instant
-from gpucost.core.grouping import By
 from gpucost.core.model import Workload
 from gpucost.core.report import DataQuality, Explanation, Report
 from gpucost.core.selector import Selector
@@ -39,7 +38,7 @@ class LedgerProvider:
     ) -> Report:
         """See `CostProvider`."""
         books, now = self._accounting(), self.now()
-        question = partial(books.ledger.report, span, now=now, by=cast(By, by), namespace=namespace, selector=selector)
+        question = partial(books.ledger.report, span, now=now, by=by, namespace=namespace, selector=selector)
         key = (span, by, namespace, selector)
         result = await self.answers.get(now, key, lambda: self._ask(books, question))
         return replace(result, quality=self._quality(books, result.quality))
@@ -48,6 +47,11 @@ class LedgerProvider:
         """See `CostProvider`."""
         books = self._accounting()
         return await self._ask(books, partial(books.ledger.workloads, namespace))
+
+    async def knows(self, namespace: str, what: Workload) -> bool:
+        """See `CostProvider`."""
+        books = self._accounting()
+        return await self._ask(books, partial(books.ledger.knows, namespace, what))
 
     async def explain(self, namespace: str, workload: Workload, span: Interval) -> Explanation:
         """See `CostProvider`."""

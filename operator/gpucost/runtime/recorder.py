@@ -7,8 +7,9 @@ writing them again after a crash changes nothing; what happened while nobody wat
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from gpucost.core.allocate import FOREVER
 from gpucost.core.category import category_of
@@ -57,6 +58,8 @@ class Recorder:
     now: Callable[[], Instant]
     prices_of: Callable[[NodeFact, Node], list[PriceFact]]
     holdings: Holdings = field(default_factory=Holdings)
+    read_pod: Callable[[Mapping[str, Any]], Pod] = pod_record
+    """How a Pod is read, with the labels that reports may group by."""
     nodes: dict[str, NodeFact] = field(default_factory=dict)
     written: dict[str, PodFact] = field(default_factory=dict)
     """Last fact of every pod that exists or has not ended."""
@@ -141,7 +144,7 @@ class Recorder:
 
     def _last_state(self, change: Change[Pod]) -> Pod:
         assert change.old is not None
-        last = pod_record(change.body) if change.body is not None else change.old
+        last = self.read_pod(change.body) if change.body is not None else change.old
         if last.ended is None:
             end = max(self.now() if change.seen else _last_proof(change), last.bound or 0)
             last = replace(last, ended=end)

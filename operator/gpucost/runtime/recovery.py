@@ -16,7 +16,7 @@ from gpucost.core.clock import SECOND, Instant
 from gpucost.core.model import NeedFact, NodeFact, Pod, PodFact
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.world import World
-from gpucost.sources.records import last_touched, node_record, pod_record
+from gpucost.sources.records import last_touched, node_record
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def _pods(world: World, recorder: Recorder, past: Past) -> None:
     gone = {uid: body for uid, (kind, body) in _latest(past.pod_history).items() if kind == "DELETED"}
     for uid, body in gone.items():
         if uid not in world.pods:
-            _pod_seen_going(recorder, pod_record(body), body)
+            _pod_seen_going(recorder, recorder.read_pod(body), body)
     for uid, fact in past.open_pods.items():
         if uid not in world.pods and uid not in gone:
             end = _node_end(recorder, fact)

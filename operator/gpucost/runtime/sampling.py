@@ -6,6 +6,7 @@ with the other facts.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,12 +114,13 @@ class Sampling:
         span = window(last, now, self.longest)
         if span.fault:
             self.figures.errors["clock"] += 1
-            log.warning("%s: what was measured since the last pass is not used", span.fault)
+            self._tell("clock", f"{span.fault}: what was measured since the last pass is not used")
+        else:
+            self._told.pop("clock", None)
         if span.goes_back:
             return
         self._last = now
-        await self._gpus(span)
-        await self._use(span)
+        await asyncio.gather(self._gpus(span), self._use(span))  # one that hangs costs its time once
         self._count()
 
     async def _gpus(self, span: Window) -> None:

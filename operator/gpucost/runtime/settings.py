@@ -5,16 +5,22 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gpucost.core.clock import DAY, Micros
+from gpucost.core.dra import GPU_DRIVERS
+from gpucost.core.gpus import DEFAULT_RESOURCES
+from gpucost.core.selector import is_label_key
 from gpucost.ledger.engine import check_url
 from gpucost.ledger.errors import LedgerError
+from gpucost.sources.records import COST_LABELS
 from gpucost.web.auth import is_loopback
 
 DEFAULT_EXPORTERS = "app.kubernetes.io/name=dcgm-exporter;app=nvidia-dcgm-exporter;app.kubernetes.io/name=gpucost-agent"
 Seconds = Annotated[float, Field(gt=0)]
+Text = Annotated[str, Field(pattern=r"^[^=+\-@\s]")]
+"""What ends up in cells of spreadsheets does not begin as a formula does."""
 
 
 class Settings(BaseSettings):
@@ -57,6 +63,14 @@ class Settings(BaseSettings):
     scrape_most: Annotated[int, Field(ge=1, le=1000)] = Field(
         200, description="Exporters asked directly at most; beyond that use Prometheus."
     )
+    gpu_resources: str = Field(
+        ",".join(DEFAULT_RESOURCES),
+        description="Names of the resources that are GPUs, separated by commas; * and ? match any characters.",
+    )
+    gpu_drivers: str = Field(
+        ",".join(GPU_DRIVERS),
+        description="Drivers of dynamic resource allocation whose devices are GPUs, separated by commas.",
+    )
     pod_use: Literal["auto", "off"] = Field(
         "auto",
         description="CPU and memory used beyond the request count: from Prometheus, else from the metrics server.",
@@ -76,7 +90,27 @@ class Settings(BaseSettings):
     identity: str = Field(
         "", description="Holder name in the Lease: the pod's name, so that a restarted container goes on at once."
     )
+    labels: str = Field(
+        ",".join(sorted(COST_LABELS)),
+        description="Labels of pods that the ledger keeps beside gpucost.dev/*, so that costs can be grouped by them.",
+    )
+    opencost_listen: str = Field(
+        "", description="Address of the API in OpenCost's shape, for clients inside the cluster; empty turns it off."
+    )
+    opencost_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token that it asks for; empty: whoever reaches the address sees all costs."
+    )
     currency: str = Field("USD", description="Currency of prices that do not name one.")
+    export_url: str = Field(
+        "", description="Folder or URL (s3://, gs://, abfs://) to which every settled day goes as FOCUS; empty: none."
+    )
+    export_format: Literal["parquet", "csv", "csv.gz"] = Field("parquet", description="Format of exported days.")
+    export_granularity: Literal["day", "hour"] = Field("day", description="Length of a charge period in the export.")
+    export_account: Text = Field("gpucost", description="BillingAccountId in the export.")
+    export_provider: Text = Field("gpucost", description="ServiceProviderName: who runs the cluster for its users.")
+    export_host_provider: Annotated[str, Field(pattern=r"^([^=+\-@\s].*)?$")] = Field(
+        "", description="HostProviderName: whose machines they are; empty: told by their instance types."
+    )
 
     @property
     def details_kept(self) -> Micros | None:
@@ -97,6 +131,13 @@ class Settings(BaseSettings):
     def _http(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://, such as http://prometheus.monitoring:9090")
+        return value
+
+    @field_validator("gpu_resources", "gpu_drivers")
+    @classmethod
+    def _names(cls, value: str) -> str:
+        if not listed(value, ","):
+            raise ValueError("must name at least one, such as nvidia.com/*,amd.com/gpu and gpu.nvidia.com")
         return value
 
     @field_validator("scrape_targets")
@@ -122,7 +163,15 @@ class Settings(BaseSettings):
         urls = listed(self.scrape_targets, ",")
         return tuple(url if urlsplit(url).path.strip("/") else url.rstrip("/") + "/metrics" for url in urls)
 
-    @field_validator("api_listen", "metrics_listen", "loopback_listen")
+    @field_validator("labels")
+    @classmethod
+    def _labels(cls, value: str) -> str:
+        for key in listed(value, ","):
+            if not is_label_key(key):
+                raise ValueError(f"{key!r} is no key of a label; want such as team,app.kubernetes.io/name")
+        return value
+
+    @field_validator("api_listen", "metrics_listen", "loopback_listen", "opencost_listen")
     @classmethod
     def _address(cls, value: str) -> str:
         host, _, port = value.rpartition(":")
@@ -136,6 +185,11 @@ class Settings(BaseSettings):
         if value and not is_loopback(value.rpartition(":")[0]):
             raise ValueError("asks nobody who they are, so it must be on loopback, such as 127.0.0.1:9003")
         return value
+
+    @property
+    def kept_labels(self) -> frozenset[str]:
+        """`labels` as a set."""
+        return frozenset(listed(self.labels, ","))
 
 
 def listed(text: str, separator: str) -> tuple[str, ...]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TIMEOUT_SECONDS = 10
+_BUSY = (429, 502, 503, 504)
+"""Answers after which the same question may be put again at once; a query that timed out is not repeated."""
 _POINTS = 10_000
 """Engines refuse more than 11,000 points a series; a longer range is asked for in pieces."""
 
@@ -115,12 +117,14 @@ class PromQL:
         with self._connecting:
             if self._connection is None:
                 from prometheus_api_client import PrometheusConnect  # noqa: PLC0415  (slow to import, not always used)
+                from urllib3.util import Retry  # noqa: PLC0415
 
                 self._connection = PrometheusConnect(
                     url=self.url.rstrip("/"),
                     headers=dict(self.headers),
                     disable_ssl=not self.verify_tls,
                     timeout=self.timeout,
+                    retry=Retry(total=2, read=0, backoff_factor=0.1, status_forcelist=_BUSY, raise_on_status=False),
                 )
             return self._connection
 

@@ -21,6 +21,21 @@ PREFIX = "gpucost.dev/"
 GPU = "nvidia.com/gpu"
 NO_DEVICES: Mapping[str, int] = {}
 _POD_LABELS = frozenset({"app.kubernetes.io/name", "job-name", "batch.kubernetes.io/job-name", "pod-template-hash"})
+COST_LABELS = frozenset(
+    {
+        "app",
+        "app.kubernetes.io/component",
+        "app.kubernetes.io/instance",
+        "app.kubernetes.io/name",
+        "app.kubernetes.io/part-of",
+        "cost-center",
+        "environment",
+        "owner",
+        "project",
+        "team",
+    }
+)
+"""Labels of pods that the ledger keeps beside our own unless the settings name others: costs can be grouped by them."""
 _NODE_LABEL_PARTS = (
     "instance-type", "topology.kubernetes.io/", "karpenter.", "eks.amazonaws.com/", "cloud.google.com/",
     "kubernetes.azure.com/", "nvidia.com/", "eks-node-viewer/", PREFIX,
@@ -96,8 +111,8 @@ def _quantity(read: Any, text: object) -> int:
         return 0
 
 
-def pod_record(body: Json) -> Pod:
-    """Read a Pod: who it belongs to, what it requests, and since when it holds it."""
+def pod_record(body: Json, kept: frozenset[str] = COST_LABELS) -> Pod:
+    """Read a Pod: who it belongs to, what it requests, and since when it holds it; `kept` are labels for reports."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     node_name = spec.get("nodeName")
@@ -111,7 +126,7 @@ def pod_record(body: Json) -> Pod:
         devices=pod_devices(spec),
         program=program_category(_images(spec), metadata.get("labels") or NO_LABELS),
         owner=owner_of(metadata),
-        labels=labels_of(metadata.get("labels"), _POD_LABELS),
+        labels=labels_of(metadata.get("labels"), _POD_LABELS | kept),
         node_name=sys.intern(node_name) if node_name else None,
         phase=sys.intern(status.get("phase", "Pending")),
         bound=_bound(metadata, status, conditions) if node_name else None,

@@ -14,23 +14,28 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gpucost.core.clock import Instant
-from gpucost.core.selector import Selector, parse_selector
+from gpucost.core.grouping import GROUPINGS, LABEL
+from gpucost.core.selector import Selector, is_label_key, parse_selector
 from gpucost.core.timeline import Interval
 from gpucost.core.window import DEFAULT_WINDOW, WindowError, parse_window
-from gpucost.web import discovery, documents, names, schema, table
+from gpucost.web import discovery, documents, nodes, schema, subjects, table
 from gpucost.web.auth import Authenticator, LoopbackOnly
-from gpucost.web.provider import GROUPINGS, CostProvider, NotReady, Unsupported
+from gpucost.web.opencost import OpenCost
+from gpucost.web.provider import CostProvider, NotReady, Unsupported
 from gpucost.web.status import Refused, dumps, http_error
 
 BASE = f"/apis/{schema.GROUP}/{schema.VERSION}"
 _RETRY_AFTER = 5
+_MOST_SITTERS = 100
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def create_app(provider: CostProvider, *, authenticator: Authenticator | None = None) -> web.Application:
-    """The cost API over a provider; without an authenticator it is the loopback door."""
+def create_app(
+    provider: CostProvider, *, authenticator: Authenticator | None = None, cluster: str = "default"
+) -> web.Application:
+    """The cost API over a provider; without an authenticator it is the loopback door, which speaks OpenCost's too."""
     app = web.Application(middlewares=[_errors, _authentication(authenticator or LoopbackOnly())])
     allocations = _Allocations(provider)
     app.add_routes(
@@ -45,10 +50,13 @@ def create_app(provider: CostProvider, *, authenticator: Authenticator | None = 
             web.get("/openapi/v3", _json(discovery.openapi_v3_index)),
             web.get(f"/openapi/v3/{discovery.V3_PATH}", _json(discovery.openapi_v3)),
             web.get(f"{BASE}/allocations", allocations.cluster),
+            web.get(f"{BASE}/allocations/{{name}}", allocations.one),
             web.get(f"{BASE}/namespaces/{{namespace}}/allocations", allocations.namespaced),
             web.get(f"{BASE}/namespaces/{{namespace}}/allocations/{{name}}", allocations.one),
         ]
     )
+    if authenticator is None:
+        app.add_routes(OpenCost(provider, cluster).routes())
     return app
 
 
@@ -126,31 +134,22 @@ class _Allocations:
     async def _list(self, request: web.Request, namespace: str | None) -> web.Response:
         _refuse_watch(request)
         by = _grouping(request, namespace)
-        span = _span(request, self._provider.now())
-        report = await self._provider.report(span, by=by, namespace=namespace, selector=_selector(request))
+        span, selector, sitters = _span(request, self._provider.now()), _selector(request), _sitters(request, by)
+        report = await self._provider.report(span, by=by, namespace=namespace, selector=selector)
         document = documents.allocation_list(report, by)
+        if sitters:
+            by_pod = await self._provider.report(span, by="node,pod", namespace=namespace, selector=selector)
+            document = nodes.with_sitters(document, by_pod, sitters)
         if _wants_table(request):
             return web.json_response(table.of_list(document, _include_object(request)), dumps=dumps)
         return _document(document)
 
     async def one(self, request: web.Request) -> web.Response:
-        """The explanation of one workload."""
+        """The explanation of a workload, a pod, a namespace, or a node."""
         _refuse_watch(request)
-        namespace, wanted = request.match_info["namespace"], request.match_info["name"]
-        kind, dot, name = wanted.partition(".")
-        if not dot or not name:
-            raise Refused(404, f"{wanted!r} is not KIND.NAME, such as trainingjob.bert", name=wanted)
         span = _span(request, self._provider.now())
-        known = await self._provider.workloads(namespace)
-        workload = names.find(kind, name, known)
-        if workload is None:
-            hint = " or ".join(names.similar(kind, name, known)) or f"`kubectl get allocations -n {namespace}`"
-            message = f"no cost is known for {kind}/{name} in namespace {namespace}; try {hint}"
-            raise Refused(404, message, name=wanted)
-        report = await self._provider.report(span, by="workload", namespace=namespace)
-        rows = documents.allocation_list(report, "workload").items
-        reported = next((row for row in rows if row.workload == f"{workload.kind}/{workload.name}"), None)
-        document = documents.explanation(await self._provider.explain(namespace, workload, span), reported)
+        namespace, wanted = request.match_info.get("namespace", ""), request.match_info["name"]
+        document = await subjects.explanation(self._provider, namespace, wanted, span)
         if _wants_table(request):
             return web.json_response(table.of_explanation(document, _include_object(request)), dumps=dumps)
         return _document(document)
@@ -166,9 +165,19 @@ def _document(document: schema.AllocationList | schema.Explanation) -> web.Respo
 def _grouping(request: web.Request, namespace: str | None) -> str:
     by = request.query.get("by", "workload")
     allowed = [grouping for grouping in GROUPINGS if namespace is None or grouping != "node"]
-    if by not in allowed:
-        raise Refused(400, f"parameter by: {by!r} is not one of {', '.join(allowed)}", field="by")
+    if by not in allowed and not (by.startswith(LABEL) and is_label_key(by.removeprefix(LABEL))):
+        raise Refused(400, f"parameter by: {by!r} is not one of {', '.join(allowed)}, label:KEY", field="by")
     return by
+
+
+def _sitters(request: web.Request, by: str) -> int:
+    """How many pods that hold GPUs for nothing are wanted for each node."""
+    text = request.query.get("sitters", "0")
+    if not text.isdecimal() or int(text) > _MOST_SITTERS:
+        raise Refused(400, f"parameter sitters: {text!r} is not a number from 0 to {_MOST_SITTERS}", field="sitters")
+    if int(text) and by != "node":
+        raise Refused(400, "parameter sitters: only nodes have them; use by=node", field="sitters")
+    return int(text)
 
 
 def _span(request: web.Request, now: Instant) -> Interval:

@@ -115,6 +115,7 @@ def _paths() -> dict[str, Any]:
     base = f"/apis/{GROUP}/{VERSION}"
     items = {
         f"{base}/allocations": ("list", "AllocationList"),
+        f"{base}/allocations/{{name}}": ("get", "Explanation"),
         f"{base}/namespaces/{{namespace}}/allocations": ("list", "AllocationList"),
         f"{base}/namespaces/{{namespace}}/allocations/{{name}}": ("get", "Explanation"),
     }

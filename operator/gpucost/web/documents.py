@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
-from gpucost.core.clock import HOUR, SECOND, Micros, format_rfc3339
+from gpucost.core.clock import SECOND, format_rfc3339
+from gpucost.core.grouping import LABEL
 from gpucost.core.model import Gpus, Workload
-from gpucost.core.money import MICRO, PICO_PER_MICRO, Micro, Pico, apportion, format_micro, format_pico, to_micro
+from gpucost.core.money import PICO_PER_MICRO, Micro, Pico, apportion, format_micro, format_pico, to_micro
 from gpucost.core.report import Amounts, DataQuality, Explanation, Line, Report, Row
 from gpucost.core.timeline import Interval
-from gpucost.web import schema
+from gpucost.web import nodes, schema
+from gpucost.web.rounding import hours, parts_of, ratio, read_micro, round_together
 
 
 def allocation_list(report: Report, by: str) -> schema.AllocationList:
@@ -34,20 +37,29 @@ def allocation_list(report: Report, by: str) -> schema.AllocationList:
         total=_total(report, to_micro(booked), items),
         difference=format_pico(report.difference + report.total.cost - booked),
         quality=quality(report.quality),
+        nodes=nodes.splits(report),
+        labels=report.labels,
     )
 
 
-def explanation(record: Explanation, reported: schema.Allocation | None = None) -> schema.Explanation:
+class Reported(NamedTuple):
+    """What a list says about the subject of an explanation; None is not known."""
+
+    cost: str | None
+    hourly: str | None
+
+
+def explanation(record: Explanation, reported: Reported | None = None) -> schema.Explanation:
     """An explanation as the API writes it; its lines' costs add up to the total's.
 
-    `reported` is the workload's row in a list of the same span: its cost was rounded together with its neighbours, and
-    the explanation must end in exactly that amount.
+    `reported` is from a list of the same span: there the cost was rounded together with its neighbours, and the
+    explanation must end in exactly that amount.
     """
     priced = [line.cost for line in record.lines if line.cost is not None]
     total = _target(sum(priced), reported)
     costs = iter(apportion([Fraction(part, PICO_PER_MICRO) for part in priced], total) if priced else [])
     return schema.Explanation(
-        metadata=schema.Metadata(name=object_name(record.workload), namespace=record.namespace),
+        metadata=schema.Metadata(name=object_name(record.workload), namespace=record.namespace or None),
         currency=record.currency,
         window=_window(record.span),
         workload=f"{record.workload.kind}/{record.workload.name}",
@@ -58,16 +70,16 @@ def explanation(record: Explanation, reported: schema.Allocation | None = None) 
     )
 
 
-def _target(booked: Pico, reported: schema.Allocation | None) -> Micro:
+def _target(booked: Pico, reported: Reported | None) -> Micro:
     """What the lines add up to; a reported amount that is not this one, rounded, is a defect and is left to show."""
     if reported is not None and reported.cost is not None:
-        amount = _micro(reported.cost)
+        amount = read_micro(reported.cost)
         if abs(Fraction(booked, PICO_PER_MICRO) - amount) < 1:
             return amount
     return to_micro(booked)
 
 
-def _explained_total(record: Explanation, total: Micro, reported: schema.Allocation | None) -> schema.Costs:
+def _explained_total(record: Explanation, total: Micro, reported: Reported | None) -> schema.Costs:
     costs = _costs(record.total, total, hourly=0)
     return costs.model_copy(update={"hourly": reported.hourly if reported else format_micro(0)})
 
@@ -95,11 +107,6 @@ def object_name(workload: Workload) -> str:
     return f"{workload.kind.lower()}.{workload.name}"
 
 
-def round_together(parts: Sequence[Pico], total: Pico) -> list[Micro]:
-    """Round booked amounts to micro-units so that they add up to the rounded total (largest remainder)."""
-    return apportion([Fraction(part, PICO_PER_MICRO) for part in parts], to_micro(total)) if parts else []
-
-
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
@@ -117,6 +124,7 @@ def _allocation(row: Row, cost: Micro, by: str) -> schema.Allocation:
         workload=f"{row.workload.kind}/{row.workload.name}" if row.workload else None,
         category=row.category.value if row.category else None,
         pods=row.pods,
+        node=row.name if by == "node" else None,
         **costs.model_dump(),
     )
 
@@ -124,13 +132,15 @@ def _allocation(row: Row, cost: Micro, by: str) -> schema.Allocation:
 def _name(row: Row, by: str) -> str:
     if by == "workload" and row.workload is not None:
         return object_name(row.workload)
-    return row.key.rpartition("/")[2]
+    if by == "node":
+        return row.name or row.key
+    return row.key if by.startswith(LABEL) else row.key.rpartition("/")[2]
 
 
 def _costs(amounts: Amounts, cost: Micro, *, hourly: Pico | None) -> schema.Costs:
     """Everything about amounts; `cost` is what they were rounded to together with their siblings."""
-    kinds = _apportioned([amounts.active, amounts.held, amounts.unknown_activity, amounts.non_gpu], cost)
-    spot, on_demand = _apportioned([amounts.spot, amounts.on_demand], cost)
+    kinds = parts_of([amounts.active, amounts.held, amounts.unknown_activity, amounts.non_gpu], cost)
+    spot, on_demand = parts_of([amounts.spot, amounts.on_demand], cost)
     return schema.Costs(
         cost=None if amounts.known_cost is None else format_micro(cost),
         hourly=None if hourly is None else format_pico(hourly),
@@ -145,16 +155,9 @@ def _costs(amounts: Amounts, cost: Micro, *, hourly: Pico | None) -> schema.Cost
         non_gpu=format_micro(kinds[3]),
         spot=format_micro(spot),
         on_demand=format_micro(on_demand),
-        gpu_utilization=_ratio(amounts.gpu_utilization),
-        coverage=_ratio(amounts.coverage),
+        gpu_utilization=ratio(amounts.gpu_utilization),
+        coverage=ratio(amounts.coverage),
     )
-
-
-def _apportioned(parts: Sequence[Pico], cost: Micro) -> list[Micro]:
-    """Parts of a row, made to add up to its rounded cost where they are parts of that cost at all."""
-    if abs(Fraction(sum(parts), PICO_PER_MICRO) - cost) >= 1:
-        return [to_micro(part) for part in parts]
-    return apportion([Fraction(part, PICO_PER_MICRO) for part in parts], cost)
 
 
 def _remainder(row: Row, cost: Micro) -> schema.Remainder:
@@ -168,7 +171,7 @@ def _remainder(row: Row, cost: Micro) -> schema.Remainder:
 def _total(report: Report, cost: Micro, items: Sequence[schema.Allocation]) -> schema.Costs:
     """The total, with the kinds of cost as sums of the rows: idle and stranded are neither active nor held."""
     sums = {
-        field: format_micro(sum(_micro(getattr(item, field)) for item in items))
+        field: format_micro(sum(read_micro(getattr(item, field)) for item in items))
         for field in ("active", "held", "unknown_activity", "non_gpu")
     }
     hourly = _sum_known([row.hourly for row in (*report.rows, report.idle, report.stranded)])
@@ -178,11 +181,6 @@ def _total(report: Report, cost: Micro, items: Sequence[schema.Allocation]) -> s
 def _sum_known(amounts: Sequence[Pico | None]) -> Pico | None:
     known = [amount for amount in amounts if amount is not None]
     return sum(known) if len(known) == len(amounts) else None
-
-
-def _micro(text: str) -> Micro:
-    """Read back what `format_micro` wrote."""
-    return int(text.replace(".", ""))
 
 
 # --- lines ------------------------------------------------------------------------------------------------------------
@@ -212,12 +210,3 @@ def _gap(span: Interval, reason: str) -> schema.Gap:
 
 def _window(span: Interval) -> schema.Window:
     return schema.Window(start=format_rfc3339(span.start), end=format_rfc3339(span.end))
-
-
-def hours(time: Micros | Fraction) -> str:
-    """Something-microseconds as something-hours with six decimals."""
-    return format_micro(round(Fraction(time) * MICRO / HOUR))
-
-
-def _ratio(value: Fraction | None) -> float | None:
-    return None if value is None else float(round(min(max(value, Fraction(0)), Fraction(1)), 6))

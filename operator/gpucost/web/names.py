@@ -21,6 +21,8 @@ _SHORT = {
     "rc": "replicationcontroller",
     "cj": "cronjob",
     "po": "pod",
+    "no": "node",
+    "ns": "namespace",
     "lws": "leaderworkerset",
 }
 

@@ -11,9 +11,6 @@ from gpucost.core.report import Explanation, Report
 from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
 
-GROUPINGS = ("namespace", "workload", "pod", "node", "category")
-"""Values of `by`."""
-
 
 class NotReady(Exception):
     """The provider cannot answer yet or for now; the message is shown to the caller, who may try again."""
@@ -33,7 +30,7 @@ class CostProvider(Protocol):
     async def report(
         self, span: Interval, *, by: str, namespace: str | None = None, selector: Selector | None = None
     ) -> Report:
-        """Cost of a span by one of `GROUPINGS`; with `namespace` or `selector` only that part, and no idle cost.
+        """Cost of a span by a grouping (`core.grouping`); with `namespace` or `selector` only that, and no idle cost.
 
         `selector` looks at the labels of pods. Raises `Unsupported` for a combination that it cannot answer.
         """
@@ -43,6 +40,13 @@ class CostProvider(Protocol):
         """Workloads of a namespace that have, or had, a cost."""
         ...
 
+    async def knows(self, namespace: str, what: Workload) -> bool:
+        """Whether a `Pod` or `Namespace` ever held anything, or, without a namespace, a `Node` was ever there."""
+        ...
+
     async def explain(self, namespace: str, workload: Workload, span: Interval) -> Explanation:
-        """The arithmetic behind one workload's cost; a workload without any in the span has no lines."""
+        """The arithmetic behind one cost: of a workload, a `Pod`, a `Namespace`, or, without a namespace, a `Node`.
+
+        One that has no cost in the span has no lines.
+        """
         ...

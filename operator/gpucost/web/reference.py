@@ -11,7 +11,14 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from gpucost.web.schema import AllocationList, CostDocument, Explanation, ExplanationDocument
+from gpucost.web.schema import (
+    AllocationList,
+    CostDocument,
+    DiffDocument,
+    Explanation,
+    ExplanationDocument,
+    IdleDocument,
+)
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _FILES: dict[str, type[BaseModel]] = {
@@ -19,6 +26,8 @@ _FILES: dict[str, type[BaseModel]] = {
     "explanation.schema.json": Explanation,
     "kubectl-cost.schema.json": CostDocument,
     "kubectl-cost-explain.schema.json": ExplanationDocument,
+    "kubectl-cost-idle.schema.json": IdleDocument,
+    "kubectl-cost-diff.schema.json": DiffDocument,
 }
 
 

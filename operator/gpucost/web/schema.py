@@ -61,13 +61,14 @@ class Costs(ApiModel):
 
 
 class Row(Costs):
-    """Cost of one namespace, workload, pod, node or category."""
+    """Cost of one namespace, workload, pod, node, category or value of a label."""
 
     key: str = Field(description="What the cost belongs to: `namespace`, `namespace/Kind/name`, `namespace/pod`, …")
     namespace: str | None = Field(description="Namespace, where the grouping tells it.")
     workload: str | None = Field(description="`Kind/name`, where the grouping tells it.")
     category: str | None = Field(description="Cost driver, where the grouping tells it.")
     pods: int = Field(ge=0, description="Pods that hold resources right now.")
+    node: str | None = Field(None, description="Name of the node, where the grouping tells it; its key is the UID.")
 
 
 class Allocation(Row):
@@ -84,6 +85,41 @@ class Remainder(ApiModel):
     cost: Money | None = Field(description="null when no part of the time had a price.")
     hourly: Money | None = Field(description="Per hour right now; null when something has no price.")
     gpu_hours: Hours = Field(description="GPUs times hours.")
+
+
+class Sitter(ApiModel):
+    """A pod that held GPUs of a node while they were measured as not computing."""
+
+    pod: str = Field(description="`namespace/name`.")
+    workload: str | None = Field(description="`Kind/name`.")
+    held: Money = Field(description="Cost of its GPUs while they were measured as not computing.")
+    gpu_hours: Hours = Field(description="GPUs that it held times hours, computing or not.")
+    gpu_utilization: Ratio | None = Field(description="Share of the measured time in which they computed.")
+    hourly: Money | None = Field(description="What it costs per hour right now; 0 when it is gone.")
+
+
+class NodeSplit(ApiModel):
+    """What became of a node's money. `active + held + unknownActivity + nonGpu + idle + stranded = cost`, exactly."""
+
+    key: str = Field(description="UID: names may repeat.")
+    name: str = Field(description="Name.")
+    kind: str = Field(description="Node, Volume or LoadBalancer: whatever is paid for by the hour.")
+    instance_type: str = Field(description="Instance type; empty when unknown.")
+    gpu_model: str = Field(description="Model of its GPUs; empty without, or when unknown.")
+    gpus: str = Field(description="GPUs that can be held, as a decimal.")
+    capacity_type: str = Field(description="onDemand, spot or reserved.")
+    cost: Money | None = Field(description="What the node cost; null when no part of the time had a price.")
+    hourly: Money | None = Field(description="Of the whole node right now; null without a price, 0 when it is gone.")
+    idle_hourly: Money | None = Field(description="The part of hourly that nobody holds right now.")
+    gpu_hours: Hours = Field(description="GPUs that pods held times hours.")
+    idle_gpu_hours: Hours = Field(description="GPUs that nobody held times hours.")
+    active: Money = Field(description="Cost of GPUs held while they computed.")
+    held: Money = Field(description="Cost of GPUs held while they were measured as not computing.")
+    unknown_activity: Money = Field(description="Cost of GPUs held while nobody measured them.")
+    non_gpu: Money = Field(description="Cost of pods that hold no GPU.")
+    idle: Money = Field(description="Cost of what nobody held.")
+    stranded: Money = Field(description="Cost of what could not be given to anybody.")
+    sitters: tuple[Sitter, ...] = Field((), description="Pods that held GPUs without computing, worst first.")
 
 
 class Quality(ApiModel):
@@ -106,13 +142,15 @@ class AllocationList(ApiModel):
     metadata: ListMetadata = ListMetadata()
     currency: str = Field(description="ISO 4217 code of all amounts.")
     window: Window
-    by: str = Field(description="Grouping: namespace, workload, pod, node or category.")
+    by: str = Field(description="Grouping: namespace, workload, pod, node, category or label:KEY.")
     items: tuple[Allocation, ...] = Field(description="Rows, most expensive first; unpriced ones last.")
     idle: Remainder = Field(description="Capacity that was allocated to nobody; zero in a view of one namespace.")
     stranded: Remainder = Field(description="Capacity that could not be allocated to anybody.")
     total: Costs = Field(description="All rows, idle and stranded.")
     difference: Money = Field(description="Cost of the nodes, integrated on its own, less the parts; 0 or a defect.")
     quality: Quality
+    nodes: tuple[NodeSplit, ...] = Field((), description="With by=node: what became of each node's money.")
+    labels: tuple[str, ...] = Field((), description="With by=label:KEY: keys of the labels that are known.")
 
 
 class Line(ApiModel):
@@ -142,7 +180,10 @@ class Gap(ApiModel):
 
 
 class Explanation(ApiModel):
-    """The arithmetic behind one workload's cost. `sum(lines.cost) = total.cost`, exactly."""
+    """The arithmetic behind the cost of a workload, a pod, a namespace or a node. `sum(lines.cost) = total.cost`.
+
+    Of a node there are lines `(idle)` and `(stranded)` too, which are neither active, held, unknown nor without GPUs.
+    """
 
     api_version: Literal["cost.gpucost.dev/v1alpha1"] = API_VERSION  # type: ignore[assignment]
     kind: Literal["Explanation"] = "Explanation"
@@ -160,14 +201,15 @@ class Explanation(ApiModel):
 
 
 class CostDocument(ApiModel):
-    """What `kubectl cost`, `kubectl cost namespace` and `kubectl cost workload` print with `-o json` and `-o yaml`.
+    """What `kubectl cost` and its commands namespace, workload, pod, node, category and label print with `-o json`.
 
+    `-o yaml` prints the same.
     With `--rate day` every part also has `costPerDay`, and so on.
     """
 
     currency: str = Field(description="ISO 4217 code of all amounts.")
     window: Window | None = Field(description="null when costs come from the status of TrainingJobs, since they began.")
-    by: str = Field(description="namespace or workload.")
+    by: str = Field(description="namespace, workload, pod, node, category or label:KEY.")
     namespace: str | None = Field(description="The one namespace that is shown; null for all.")
     source: str = Field(description="`cost API`, or `TrainingJob status` when that did not answer.")
     rows: tuple[Row, ...] = Field(description="Most expensive first, or as --sort-by says.")
@@ -182,11 +224,82 @@ class ExplanationDocument(ApiModel):
     """What `kubectl cost explain` prints with `-o json` and `-o yaml`. `sum(lines.cost) = cost`, exactly."""
 
     currency: str = Field(description="ISO 4217 code of all amounts.")
-    namespace: str = Field(description="Namespace of the workload.")
-    workload: str = Field(description="`Kind/name`.")
+    namespace: str | None = Field(description="Namespace; null for a node.")
+    workload: str = Field(description="`Kind/name`: of a workload, a Pod, a Namespace or a Node.")
     window: Window
     cost: Money | None = Field(description="What all lines add up to; null when none has a price.")
     lines: tuple[Line, ...] = Field(description="Stretches, by pod and time.")
     total: Costs = Field(description="The same, with what it is made of.")
     gaps: tuple[Gap, ...] = Field(description="Spans that nobody could observe.")
+    quality: Quality
+
+
+class IdleTotal(ApiModel):
+    """All nodes together."""
+
+    cost: Money | None = Field(description="What the nodes cost; null when none has a price.")
+    hourly: Money | None = Field(description="Right now.")
+    idle_hourly: Money | None = Field(description="The part of hourly that nobody holds.")
+    gpus: str = Field(description="GPUs that can be held.")
+    gpu_hours: Hours = Field(description="GPUs that pods held times hours.")
+    idle_gpu_hours: Hours = Field(description="GPUs that nobody held times hours.")
+    active: Money = Field(description="Cost of GPUs held while they computed.")
+    held: Money = Field(description="Cost of GPUs held while they were measured as not computing.")
+    unknown_activity: Money = Field(description="Cost of GPUs held while nobody measured them.")
+    non_gpu: Money = Field(description="Cost of pods that hold no GPU.")
+    idle: Money = Field(description="Cost of what nobody held.")
+    stranded: Money = Field(description="Cost of what could not be given to anybody.")
+    wasted: Money = Field(description="held + idle + stranded.")
+
+
+class IdleNode(NodeSplit):
+    """What became of a node's money, and how much of it was for nothing."""
+
+    wasted: Money = Field(description="held + idle + stranded.")
+
+
+class IdleDocument(ApiModel):
+    """What `kubectl cost idle` prints with `-o json` and `-o yaml`. With `--rate day` also `wastedPerDay`."""
+
+    currency: str = Field(description="ISO 4217 code of all amounts.")
+    window: Window
+    nodes: tuple[IdleNode, ...] = Field(description="Most wasted first, or as --sort-by says.")
+    total: IdleTotal
+    difference: Money = Field(description="Cost of the nodes, integrated on its own, less the parts; 0 or a defect.")
+    quality: Quality
+
+
+class Comparison(ApiModel):
+    """What something cost in two windows."""
+
+    old: Money | None = Field(description="In the older window, 0 when it was not there; null when not known.")
+    new: Money | None = Field(description="In the newer window, 0 when it is not there; null when not known.")
+    change: Money | None = Field(description="new - old; null when one of them is not known.")
+    change_percent: float | None = Field(description="change / old, in percent; null when there is no such number.")
+
+
+class ComparedRow(Comparison):
+    """What one namespace, workload, pod, node, category or value of a label cost in two windows."""
+
+    key: str = Field(description="What the cost belongs to, as in other lists.")
+    namespace: str | None = Field(description="Namespace, where the grouping tells it.")
+    workload: str | None = Field(description="`Kind/name`, where the grouping tells it.")
+    category: str | None = Field(description="Cost driver, where the grouping tells it.")
+    node: str | None = Field(description="Name of the node, where the grouping tells it.")
+    state: Literal["new", "gone", "changed", "same", "unknown"] = Field(description="What has happened to it.")
+
+
+class DiffDocument(ApiModel):
+    """What `kubectl cost diff` prints with `-o json` and `-o yaml`. With `--rate` all amounts are rates."""
+
+    currency: str = Field(description="ISO 4217 code of all amounts.")
+    by: str = Field(description="namespace, workload, pod, node, category or label:KEY.")
+    namespace: str | None = Field(description="The one namespace that is shown; null for all.")
+    rate: str | None = Field(description="hour, day or month; null when amounts are sums.")
+    window: Window = Field(description="The newer window.")
+    against: Window = Field(description="The older window.")
+    rows: tuple[ComparedRow, ...] = Field(description="Largest change first, or by name.")
+    idle: Comparison | None = Field(description="Capacity that was allocated to nobody; null when it is not shown.")
+    stranded: Comparison | None = Field(description="Capacity that could not be allocated; null when it is not shown.")
+    total: Comparison = Field(description="Everything that is shown; what is not known is left out.")
     quality: Quality

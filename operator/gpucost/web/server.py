@@ -1,4 +1,4 @@
-"""Opens the two doors of the cost API, and closes them again."""
+"""Opens the doors of the cost API, and closes them again."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from gpucost.web import opencost
 from gpucost.web.app import create_app
 from gpucost.web.auth import FrontProxy, is_loopback
 from gpucost.web.provider import CostProvider
@@ -31,7 +32,8 @@ class CostServer:
 
     `api` is the address of the TLS door behind the API server, which needs `front_proxy` and the `hosts` by which it is
     called (see `tls.service_hosts`). `loopback` is the address of the plain door; anything but loopback is refused.
-    Either may be None. Port 0 takes a free one: `api_port` and `loopback_port` tell which.
+    `opencost` is the address of the API in OpenCost's shape, which asks for `opencost_token` unless that is empty.
+    Any may be None. Port 0 takes a free one: `api_port` and `loopback_port` tell which.
     """
 
     provider: CostProvider
@@ -39,9 +41,13 @@ class CostServer:
     front_proxy: FrontProxy | None = None
     hosts: tuple[str, ...] = ()
     loopback: tuple[str, int] | None = None
+    opencost: tuple[str, int] | None = None
+    opencost_token: str = ""
+    cluster: str = "default"
     now: Callable[[], datetime] = _utc_now
     api_port: int = field(default=0, init=False)
     loopback_port: int = field(default=0, init=False)
+    opencost_port: int = field(default=0, init=False)
     tls: ServingTls | None = field(default=None, init=False)
     _runners: list[web.AppRunner] = field(default_factory=list, init=False)
     _renewal: asyncio.Task[None] | None = field(default=None, init=False)
@@ -61,6 +67,7 @@ class CostServer:
         try:
             await self._start_api()
             await self._start_loopback()
+            await self._start_opencost()
         except BaseException:
             await self.stop()
             raise
@@ -88,7 +95,13 @@ class CostServer:
 
     async def _start_loopback(self) -> None:
         if self.loopback is not None:
-            self.loopback_port = await self._listen(create_app(self.provider), self.loopback, None)
+            app = create_app(self.provider, cluster=self.cluster)
+            self.loopback_port = await self._listen(app, self.loopback, None)
+
+    async def _start_opencost(self) -> None:
+        if self.opencost is not None:
+            app = opencost.create_app(self.provider, cluster=self.cluster, token=self.opencost_token)
+            self.opencost_port = await self._listen(app, self.opencost, None)
 
     async def _listen(self, app: web.Application, address: tuple[str, int], tls: ServingTls | None) -> int:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)

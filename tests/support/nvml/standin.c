@@ -12,6 +12,7 @@
  *   gpu0.mig=1  gpu0.gpm=1 gpu0.gpm.<metric>=<level in percent, or nan>
  *   gpu0.mig<slot>.uuid= .gi= .ci= .profile= (number) .start= .slices= .memory= .used= (MiB)  .gpm.<metric>=
  *   gpu0.profile<k>=<number>:<name>    names of the profiles
+ *   gpu0.hang.<call>=<seconds>         the call takes so long
  *   gpu0.error.<call>=<nvmlReturn>     the call fails for this GPU and its instances; gpu0.error.*= every call does
  */
 #include <math.h>
@@ -125,6 +126,7 @@ static void run_counters(void) {
         snprintf(name, sizeof name, "gpm.%u", metric_ids[m]);
         const char *level = text((Device){gpu, slot}, name);
         if (level) totals[gpu][slot + 1][m] += strtod(level, NULL) * passed;
+        else totals[gpu][slot + 1][m] = 0; /* what is made anew counts anew */
       }
 }
 
@@ -160,6 +162,9 @@ static Return fate(int gpu, const char *call) {
   char name[96];
   look();
   if (!is_open) return UNINITIALIZED;
+  snprintf(name, sizeof name, "hang.%s", call);
+  double seconds = number((Device){gpu, -1}, name, 0);
+  if (seconds > 0) nanosleep(&(struct timespec){(time_t)seconds, 0}, NULL);
   snprintf(name, sizeof name, "error.%s", call);
   const char *found = text((Device){gpu, -1}, name);
   if (!found) found = text((Device){gpu, -1}, "error.*");

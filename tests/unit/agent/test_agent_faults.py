@@ -171,6 +171,16 @@ def test_after_an_update_of_the_driver_a_new_process_is_asked_for(
     assert "start the agent anew" in agent.log()
 
 
+def test_a_call_that_hangs_ends_the_series_and_not_the_answers(node: Any, start: Start, eventually: Eventually) -> None:
+    node.gpus.show(gpu())
+    agent = start()
+    node.gpus.show(gpu(**{"hang.nvmlDeviceGetPowerUsage": 60}))
+    eventually(lambda: agent.get("/readyz") == (503, "the last reading is too old\n"), 10, "the reading to grow old")
+    assert agent.of(UTIL) == []
+    assert agent.get("/healthz")[0] == 200  # for a minute: it may still come back
+    assert agent.stop() == 0
+
+
 def test_once_prints_one_complete_reading(node: Any) -> None:
     node.gpus.show(gpu())
     node.kubelet.show(Pod("bert-0", [uuid("GPU", 0)]))

@@ -9,6 +9,7 @@ import pytest
 
 from gpucost.core.model import Unknown
 from gpucost.core.usage import METRICS, Held, Sample, activity
+from gpucost.sources.exporters import parse
 from support.agent_process import AgentProcess
 from support.kubelet import Claim, Pod
 from support.nvml import gpu, mig, t4, uuid
@@ -22,8 +23,10 @@ PROFILES = {"profile0": "19:MIG 1g.10gb", "profile2": "9:MIG 3g.40gb", "profile7
 
 
 def activity_of(agent: AgentProcess, **gpus: int) -> dict[str, float | Unknown]:
-    """What the operator's own arithmetic makes of a scrape, by pod."""
-    samples = {metric: [Sample(each.labels, each.value) for each in agent.of(metric)] for metric in METRICS}
+    """What the operator makes of a scrape of its own, by pod."""
+    samples: dict[str, list[Sample]] = {metric: [] for metric in METRICS}
+    for metric, labels, value, _ in parse(agent.get("/metrics")[1]):
+        samples[metric].append(Sample(labels, value))
     names = {name.replace("_", "-"): count for name, count in gpus.items()}
     found = activity(samples, {("research", name): Held(name, count) for name, count in names.items()})
     return dict(found.by_pod)
@@ -86,6 +89,14 @@ def test_all_gpus_of_one_pod_are_its_own_and_make_its_activity(node: Any, start:
     agent = start()
     assert holders(agent) == ["wide"] * 4
     assert activity_of(agent, wide=4) == {"wide": pytest.approx(0.9)}
+
+
+def test_gpus_that_do_nothing_are_idle_and_not_unknown(node: Any, start: Start) -> None:
+    nothing = {"util": 0, "power": 30_000, **{f"gpm.{number}": 0 for number in (1, 2, 3, 5, 10)}}
+    older = {key: value for key, value in nothing.items() if not key.startswith("gpm")}
+    node.gpus.show(gpu(**nothing), t4(1, **{**older, "power": 10_000}))
+    node.kubelet.show(Pod("new", [uuid("GPU", 0)]), Pod("old", [uuid("GPU", 1)]))
+    assert activity_of(start(), new=1, old=1) == {"new": 0.0, "old": 0.0}
 
 
 def test_mig_on_hopper_has_the_activity_of_each_instance(node: Any, start: Start) -> None:
@@ -170,6 +181,8 @@ def test_the_layout_of_mig_may_change_under_a_running_agent(node: Any, start: St
     node.gpus.show(gpu(mig=0))
     eventually(lambda: agent.value(UTIL) == 40, 10, "utilisation of the whole GPU")
     assert not [each for each in agent.scrape() if "GPU_I_ID" in each.labels]
-    node.gpus.show(gpu(mig=1, **PROFILES), mig(0, 3, 9, profile=20, **{"gpm.1": 70}))
-    eventually(lambda: agent.of(ENGINE, GPU_I_ID="9", GPU_I_PROFILE="1g.10gb+me"), 10, "the new instance")
+    node.gpus.show(gpu(mig=1, **PROFILES), mig(0, 0, 7, profile=20, **{"gpm.1": 70}))
+    eventually(lambda: agent.of(ENGINE, GPU_I_ID="7", GPU_I_PROFILE="1g.10gb+me"), 10, "the new instance")
     assert agent.of(UTIL) == []
+    # Under the number of an instance that is gone, it is not compared with that one's counters.
+    assert agent.of("gpucost_agent_values_dropped_total") == []

@@ -233,6 +233,26 @@ def test_a_wrong_value_is_refused_by_name(setting: str, words: str) -> None:
     assert words in done.stderr
 
 
+def test_the_api_in_opencosts_shape_is_off_unless_asked_for() -> None:
+    objects = rendered()
+    assert "Service/cost-gpucost-opencost" not in objects
+    assert "GPUCOST_OPENCOST_LISTEN" not in environment(objects)
+
+
+def test_the_api_in_opencosts_shape_has_a_service_that_its_clients_find() -> None:
+    secret = ("opencostApi.tokenSecret.name=dashboards", "opencostApi.tokenSecret.key=token")
+    objects = rendered("opencostApi.enabled=true", *secret)
+    service = objects["Service/cost-gpucost-opencost"]
+    assert service["metadata"]["labels"]["app.kubernetes.io/name"] == "opencost"
+    assert service["spec"]["selector"] == objects["Service/cost-gpucost"]["spec"]["selector"]
+    (port,) = service["spec"]["ports"]
+    assert (port["name"], port["port"], port["targetPort"]) == ("http-ui", 9003, "opencost")
+    listening = {each["name"]: each["containerPort"] for each in pod(objects)["containers"][0]["ports"]}
+    assert environment(objects)["GPUCOST_OPENCOST_LISTEN"] == f"0.0.0.0:{listening['opencost']}"
+    key = environment(objects)["GPUCOST_OPENCOST_TOKEN"]["secretKeyRef"]
+    assert key == {"name": "dashboards", "key": "token"}
+
+
 def test_every_default_is_described_by_the_schema_and_the_other_way_round() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -251,10 +271,12 @@ def notes(*settings: str) -> str:
     return done.stdout.partition("NOTES:")[2]
 
 
-def test_the_notes_name_four_commands_and_warn_without_prometheus() -> None:
+def test_the_notes_name_four_commands_and_warn_where_nothing_measures() -> None:
     assert notes().count("kubectl ") == 4
-    assert "WARNING: prometheus.url is not set" in notes()
-    assert "WARNING" not in notes("prometheus.url=http://prometheus:9090")
+    assert "WARNING: prometheus.url is not set" in notes("settings.scrape=never")
+    assert "the operator asks dcgm-exporter and gpucost-agent pods itself" in notes()
+    for measured in (notes(), notes("prometheus.url=http://prometheus:9090", "settings.scrape=never")):
+        assert "WARNING" not in measured
     assert "lost with the pod" in notes("ledger.persistence.enabled=false")
 
 

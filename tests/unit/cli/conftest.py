@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +18,9 @@ import yaml
 from click.testing import CliRunner, Result
 
 from gpucost.cli.commands import cost
+from gpucost.web.provider import CostProvider
 from gpucost.web.server import CostServer
+from support.ledger_provider import LedgerOnly
 from unit.web.cost_example import ExampleProvider
 
 Run = Callable[..., Result]
@@ -31,19 +34,40 @@ class CostApi:
     url: str
 
 
-@pytest.fixture
-def api() -> Iterator[CostApi]:
+@contextmanager
+def serving(provider: CostProvider) -> Iterator[str]:
+    """Serve a provider on loopback; gives the URL."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    provider = ExampleProvider()
     server = CostServer(provider, loopback=("127.0.0.1", 0))
     asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
-    yield CostApi(provider, f"http://127.0.0.1:{server.loopback_port}")
+    yield f"http://127.0.0.1:{server.loopback_port}"
     asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
     loop.close()
+
+
+@pytest.fixture
+def api() -> Iterator[CostApi]:
+    provider = ExampleProvider()
+    with serving(provider) as url:
+        yield CostApi(provider, url)
+
+
+@pytest.fixture
+def facts(tmp_path: Path) -> LedgerOnly:
+    """The same world as facts in a real ledger."""
+    return LedgerOnly.of(tmp_path)
+
+
+@pytest.fixture
+def ask_ledger(kubectl_cost: Run, facts: LedgerOnly) -> Iterator[Run]:
+    """Run `kubectl cost` against the real ledger."""
+    with serving(facts) as url:
+        yield lambda *arguments: kubectl_cost(*arguments, GPUCOST_API_URL=url)
+    facts.ledger.close()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from gpucost.cli.commands import cost
 from gpucost.cli.main import gpucost_group, kubectl_complete_cost
 from gpucost.core.timeline import Interval
 from gpucost.core.window import DEFAULT_WINDOW
@@ -245,7 +246,7 @@ def test_a_missing_kubeconfig_or_context_is_one_line(
 # --- around it --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [(), ("namespace",), ("workload",), ("explain",)])
+@pytest.mark.parametrize("command", [(), *((name,) for name in sorted(cost.commands))])
 def test_every_command_has_help_with_examples(kubectl_cost: Run, command: tuple[str, ...]) -> None:
     result = kubectl_cost(*command, "--help")
     assert result.exit_code == 0

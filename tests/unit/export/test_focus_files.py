@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import sys
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +27,7 @@ from gpucost.export.errors import ExportError
 from gpucost.export.formats import Csv
 from gpucost.export.place import Place, without_password
 from gpucost.export.single import write_single
-from gpucost.ledger import Ledger, LedgerError
+from gpucost.ledger import Ledger, LedgerError, facts
 from gpucost.ledger.reader import Reader
 from support.focus_world import CHANGES, OTHERS, SPOT, STRANGE, exporter, files, filled, read_csv
 from support.ledger_world import T0, at, busy, money, pod
@@ -385,6 +386,14 @@ def test_a_ledger_is_read_beside_its_writer_and_stays_as_it_is(ledger_url, to):
     assert before  # the writer's file was there all the time
 
 
+def test_what_reads_a_ledger_cannot_write_to_it(url):
+    filled(url, SPOT, 2.1).close()
+    with pytest.raises(LedgerError), Reader(url).snapshot("default") as view:
+        facts.write_marks(view.db, {"mark": "of a reader"})
+    with Ledger(url) as ledger:
+        assert ledger.marks() == {}
+
+
 def test_a_ledger_that_is_not_there_is_one_clear_error(tmp_path):
     with pytest.raises(LedgerError, match="no such file"):
         Reader(f"sqlite:///{tmp_path}/nope.db").clusters()
@@ -450,15 +459,25 @@ def test_a_place_that_is_none_is_one_clear_error(url, message):
 
 def test_a_missing_package_is_named(monkeypatch):
     def missing(_url):
-        raise ImportError("Install s3fs to access S3")
+        raise ImportError("Install it to access it")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
-    with pytest.raises(ExportError, match=r"pip install 'gpucost\[s3\]' \(it brings s3fs\)"):
+    monkeypatch.setitem(sys.modules, "pyarrow.fs", None)
+    with pytest.raises(ExportError, match=r"needs pyarrow: pip install 'gpucost\[parquet\]' \(or s3fs"):
         Place("s3://bucket/focus")
+    with pytest.raises(ExportError, match=r"hdfs:// needs a package that is not installed"):
+        Place("hdfs://host/focus")
+
+
+def test_parquet_without_pyarrow_is_one_clear_error(ledger_url, to, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ExportError, match=r"pip install 'gpucost\[parquet\]', or export with format csv"):
+        exporter(ledger_url, to, format="parquet")
 
 
 def test_passwords_are_not_shown():
     assert without_password("sftp://me:secret@host/focus") == "sftp://***@host/focus"
+    assert without_password("s3://bucket/x?secret_key=y") == "s3://bucket/x"
     assert without_password("abfs://box@account.dfs.core.windows.net/x") == "abfs://box@account.dfs.core.windows.net/x"
 
 

@@ -189,7 +189,7 @@ def test_the_file_shrinks(tmp_path):
     path = tmp_path / "ledger.db"
     with Ledger(f"sqlite:///{path}") as ledger:
         ledger.record([node(gpus=8), price("8")])
-        ledger.record([pod(f"p{i}", i % 24, i % 24 + 0.5, cpus=1, labels={"x": "y" * 300}) for i in range(3000)])
+        ledger.record([pod(f"p{i}", i % 24, i % 24 + 0.5, cpus=1, labels={"job-name": "y" * 300}) for i in range(3000)])
         ledger.settle(at(80))
 
         def size(database):

@@ -45,6 +45,13 @@ def test_a_pod_holds_its_request_from_the_moment_it_is_bound():
     assert record.owner.uid == "j1"
 
 
+def test_labels_that_reports_may_group_by_are_kept():
+    body = pod(phase="Running")
+    assert pod_record(body, frozenset({"unrelated"})).labels == {"gpucost.dev/team": "nlp", "unrelated": "x"}
+    body["metadata"]["labels"] = {"team": "nlp", "other": "x"}
+    assert pod_record(body).labels == {"team": "nlp"}
+
+
 def test_a_pod_that_names_its_node_itself_is_bound_from_its_creation():
     assert pod_record(pod(phase="Pending")).bound == parse_rfc3339("2026-11-01T00:00:00Z")
 

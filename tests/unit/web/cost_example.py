@@ -159,6 +159,9 @@ class ExampleProvider:
     async def workloads(self, namespace: str) -> Sequence[Workload]:
         return [row.workload for row in self.rows if row.namespace == namespace and row.workload]
 
+    async def knows(self, namespace: str, what: Workload) -> bool:
+        return any(row.key == f"{namespace}/{what.name}" for row in self.rows)
+
     async def explain(self, namespace: str, workload: Workload, span: Interval) -> Explanation:
         lines = self.lines.get(workload, ()) if span.end > START else ()
         total = next(row.amounts for row in self.rows if row.workload == workload) if lines else Amounts()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gpucost.core.clock import HOUR
 from gpucost.core.report import Amounts, Explanation, Report, Row
 from gpucost.core.timeline import Interval
-from gpucost.web.documents import allocation_list, explanation
+from gpucost.web.documents import Reported, allocation_list, explanation
 from unit.web.cost_example import BERT, IDLE, NOTHING, NOW, QUALITY, START, bert_lines
 
 pico = st.integers(0, 10**15)
@@ -63,7 +63,9 @@ def test_an_explanation_adds_up_to_the_row_of_the_list(costs: list[int], neighbo
     listed = allocation_list(Report("USD", SPAN, rows, IDLE, NOTHING, whole, 0, QUALITY), "workload")
     reported = next(row for row in listed.items if row.workload == "TrainingJob/bert")
     lines = tuple(replace(bert_lines()[0], cost=cost) for cost in costs)
-    document = explanation(Explanation("USD", "research", BERT, SPAN, lines, total, (), QUALITY), reported)
+    document = explanation(
+        Explanation("USD", "research", BERT, SPAN, lines, total, (), QUALITY), Reported(reported.cost, reported.hourly)
+    )
     assert sum(money(line.cost) for line in document.lines) == money(document.total.cost) == money(reported.cost)
 
 

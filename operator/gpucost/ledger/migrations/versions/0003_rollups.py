@@ -44,6 +44,7 @@ def upgrade() -> None:
         _key("workload_kind"),
         _key("workload_name"),
         _key("category"),
+        _key("asset"),
         sa.Column("labels", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("cluster", "id"),
         sqlite_with_rowid=False,
