@@ -28,6 +28,8 @@ _OPTIONAL_SETTINGS = (
     "gpu_resources",
     "gpu_drivers",
     "pod_use",
+    "backfill_days",
+    "backfill_matchers",
     "log_format",
     "log_level",
     "currency",

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, select
 from gpucost.core.clock import Instant
 from gpucost.core.explain import Arithmetic, arithmetic, of_nodes
 from gpucost.core.grouping import NAMESPACE, POD
-from gpucost.core.model import PodFact, Workload
+from gpucost.core.model import Gap, PodFact, Workload
 from gpucost.core.report import Explanation
 from gpucost.core.timeline import Interval
 from gpucost.ledger import facts, rolled, rows
@@ -33,12 +33,13 @@ def explain(desk: Desk, namespace: str, what: Workload, span: Interval) -> Expla
     if not namespace:
         uids = set(desk.db.connection.execute(_nodes_called(desk, what.name)).scalars())
         shown = of_nodes(facts.load(desk.db, span, uids), uids, span)
-        return _written(desk, Subject(namespace, what, span, whole), shown, uids)
+        return _written(desk, Subject(namespace, what, span, whole), shown, facts.gaps_in(desk.db, span, uids))
     members = _members(desk, namespace, what, span)
     node_uids = {pod.node_uid for pod in members}
     books = facts.load(desk.db, span, node_uids)
     uids = {pod.uid for pod in members} & books.pods.keys()
-    return _written(desk, Subject(namespace, what, span, whole), arithmetic(books, uids, span), uids | node_uids)
+    gaps = [gap for gap in facts.gaps_in(desk.db, span, uids | node_uids) if _concerns(gap, members)]
+    return _written(desk, Subject(namespace, what, span, whole), arithmetic(books, uids, span), gaps)
 
 
 class Subject(NamedTuple):
@@ -61,11 +62,11 @@ def _detailed(span: Interval, horizon: Instant | None) -> Interval:
     return Interval(max(span.start, min(span.end, horizon or 0)), span.end)
 
 
-def _written(desk: Desk, subject: Subject, shown: Arithmetic, uids: set[str]) -> Explanation:
+def _written(desk: Desk, subject: Subject, shown: Arithmetic, gaps: list[Gap]) -> Explanation:
     namespace, what, span, whole = subject
-    gaps = [(gap.span, gap.reason) for gap in facts.gaps_in(desk.db, span, uids)]
+    told = [(gap.span, gap.reason) for gap in gaps]
     if subject.old.length:
-        gaps.insert(0, (subject.old, ROLLED_UP))
+        told.insert(0, (subject.old, ROLLED_UP))
     return Explanation(
         currency=desk.currency,
         namespace=namespace,
@@ -73,8 +74,17 @@ def _written(desk: Desk, subject: Subject, shown: Arithmetic, uids: set[str]) ->
         span=whole,
         lines=shown.lines,
         total=shown.total,
-        gaps=tuple(gaps),
+        gaps=tuple(told),
         quality=quality(desk.db, desk.books, span, desk.now, namespace or None),
+    )
+
+
+def _concerns(gap: Gap, members: list[PodFact]) -> bool:
+    """Whether a gap is one of a pod, or of its node while the pod was there."""
+    return any(
+        gap.uid == pod.uid
+        or (gap.uid == pod.node_uid and pod.start < gap.span.end and (pod.end is None or pod.end > gap.span.start))
+        for pod in members
     )
 
 

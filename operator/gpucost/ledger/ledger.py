@@ -29,6 +29,7 @@ from gpucost.ledger.database import Database
 from gpucost.ledger.db import Db
 from gpucost.ledger.engine import open_engine, place_of
 from gpucost.ledger.errors import LedgerError, guard
+from gpucost.ledger.kept import Kept, renames
 from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
 from gpucost.ledger.recorded import Recorded, recorded
 from gpucost.ledger.retirement import Retirement
@@ -86,6 +87,7 @@ class Ledger:
         self.refused = 0
         """Late facts about time of which only roll-ups are left: they change nothing there."""
         self._pass: Pass | None = None
+        self._kept = Kept()
         with guard(self.place):
             self._database = Database(open_engine(url), self.place, cluster, may_write)
         try:
@@ -110,6 +112,7 @@ class Ledger:
         self._watermark, horizon, self._books = self._database.read(_open_hours)
         self._retirement = Retirement(self._database, horizon)
         self._settled, self._shelf, self._pass = Settled(), Shelf(), None
+        self._kept.forget()
         self._database.in_doubt = False
 
     @contextmanager
@@ -170,6 +173,8 @@ class Ledger:
 
         with self._turn():
             stand, priced, changed = self._database.write(write)
+            if changed.hours or renames(batch, self._books, self._watermark):
+                self._kept.forget()
             self._books.put(stand)
             self._shelf.take(stand)
             for uid, timeline in priced.items():
@@ -304,6 +309,7 @@ class Ledger:
             done = self._retirement.go_on(limit, hourly, seconds)
             if done:
                 self._shelf.clear()
+                self._kept.forget()
             return done
 
     # --- what it costs ------------------------------------------------------------------------------------------------
@@ -381,4 +387,5 @@ class Ledger:
         return self._read(lambda db: explanations.knows(self._desk(db, 0), namespace, what))
 
     def _desk(self, db: Db, now: Instant) -> reports.Desk:
-        return reports.Desk(db, self.currency, self._books, self._watermark, now, self._shelf, self._retirement.horizon)
+        horizon = self._retirement.horizon
+        return reports.Desk(db, self.currency, self._books, self._watermark, now, self._shelf, self._kept, horizon)

@@ -27,6 +27,7 @@ from gpucost.ledger import charges as store
 from gpucost.ledger import rolled
 from gpucost.ledger.charges import Sum
 from gpucost.ledger.db import Db
+from gpucost.ledger.kept import Kept
 from gpucost.ledger.quality import quality
 from gpucost.ledger.rows import node_fact
 from gpucost.ledger.schema import charges, nodes, pods, rolled_charges, rolled_keys
@@ -45,6 +46,7 @@ class Desk:
     watermark: Instant | None
     now: Instant
     shelf: Shelf
+    kept: Kept = field(default_factory=Kept)
     horizon: Instant | None = None
     """Before it, only roll-ups are left."""
 
@@ -224,7 +226,8 @@ def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
     where = [store.in_hours(span), ~store.nobody]
     if tally.namespace is not None:
         where.append(pods.c.namespace == tally.namespace)
-    for key, total in store.totals(desk.db, by, *where, shown=shown):
+    question = ("held", frozenset(needed), tally.namespace, span)
+    for key, total in desk.kept.get(question, lambda: store.totals(desk.db, by, *where, shown=shown)):
         space, kind, workload, category, pod, node, labels, asset = key
         what = Category(category) if category else Category.OTHER
         selected = json.loads(labels) if labels else {}
@@ -280,7 +283,10 @@ def _take_rolled(desk: Desk, tally: _Tally, span: Interval) -> None:
 
 def _take_unheld(desk: Desk, tally: _Tally, span: Interval) -> None:
     by = (charges.c.pod_uid, charges.c.node_uid) if tally.by_node else (charges.c.pod_uid,)
-    for (who, *node), total in store.totals(desk.db, by, store.in_hours(span), store.nobody):
+    rest = desk.kept.get(
+        ("unheld", len(by), span), lambda: store.totals(desk.db, by, store.in_hours(span), store.nobody)
+    )
+    for (who, *node), total in rest:
         tally.take_unheld(who, "".join(node), total)
     tally.nodes += store.node_cost(desk.db, span)
 

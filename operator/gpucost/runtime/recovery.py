@@ -44,6 +44,11 @@ class Past:
     needs: Sequence[NeedFact] = ()
     """What has changed of what all of these count for, in order of time."""
 
+    @property
+    def told_everything(self) -> bool:
+        """Whether the API server told of everything that came and went since the last stop."""
+        return self.node_history is not None and self.pod_history is not None
+
 
 def recover(world: World, recorder: Recorder, past: Past) -> None:
     """Bring the recorder up to date; call it when every cache is complete and before the first write."""

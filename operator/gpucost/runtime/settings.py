@@ -75,6 +75,13 @@ class Settings(BaseSettings):
         "auto",
         description="CPU and memory used beyond the request count: from Prometheus, else from the metrics server.",
     )
+    backfill_days: Annotated[float, Field(ge=0, le=400)] = Field(
+        30, description="Days of the past that are filled in from kube-state-metrics' series in Prometheus; 0: none."
+    )
+    backfill_matchers: str = Field(
+        "",
+        description="Label matchers that tell this cluster's series from others', such as cluster=\"prod\".",
+    )
     tick_seconds: Seconds = Field(30, description="Period of the full pass.")
     report_seconds: Seconds = Field(300, description="Shortest time between two cost-only writes of one object.")
     writes_per_second: Seconds = Field(
