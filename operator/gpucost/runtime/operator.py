@@ -220,7 +220,8 @@ class Operator:
             engine=engine,
         )
         stack.push_async_callback(sampling.close)
-        accounting = Accounting(ledger, self.recorder, self.caches, self.figures, now, sampling, self.ledger_state)
+        accounting = Accounting(ledger, self.recorder, self.caches, self.figures, now, sampling, settings.details_kept)
+        accounting.state = self.ledger_state
         stack.push_async_callback(accounting.close)
         stack.push_async_callback(self._stop_tasks)  # before the ledger closes
         self.prices.memory = decode((await accounting.call(ledger.marks)).get(MARK, ""))
