@@ -1,6 +1,6 @@
 """Answers that are asked for again and again: a dashboard's panels ask the same within the same second.
 
-The present of the cost API advances in steps of a few seconds. Whatever is asked within one step is computed once, and
+The present of the cost API advances in whole seconds. Whatever is asked within one step is computed once, and
 whoever asks while it is being computed waits for the same result.
 """
 
@@ -15,7 +15,8 @@ from gpucost.core.clock import SECOND, Instant, floor_to
 
 T = TypeVar("T")
 
-STEP = 5 * SECOND
+STEP = SECOND
+"""Windows end at whole seconds at the earliest: whoever asks up to now gets all of it."""
 _KEPT = 64  # answers, the largest of some megabytes
 
 
