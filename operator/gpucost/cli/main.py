@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import ClassVar
 
@@ -98,7 +97,8 @@ def crds(output_dir: Path | None) -> None:
 @gpucost_group.command(context_settings=_SETTINGS)
 def version() -> None:
     """Print the version."""
-    click.echo(f"gpucost {installed_version('gpucost')}")
+    installed = import_module("importlib.metadata")  # needs as long to import as all the rest of this module
+    click.echo(f"gpucost {installed.version('gpucost')}")
 
 
 @gpucost_group.command(context_settings=_SETTINGS, short_help="Print the completion script of a shell.")

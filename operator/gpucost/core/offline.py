@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from math import gcd, lcm
+from operator import itemgetter
 
 from gpucost.core.clock import HOUR, Instant, Micros
 from gpucost.core.shares import Scale
@@ -28,12 +29,17 @@ ACTIVE = 10**9
 UNKNOWN = -1
 """Activity that nobody measured."""
 
+_NEVER = (1 << 63, 0)
 _EXACT_BITS = 4096
 _FINE = 1 << 256
 """Where common denominators would grow beyond `_EXACT_BITS`, this one is used: off by less than 10^-60."""
 
 Hold = tuple[Instant, Instant, int, int, int, int, int, int]
-"""One pod's unchanging hold on a node: start, end, units of share, GPUs (in 1/grain), CPU, memory, activity, row."""
+"""One pod's unchanging hold on a node: start, end, units of share, GPUs (1/grain), CPU and memory time, activity, row.
+
+CPU and memory change more often than what is owed. They come as amounts times microseconds; where a pod has several
+holds in a row, the first has those of all.
+"""
 
 
 def common_denominator(denominators: Sequence[int]) -> int:
@@ -107,11 +113,11 @@ class Books:
         cuts, demand = _running(ground, holds, 2)
         paid = _integral(cuts, ground.prices)
         unit, room = ground.scale.unit, ground.scale.unit - ground.scale.stranded
-        worth, scale = _worth(demand, paid, room)
+        scale = _fineness(demand, room)
+        worth, idle = _worth(demand, paid, room, scale)
         purse = self._purse(unit * scale * ground.price_unit * HOUR)
         priced = _priced_time(cuts, ground.prices)
         spent = self._spend(purse, holds, dict(zip(cuts, worth, strict=True)), priced)
-        idle = _idle(demand, paid, room) * scale
         stranded = ground.scale.stranded * (paid[-1] - paid[0]) * scale
         total = node_cost(ground) * unit * scale
         purse.idle += idle
@@ -139,8 +145,8 @@ class Books:
             row.held += length
             if priced is not None:
                 row.unpriced += length - (priced[end] - priced[start])
-            row.cpu += cpu * length
-            row.memory += memory * length
+            row.cpu += cpu
+            row.memory += memory
             money = sums.get(number)
             if money is None:
                 money = sums[number] = [0, 0, 0, 0]
@@ -197,45 +203,49 @@ def _running(ground: Ground, holds: Sequence[Hold], what: int) -> tuple[list[Ins
 
 def _integral(cuts: Sequence[Instant], steps: Sequence[tuple[Instant, int]]) -> list[int]:
     """What a stepwise value adds up to from before all cuts until each of them; before its first step it is 0."""
-    total, value, at, number = 0, 0, cuts[0], 0
+    total, value, at = 0, 0, cuts[0]
+    later = iter(steps)
+    since, following = next(later, _NEVER)
     sums: list[int] = []
     for cut in cuts:
-        while number < len(steps) and steps[number][0] < cut:
-            since = steps[number][0]
+        while since < cut:
             if since > at:
                 total += value * (since - at)
                 at = since
-            value = steps[number][1]
-            number += 1
+            value = following
+            since, following = next(later, _NEVER)
         total += value * (cut - at)
         at = cut
         sums.append(total)
     return sums
 
 
-def _worth(demand: Sequence[int], paid: Sequence[int], room: int) -> tuple[list[int], int]:
-    """What a unit of share has cost up to each cut, times a scale that makes it whole, and that scale."""
+def _fineness(demand: Sequence[int], room: int) -> int:
+    """What makes the cost of a unit of share whole while more is asked for than there is."""
     if max(demand) <= room:
-        return list(paid), 1
-    scale = common_denominator([units // gcd(units, room) for units in set(demand) if units > room])
-    total, before, sums = 0, 0, []
+        return 1
+    return common_denominator([units // gcd(units, room) for units in set(demand) if units > room])
+
+
+def _worth(demand: Sequence[int], paid: Sequence[int], room: int, scale: int) -> tuple[list[int], int]:
+    """What a unit of share has cost up to each cut, and what the units cost that nobody asked for; times a scale."""
+    total = idle = before = free = 0
     each = scale
+    sums: list[int] = []
     for units, cost in zip(demand, paid, strict=True):
-        total += each * (cost - before)
+        step = cost - before
+        total += each * step
         sums.append(total)
-        each, before = (scale if units <= room else room * scale // units), cost
-    return sums, scale
-
-
-def _idle(demand: Sequence[int], paid: Sequence[int], room: int) -> int:
-    """Cost of the units that nobody asks for."""
-    spans = zip(demand, paid, paid[1:], strict=False)
-    return sum([(room - units) * (after - before) for units, before, after in spans if units < room])
+        if free > 0:
+            idle += free * step
+        before, free = cost, room - units
+        each = scale if free >= 0 else room * scale // units
+    return sums, idle * scale
 
 
 def _priced_time(cuts: Sequence[Instant], prices: Sequence[tuple[Instant, int]]) -> dict[Instant, int] | None:
     """How much of the time up to each cut had a price; None when all of it had."""
-    if prices and prices[0][0] <= cuts[0] and all(hourly for _, hourly in prices):
+    if prices and prices[0][0] <= cuts[0] and all(map(itemgetter(1), prices)):
         return None
     sums = _integral(cuts, [(start, 1 if hourly else 0) for start, hourly in prices])
     return dict(zip(cuts, sums, strict=True))

@@ -150,13 +150,15 @@ class Scale:
 
     def units(self, cpu: int, memory: int, gpus: int) -> int:
         """Share of a pod; `cpu` in the unit of the capacity's, `memory` in bytes, `gpus` in `1/grain` of a GPU."""
+        if self.dominant:  # the whole of any resource is the whole node, so one limit does for all
+            share, by_cpu, by_memory = gpus * self.per_gpu, cpu * self.per_cpu, memory * self.per_memory
+            share = by_cpu if by_cpu > share else share
+            share = by_memory if by_memory > share else share
+            return share if share < self.unit else self.unit
         by_gpu = (gpus if gpus < self.gpu_limit else self.gpu_limit) * self.per_gpu
         by_cpu = (cpu if cpu < self.cpu_limit else self.cpu_limit) * self.per_cpu
         by_memory = (memory if memory < self.memory_limit else self.memory_limit) * self.per_memory
-        if not self.dominant:
-            return by_gpu + by_cpu + by_memory
-        larger = by_cpu if by_cpu > by_gpu else by_gpu
-        return by_memory if by_memory > larger else larger
+        return by_gpu + by_cpu + by_memory
 
 
 @lru_cache(maxsize=4096)

@@ -98,7 +98,10 @@ def _row(line: Line) -> dict[str, Any]:
 
 def _text(amount: int) -> str:
     """`format_micro` for what is never negative and often nothing; a report may have a million of them."""
-    return f"{amount // MICRO}.{amount % MICRO:06d}" if amount else "0.000000"
+    if not amount:
+        return "0.000000"
+    digits = f"{amount:07}"
+    return f"{digits[:-6]}.{digits[-6:]}"
 
 
 def _window(span: Interval) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import lcm
+from operator import attrgetter, itemgetter
 
 from gpucost.core.clock import Instant, format_rfc3339
 from gpucost.core.gpus import Layout, is_gpu, layout
@@ -24,6 +25,7 @@ _PLENTY = 1 << 40
 """Stands for a capacity that cannot be read, so that pods are not blamed for it."""
 
 
+_SINCE, _HOURLY = attrgetter("since"), attrgetter("hourly")
 _UNFIT = scale_of(SplitKind.DOMINANT, Size(0, 0, 0))
 
 
@@ -74,6 +76,8 @@ class Lane:
     def unpriced(self) -> list[Interval]:
         """Time of the node within the window that has no price."""
         spans: list[Interval] = []
+        if self.prices and self.prices[0][0] <= self.start and all(map(itemgetter(1), self.prices)):
+            return spans  # as almost always
         for (start, price), until in zip(
             [(self.start, 0), *self.prices], [*(start for start, _ in self.prices), self.end], strict=True
         ):
@@ -161,16 +165,21 @@ class Nodes:
 
     def _prices(self, prices: Sequence[Price], path: str) -> tuple[list[tuple[Instant, int]], int]:
         """In order, and in which part of the currency unit; two from one instant are a problem."""
-        instant, hourly = values.instant, values.hourly
         try:
-            read = sorted((instant(price.since), *hourly(price.hourly)) for price in prices)
+            read = sorted(
+                zip(
+                    map(values.TIMES.__getitem__, map(_SINCE, prices)),
+                    map(values.hourly, map(_HOURLY, prices)),
+                    strict=True,
+                )
+            )
         except ValueError:
             self._bad_prices(prices, path)
             return [], 1
-        most = max((decimals for _, _, decimals in read), default=0)
+        most = max((decimals for _, (_, decimals) in read), default=0)
         unit = values.price_unit(most)
         factors = [unit // 10**decimals for decimals in range(most + 1)]
-        steps = {start: amount * factors[decimals] for start, amount, decimals in read}
+        steps = {start: amount * factors[decimals] for start, (amount, decimals) in read}
         if len(steps) != len(read):
             self._same_start(prices, path)
         return list(steps.items()), unit

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
-from operator import itemgetter
+from itertools import accumulate
+from operator import attrgetter
 
 from gpucost.core.category import category_of, program_category
 from gpucost.core.clock import Instant, format_rfc3339
 from gpucost.core.gpus import DEFAULT_RESOURCES, is_gpu
 from gpucost.core.model import Workload
-from gpucost.core.offline import UNKNOWN
-from gpucost.core.shares import Scale
 from gpucost.offline import values
 from gpucost.offline.lanes import FOREVER, Lane, Shape
 from gpucost.offline.problems import Problems, at
-from gpucost.offline.values import instant
-from gpucost.offline.wire import Pod, Series, Span, Step, Usage
+from gpucost.offline.usage import Course, Need, Reader, constant
+from gpucost.offline.values import CPU, MEMORY, UNITS, instant
+from gpucost.offline.wire import Pod, Span, Usage
 
 NO_LABEL = "(none)"
 
 KeyOf = Callable[[Pod], str]
-_Value = Callable[[str | float], int]
 
 _PARSERS: Mapping[str, Callable[[str], int]] = {"cpu": values.cpu, "memory": values.whole}
 
@@ -34,9 +31,9 @@ def key_of(by: str, patterns: Sequence[str] = DEFAULT_RESOURCES) -> KeyOf:
         label = by.removeprefix("label:")
         return lambda pod: (pod.labels or {}).get(label, NO_LABEL)
     found: Mapping[str, KeyOf] = {
-        "namespace": lambda pod: pod.namespace,
+        "namespace": attrgetter("namespace"),
         "pod": lambda pod: f"{pod.namespace}/{pod.name}",
-        "node": lambda pod: pod.node,
+        "node": attrgetter("node"),
         "workload": lambda pod: f"{pod.namespace}/{pod.workload or f'Pod/{pod.name}'}",
         "category": lambda pod: _category(pod, patterns),
     }
@@ -67,6 +64,10 @@ class Stays:
     """Number of each row by its key."""
     workloads: set[str] = field(default_factory=set)
     """Names of workloads that are known to be well formed."""
+    usage: Reader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.usage = Reader(self.problems)
 
     def read(self, pods: Callable[[], Iterable[tuple[int, Pod]]]) -> None:
         """Fill `rows` and the lanes' holds; `pods` gives all pods, each with its place in the file."""
@@ -92,10 +93,10 @@ class Stays:
         need = _need(pod.requests, shape) or self._careful_need(pod, shape, lane, place)
         if pod.workload is not None and pod.workload not in self.workloads:
             self._workload(pod.workload, place)
-        constant = _constant(pod.usage, need, shape.scale)
-        series = None if constant else self._series(pod.usage or Usage(), place)
+        held = constant(pod.usage, need, shape.scale)
+        course = None if held else Course.of(self.usage.lines(pod.usage or Usage(), place), need, shape.scale)
         row = -1
-        for start, end in self._spans(pod.intervals, place):
+        for start, end in _plain_span(pod.intervals) or self._spans(pod.intervals, place):
             if need[3]:
                 _claim(lane, start, end, need[3])
             first = start if start > lane.start else lane.start
@@ -104,19 +105,18 @@ class Stays:
                 continue
             if row < 0:
                 row = self.rows.setdefault(self.key_of(pod), len(self.rows))
-            if first < last and constant:
-                lane.holds.append((first, last, *constant, row))
-            elif first < last and series:
-                lane.holds.extend((*piece, row) for piece in series.pieces(first, last, need, shape.scale))
+            if first >= last:
+                continue
+            if held:
+                units, gpus, cpu, memory, activity = held
+                length = last - first
+                lane.holds.append((first, last, units, gpus, cpu * length, memory * length, activity, row))
+            elif course:
+                lane.holds.extend([(*piece, row) for piece in course.pieces(first, last)])
 
     def _spans(self, intervals: Sequence[Span], place: int) -> Sequence[tuple[Instant, Instant]]:
         """When the pod was there, as far as that can be read; in order."""
         try:
-            if len(intervals) == 1:
-                only = intervals[0]
-                start, end = instant(only.start), FOREVER if only.end is None else instant(only.end)
-                if start <= end:
-                    return ((start, end),)
             spans = [(instant(span.start), FOREVER if span.end is None else instant(span.end)) for span in intervals]
         except ValueError:
             self._bad_times(intervals, place)
@@ -143,35 +143,6 @@ class Stays:
             until = max(until, end)
         return len(self.problems) == before
 
-    def _series(self, usage: Usage, place: int) -> _Series:
-        """What the pod used over time, naming everything that is wrong with it."""
-        path = f"$.pods[{place}].usage"
-        return _Series(
-            self._line(usage.cpu, values.cpu_used, f"{path}.cpu"),
-            self._line(usage.memory, values.memory_used, f"{path}.memory"),
-            self._line(usage.gpu_active, values.activity, f"{path}.gpuActive"),
-        )
-
-    def _line(self, series: Series, parse: _Value, path: str) -> _Line:
-        """A line of steps; a constant is one that begins long ago."""
-        if not isinstance(series, list):
-            value = None if series is None else self._value(parse, series, path)
-            return _Line([-FOREVER], [value])
-        steps: dict[Instant, int | None] = {}
-        for number, step in enumerate(series):
-            self._step(step, steps, parse, f"{path}[{number}]")
-        ordered = sorted(steps.items(), key=itemgetter(0))
-        return _Line([start for start, _ in ordered], [value for _, value in ordered])
-
-    def _step(self, step: Step, steps: dict[Instant, int | None], parse: _Value, path: str) -> None:
-        start = self._value(instant, step.since, f"{path}.from")
-        value = None if step.value is None else self._value(parse, step.value, f"{path}.value")
-        if start is None:
-            return
-        if start in steps:
-            self.problems.add(f"{path}.from", f"two values from {step.since}; one at a time")
-        steps[start] = value
-
     def _value(self, parse: Callable[..., int], value: str | float, path: str) -> int | None:
         try:
             return parse(value)
@@ -179,7 +150,7 @@ class Stays:
             self.problems.add(path, str(error))
             return None
 
-    def _careful_need(self, pod: Pod, shape: Shape, lane: Lane, place: int) -> _Need:
+    def _careful_need(self, pod: Pod, shape: Shape, lane: Lane, place: int) -> Need:
         """What the requests come to, naming everything that is wrong with them."""
         cpu = memory = gpus = 0
         devices = []
@@ -258,13 +229,22 @@ class Stays:
         self.problems.add(f"$.pods[{place}].node", f"no node has the UID {pod.node!r}{hint}")
 
 
-_Need = tuple[int, int, int, tuple[tuple[str, int], ...]]
-"""Nanocores, bytes, GPUs in 1/grain, and the units of each GPU resource that a pod requests."""
+def _plain_span(intervals: Sequence[Span]) -> tuple[tuple[Instant, Instant]] | None:
+    """The only time of a pod; None when it has more or fewer, or there is something about it."""
+    if len(intervals) != 1:
+        return None
+    only = intervals[0]
+    try:
+        start, end = instant(only.start), FOREVER if only.end is None else instant(only.end)
+    except ValueError:
+        return None
+    return ((start, end),) if start <= end else None
 
-_NOTHING: _Need = (0, 0, 0, ())
+
+_NOTHING: Need = (0, 0, 0, ())
 
 
-def _need(requests: dict[str, str] | None, shape: Shape) -> _Need | None:
+def _need(requests: dict[str, str] | None, shape: Shape) -> Need | None:
     """What requests come to on a node of this shape; None when something is unusual about them."""
     if not requests:
         return _NOTHING
@@ -273,10 +253,10 @@ def _need(requests: dict[str, str] | None, shape: Shape) -> _Need | None:
     try:
         for name, text in requests.items():
             if name == "cpu":
-                cpu = values.cpu(text)
+                cpu = CPU[text]
             elif name == "memory":
-                memory = values.whole(text)
-            elif units := values.units(text):
+                memory = MEMORY[text]
+            elif units := UNITS[text]:
                 gpus += units * shape.worth[name]
                 devices = (*devices, (name, units))
     except (KeyError, ValueError):
@@ -307,63 +287,3 @@ def _begins(pod: Pod, lane: Lane, moment: Instant) -> bool:
         if max(start, lane.born) == moment:
             return True
     return False
-
-
-_Holding = tuple[int, int, int, int, int]
-"""Units of share, GPUs, CPU, memory and activity, as in `core.offline.Hold`."""
-
-
-def _constant(usage: Usage | None, need: _Need, scale: Scale) -> _Holding | None:
-    """What a pod holds all the time; None when that changes, or cannot be read."""
-    cpu, memory, gpus, _ = need
-    activity = UNKNOWN
-    if usage is not None:
-        used, taken, active = usage.cpu, usage.memory, usage.gpu_active
-        if isinstance(used, list) or isinstance(taken, list) or isinstance(active, list):
-            return None
-        try:
-            if used is not None:
-                more = values.cpu_used(used)
-                cpu = more if more > cpu else cpu
-            if taken is not None:
-                more = values.memory_used(taken)
-                memory = more if more > memory else memory
-            if active is not None:
-                activity = values.activity(active)
-        except ValueError:
-            return None
-    return scale.units(cpu, memory, gpus), gpus, cpu, memory, activity
-
-
-@dataclass(slots=True)
-class _Line:
-    """A value from each start on; unknown before the first."""
-
-    starts: list[Instant]
-    values: list[int | None]
-
-    def at(self, moment: Instant) -> int | None:
-        """Value in force at an instant."""
-        index = bisect_right(self.starts, moment) - 1
-        return self.values[index] if index >= 0 else None
-
-
-@dataclass(slots=True)
-class _Series:
-    """A pod's use over time."""
-
-    cpu: _Line
-    memory: _Line
-    activity: _Line
-
-    def pieces(
-        self, start: Instant, end: Instant, need: _Need, scale: Scale
-    ) -> Iterator[tuple[Instant, Instant, int, int, int, int, int]]:
-        """Cut a stay where the use changes."""
-        lines = (self.cpu, self.memory, self.activity)
-        cuts = sorted({start, end, *(cut for line in lines for cut in line.starts if start < cut < end)})
-        for first, last in pairwise(cuts):
-            used, taken, activity = (line.at(first) for line in lines)
-            cpu, memory = max(need[0], used or 0), max(need[1], taken or 0)
-            units = scale.units(cpu, memory, need[2])
-            yield first, last, units, need[2], cpu, memory, UNKNOWN if activity is None else activity
