@@ -81,8 +81,8 @@ def test_a_creation_cut_off_by_kill_9_makes_one_job(team: Team, operator: Operat
 
 
 def test_kill_9_in_the_middle_of_ledger_writes_loses_and_doubles_nothing(team: Team, operator: OperatorProcess) -> None:
-    node = team.add_node(gpus=8)
     operator.start()
+    node = team.add_node(gpus=8)
     with IndependentCount(team.cluster, team.namespace) as count:
         for round_ in range(4):
             for index in range(3):
@@ -106,8 +106,8 @@ def test_kill_9_in_the_middle_of_ledger_writes_loses_and_doubles_nothing(team: T
 def test_what_happens_while_the_operator_is_down_is_booked_from_the_servers_history(
     team: Team, operator: OperatorProcess
 ) -> None:
-    team.add_node(gpus=8)
     operator.start()
+    team.add_node(gpus=8)  # after the start: what was on it before that would be unknown
     with IndependentCount(team.cluster, team.namespace) as count:
         team.train("ends", template=team.template(shutdown="1s"))
         team.until("Ready", "Running", "ends")
