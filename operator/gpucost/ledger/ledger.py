@@ -202,6 +202,19 @@ class Ledger:
         found = self._read(lambda db: list(facts.by_keys(db, need_table, "pod_uid", wanted, rows.need_fact)))
         return sorted(found, key=lambda fact: fact.start)
 
+    def last_needs(self, uids: Iterable[str]) -> list[NeedFact]:
+        """What some pods count for now, of those of which something was recorded."""
+        wanted = list(uids)
+        return self._read(lambda db: facts.last_needs(db, wanted))
+
+    def noted(self, prefix: str) -> list[PodFact]:
+        """Pods that have ended, of nodes that have not, with notes that begin so."""
+        return self._read(lambda db: facts.noted_on_open_nodes(db, prefix))
+
+    def ended_balancers(self) -> list[str]:
+        """UIDs of load balancers that have ended."""
+        return self._read(facts.ended_balancers)
+
     def ended_pods(self, *, kind: str, capacity_type: CapacityType) -> list[tuple[PodFact, str]]:
         """Pods of workloads of a kind that have ended on nodes paid for so, each with the name of its node."""
         return self._read(lambda db: facts.ended_on(db, kind, capacity_type))

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from gpucost.core.clock import SECOND, Instant
+from gpucost.core.doubt import UNKNOWN
 from gpucost.core.model import CapacityType, NodeKind, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Row
@@ -94,8 +95,8 @@ class Accounting:
         marks = await self.call(self.ledger.marks)
         things = await self.call(self.ledger.open_nodes)
         pods = {pod.uid: pod for pod in await self.call(self.ledger.open_pods)}
-        needs = await self.call(lambda: self.ledger.needs([*pods, *(thing.uid for thing in things)]))
         assets = {thing.uid: thing for thing in things if thing.kind is not NodeKind.NODE}
+        needs = await self.call(lambda: [*self.ledger.needs(assets), *self.ledger.last_needs(pods)])
         return Past(
             observed_until=int(marks.get(OBSERVED_UNTIL) or 0),
             open_nodes={thing.uid: thing for thing in things if thing.kind is NodeKind.NODE},
@@ -103,6 +104,8 @@ class Accounting:
             open_assets=assets,
             open_holders={uid: pod for uid, pod in pods.items() if pod.node_uid in assets},
             needs=needs,
+            doubted=await self.call(lambda: self.ledger.noted(UNKNOWN)),
+            former_balancers=await self.call(self.ledger.ended_balancers),
             node_history=node_history,
             pod_history=pod_history,
         )

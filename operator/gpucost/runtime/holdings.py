@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from gpucost.core.capacity import capacity_type, traits
+from gpucost.core.capacity import capacity_type, gpu_fraction, traits
 from gpucost.core.dra import GPU_DRIVERS, Claim, Device, DeviceId, Holding, holding, physical
 from gpucost.core.gpus import DEFAULT_RESOURCES, Layout, held, is_gpu, layout
+from gpucost.core.mig import profile_in
 from gpucost.core.model import Node, NodeFact, Pod, Unknown
 from gpucost.sources.devices import SliceRecord
 from gpucost.sources.reflector import Change
@@ -41,16 +42,14 @@ class Holdings:
 
     def slice_changed(self, change: Change[SliceRecord]) -> str:
         """Devices appeared, changed or went; the name of the node concerned."""
-        for record in (change.old, change.new):
-            for device in record.devices if record is not None else ():
-                if record is change.new:
-                    self._devices[device.id] = device
-                else:
-                    self._devices.pop(device.id, None)
         record = change.new or change.old
         assert record is not None
         here = self._slices_on.setdefault(record.node, set())
         here.add(record.uid) if change.new is not None else here.discard(record.uid)
+        for device in change.old.devices if change.old is not None else ():
+            self._devices.pop(device.id, None)
+        for device in self._on(record.node):  # another slice may describe the same device
+            self._devices[device.id] = device
         return record.node
 
     def claim_changed(self, change: Change[Claim]) -> set[str]:
@@ -76,7 +75,7 @@ class Holdings:
     def node_fact(self, node: Node) -> NodeFact:
         """Life, size and traits of a node."""
         found, offer = traits(node.labels), self._layout(node)
-        through_claims = self._physical(node.name)
+        through_claims = physical(self._on(node.name), self.drivers)
         capacity, whole = offer.capacity + through_claims, offer.physical + through_claims
         return NodeFact(
             uid=node.uid,
@@ -92,6 +91,10 @@ class Holdings:
             physical_gpus=whole if whole != capacity else 0,
             stranded_gpus=offer.stranded,
         )
+
+    def layout_of(self, node_uid: str) -> Layout | None:
+        """How a node offered GPUs by its device plugin when it last did."""
+        return self._layouts.get(node_uid)
 
     def problem(self, node: Node) -> str:
         """Why nobody can tell how a node's GPUs are offered; empty when that is known."""
@@ -129,25 +132,27 @@ class Holdings:
 
     def _layout(self, node: Node) -> Layout:
         units = {name: count for name, count in node.devices.items() if is_gpu(name, self.resources)}
-        if not units:
-            self._layouts.pop(node.uid, None)
+        if not units:  # a plugin that restarts offers nothing for a while: what pods hold is worth what it was
             return Layout(physical=node.capacity.gpus, capacity=node.capacity.gpus)
+        product, found = node.labels.get(_PRODUCT, ""), traits(node.labels)
+        single = bool(profile_in(product))  # then the labels count and measure slices, not the GPUs that they are of
         offer = layout(
             units,
-            model=node.labels.get(_PRODUCT, "") or traits(node.labels).gpu_model,
-            physical=_count(node.labels.get(_COUNT)),
-            memory_gib=_gib(node.labels.get(_MEMORY)),
+            model=product or found.gpu_model,
+            physical=gpu_fraction(found.instance_type) or (None if single else _count(node.labels.get(_COUNT))),
+            memory_gib=None if single else _gib(node.labels.get(_MEMORY)),
             replicas=_count(node.labels.get(_REPLICAS)),
         )
         self._layouts[node.uid] = offer
         return offer
 
     def _on(self, node: str) -> Iterable[Device]:
-        slices = (self.slices[uid] for uid in sorted(self._slices_on.get(node, ())) if uid in self.slices)
-        return (device for record in slices for device in record.devices)
-
-    def _physical(self, node: str) -> int:
-        return physical(self._on(node), self.drivers)
+        """Devices of the newest generation of each pool: while a driver publishes anew, the old slices stay."""
+        found = [self.slices[uid] for uid in sorted(self._slices_on.get(node, ())) if uid in self.slices]
+        newest: dict[tuple[str, str], int] = {}
+        for record in found:
+            newest[record.pool] = max(record.generation, newest.get(record.pool, 0))
+        return (device for record in found if record.generation == newest[record.pool] for device in record.devices)
 
     def _model(self, node: str) -> str:
         return next((device.model for device in self._on(node) if device.id.driver in self.drivers), "")
@@ -158,5 +163,5 @@ def _count(text: str | None) -> int | None:
 
 
 def _gib(text: str | None) -> float | None:
-    """`nvidia.com/gpu.memory` is in MiB; MIG's single strategy makes it that of a slice, so small ones say nothing."""
-    return int(text) / 1024 if text and text.isdigit() and int(text) >= 20 * 1024 else None
+    """`nvidia.com/gpu.memory` is in MiB."""
+    return int(text) / 1024 if text and text.isdigit() and int(text) else None

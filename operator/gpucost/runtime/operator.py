@@ -109,7 +109,7 @@ class Operator:
             now=now,
             provider=self.provider,
             cost_of=self.cost_of,
-            interruptions_of=self.recorder.interruptions_of,
+            interruptions_of=self.recorder.endings.interruptions_of,
             instance=self.identity,
         )
         self.publisher = Publisher(
@@ -229,7 +229,7 @@ class Operator:
         for fact, node in await accounting.call(
             lambda: ledger.ended_pods(kind=TRAINING_JOB, capacity_type=CapacityType.SPOT)
         ):
-            self.recorder.note_end(fact, node)
+            self.recorder.endings.note(fact, node)
         recover(self.world, self.recorder, past)
         self.assets.recover(past)
         accounting.caught_up = True
@@ -351,7 +351,7 @@ class Operator:
         await self.accounting.flush()
         await report(self.client, self.prices, now)
         workloads = [(r.namespace, Workload(TRAINING_JOB, r.name)) for r in self.world.trainingjobs.values()]
-        ended = self.recorder.lately_ended()
+        ended = self.recorder.endings.lately(now())
         self.totals = await self.accounting.totals([*workloads, *ended])
         fill(self.figures, self.totals, self.world, ended)
         for key in self.world.trainingjobs:

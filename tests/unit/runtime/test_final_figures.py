@@ -38,7 +38,7 @@ def test_a_job_that_lived_between_two_passes_is_counted_whole() -> None:
     facts, _, _ = recorder.drain()
     with Ledger("sqlite://") as ledger:
         ledger.record([*recorder.nodes.values(), *facts, PriceFact("n1", T0, 6, CapacityType.ON_DEMAND, "test")])  # type: ignore[arg-type]
-        ended = recorder.lately_ended()
+        ended = recorder.endings.lately(clock)
         assert ended == {BERT: Category.TRAINING}
         now = T0 + HOUR
         totals = Totals(now, ledger.workload_totals(now, ended), by_capacity=ledger.capacity_totals(now, ended))
@@ -48,4 +48,4 @@ def test_a_job_that_lived_between_two_passes_is_counted_whole() -> None:
     assert (totals.workloads[BERT].hourly, totals.workloads[BERT].pods) == (0, 0)
 
     clock += 16 * MINUTE
-    assert recorder.lately_ended() == {}
+    assert recorder.endings.lately(clock) == {}
