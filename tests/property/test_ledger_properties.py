@@ -19,6 +19,7 @@ from gpucost.core.clock import HOUR
 from gpucost.core.model import (
     CapacityType,
     Category,
+    EarlierSize,
     NeedFact,
     NodeFact,
     PodFact,
@@ -51,15 +52,29 @@ def lives(draw):
     return (start, end) if end is None or start <= end else (end, start)
 
 
+sizes = st.builds(
+    Resources,
+    cpu_milli=st.sampled_from([0, 3000, 192_000]),
+    memory=st.sampled_from([0, 7 * GIB, 2**41 + 12345]),
+    gpus=st.sampled_from([0, 1, 3, 8, Fraction(15, 14)]),
+)
+
+
 @st.composite
 def node_facts(draw, uid):
     start, end = draw(lives())
-    size = Resources(
-        cpu_milli=draw(st.sampled_from([0, 3000, 192_000])),
-        memory=draw(st.sampled_from([0, 7 * GIB, 2**41 + 12345])),
-        gpus=draw(st.sampled_from([0, 1, 3, 8, Fraction(15, 14)])),
+    changes = sorted(draw(st.lists(times, max_size=2)))
+    return NodeFact(
+        uid,
+        f"node-{uid}",
+        start,
+        end,
+        draw(sizes),
+        capacity_type=draw(st.sampled_from(CapacityType)),
+        earlier=tuple(
+            EarlierSize(until, draw(sizes), stranded_gpus=draw(st.sampled_from([0, 1]))) for until in changes
+        ),
     )
-    return NodeFact(uid, f"node-{uid}", start, end, size, capacity_type=draw(st.sampled_from(CapacityType)))
 
 
 gpus = st.integers(0, 4) | st.sampled_from([Fraction(1, 7), Fraction(1, 2), Fraction(3, 4)])

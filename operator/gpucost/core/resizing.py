@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gpucost.core.clock import MINUTE, Instant
-from gpucost.core.model import EarlierSize, Gpus, NodeFact, Resources
+from gpucost.core.model import EarlierSize, Gpus, NodeFact, NodeKind, Resources
 
 SETUP = 10 * MINUTE
 """Drivers, device plugin and labels come after the node: what is shown so soon was true from its beginning."""
@@ -36,7 +36,8 @@ def resized(known: NodeFact | None, shown: NodeFact, now: Instant) -> NodeFact:
     traits = {name: getattr(shown, name) or getattr(known, name) for name in _TRAITS}
     new = replace(shown, start=min(known.start, shown.start), earlier=known.earlier, **traits)
     came = not known.capacity.gpus and bool(new.capacity.gpus) and not known.earlier
-    if _size(known) == _size(new) or came or now < new.start + SETUP:
+    being_set_up = new.kind is NodeKind.NODE and now < new.start + SETUP
+    if _size(known) == _size(new) or came or being_set_up:
         return new
     until = max([now, *(size.until for size in known.earlier)])  # clocks go back
     return replace(new, earlier=(*known.earlier, EarlierSize(until, *_size(known))))

@@ -31,7 +31,6 @@ from gpucost.ledger.engine import open_engine, place_of
 from gpucost.ledger.errors import LedgerError, guard
 from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
 from gpucost.ledger.recorded import Recorded, recorded
-from gpucost.ledger.schema import needs as need_table
 from gpucost.ledger.schema import nodes as node_table
 from gpucost.ledger.schema import pods as pod_table
 from gpucost.ledger.settled import Settled, WorkloadKey, key_of
@@ -195,12 +194,6 @@ class Ledger:
     def nodes_in(self, span: Interval) -> list[NodeFact]:
         """Nodes, and other things that cost by the hour, that lived in a span."""
         return self._read(lambda db: list(map(rows.node_fact, facts.overlapping(db, node_table, "uid", span, None))))
-
-    def needs(self, uids: Iterable[str]) -> list[NeedFact]:
-        """Everything recorded of what some pods count for (of volumes: their sizes), in order of time."""
-        wanted = list(uids)
-        found = self._read(lambda db: list(facts.by_keys(db, need_table, "pod_uid", wanted, rows.need_fact)))
-        return sorted(found, key=lambda fact: fact.start)
 
     def last_needs(self, uids: Iterable[str]) -> list[NeedFact]:
         """What some pods count for now, of those of which something was recorded."""

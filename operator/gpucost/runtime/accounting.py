@@ -96,14 +96,13 @@ class Accounting:
         things = await self.call(self.ledger.open_nodes)
         pods = {pod.uid: pod for pod in await self.call(self.ledger.open_pods)}
         assets = {thing.uid: thing for thing in things if thing.kind is not NodeKind.NODE}
-        needs = await self.call(lambda: [*self.ledger.needs(assets), *self.ledger.last_needs(pods)])
         return Past(
             observed_until=int(marks.get(OBSERVED_UNTIL) or 0),
             open_nodes={thing.uid: thing for thing in things if thing.kind is NodeKind.NODE},
             open_pods={uid: pod for uid, pod in pods.items() if pod.node_uid not in assets},
             open_assets=assets,
             open_holders={uid: pod for uid, pod in pods.items() if pod.node_uid in assets},
-            needs=needs,
+            needs=await self.call(lambda: self.ledger.last_needs(pods)),
             doubted=await self.call(lambda: self.ledger.noted(UNKNOWN)),
             former_balancers=await self.call(self.ledger.ended_balancers),
             node_history=node_history,

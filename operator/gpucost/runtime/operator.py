@@ -98,7 +98,7 @@ class Operator:
         read_pod = partial(pod_record, kept=settings.kept_labels)
         self.recorder = Recorder(self.world, now, self.prices.of, holdings, read_pod)
         self.world.on_claimed = self.recorder.owners_changed
-        self.assets = Assets(self.recorder, now, self.prices.of_asset)
+        self.assets = Assets(self.recorder, now, self.prices.of_asset, waiting=True)
         self.caches = Caches.build(self.client, self.world, self.recorder, self.assets, now)
         self.resources = CustomResources(self.world, on_prices=self._prices_changed)
         self.controller = TrainingController(

@@ -42,7 +42,7 @@ class Past:
     open_holders: Mapping[str, PodFact] = field(default_factory=dict)
     """Claims and Services that hold them."""
     needs: Sequence[NeedFact] = ()
-    """What pods count for since the last change, and all sizes of volumes, in order of time."""
+    """What pods count for since their last change."""
     former_balancers: Sequence[str] = ()
     """UIDs of load balancers that have ended: a Service may get another."""
     doubted: Sequence[PodFact] = ()
