@@ -144,6 +144,7 @@ def reference(facts, window: Interval) -> dict[str, Fraction]:
         last = min(FOREVER if node.end is None else node.end, window.end)
         changes = [fact for fact in facts if isinstance(fact, NeedFact)]
         edges = [p.start for p in prices + pods + changes] + [p.end for p in pods if p.end is not None]
+        edges += [size.until for size in node.earlier]
         cuts = sorted({first, last, *(edge for edge in edges if first < edge < last)})
         for start, end in pairwise(cuts) if first < last else ():
             in_force = max((p for p in prices if p.start <= start), key=lambda p: p.start, default=None)
@@ -151,13 +152,17 @@ def reference(facts, window: Interval) -> dict[str, Fraction]:
                 continue
             worth = Fraction(in_force.hourly) * PICO * (end - start) / HOUR
             here = [p for p in pods if p.start <= start and (p.end is None or p.end > start)]
-            shares = {p.uid: share(need_at(p, changes, start), node.capacity) for p in here}
+            shares = {p.uid: share(need_at(p, changes, start), size_at(node, start)) for p in here}
             scale = max(Fraction(1), sum(shares.values(), Fraction(0)))
             for uid, part in shares.items():
                 cost[uid] = cost.get(uid, Fraction(0)) + worth * part / scale
             idle = worth * (1 - sum(shares.values(), Fraction(0)) / scale)
             cost[f"idle:{node.uid}"] = cost.get(f"idle:{node.uid}", Fraction(0)) + idle
     return cost
+
+
+def size_at(node: NodeFact, instant: int) -> Resources:
+    return next((size.capacity for size in node.earlier if instant < size.until), node.capacity)
 
 
 def need_at(pod: PodFact, changes: list[NeedFact], instant: int) -> Resources:

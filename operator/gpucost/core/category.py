@@ -14,6 +14,7 @@ from gpucost.core.model import Category, Gpus, Workload
 LABEL = "gpucost.dev/category"
 NAME_LABEL = "app.kubernetes.io/name"
 
+_BY_VALUE: Mapping[str, Category] = {category.value: category for category in Category}
 _TRAINING_KINDS = frozenset(
     {"TrainingJob", "Job", "CronJob", "JobSet", "TrainJob", "PyTorchJob", "TFJob", "MPIJob", "XGBoostJob", "RayJob"}
 )
@@ -73,8 +74,8 @@ def category_of(
     *, namespace: str, workload: Workload, labels: Mapping[str, str], gpus: Gpus, program: Category | None = None
 ) -> Category:
     """Detect the category from the label, the program, the namespace, the owner's kind and whether it holds GPUs."""
-    if labels.get(LABEL) in set(Category):
-        return Category(labels[LABEL])
+    if (told := _BY_VALUE.get(labels.get(LABEL, ""))) is not None:
+        return told
     if namespace in _SYSTEM_NAMESPACES or workload.kind in {"DaemonSet", "Node", "Service"}:
         return Category.INFRASTRUCTURE
     if program is not None and (program is not Category.INFRASTRUCTURE or not gpus):

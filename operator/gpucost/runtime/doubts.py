@@ -48,11 +48,13 @@ class Doubts:
             self.resolved.add(pod.uid)
         return True
 
-    def recall(self, facts: Iterable[PodFact]) -> None:
-        """Know from the ledger which pods of living nodes ended before anybody could tell what they held."""
-        for fact in facts:
+    def recall(self, facts: Iterable[PodFact]) -> bool:
+        """Know from the ledger of which pods nobody could tell what they held; whether there are any."""
+        doubted = [fact for fact in facts if fact.note.startswith(UNKNOWN)]
+        for fact in doubted:
             span = Interval(fact.start, FOREVER if fact.end is None else fact.end)
             self.by_node.setdefault(fact.node_uid, {})[fact.uid] = _doubt(fact, fact.note, span)
+        return bool(doubted)
 
     def masked(self, node_uid: str, prices: list[PriceFact]) -> list[PriceFact]:
         """A node's price timeline, unknown where there is doubt."""

@@ -360,6 +360,7 @@ class Operator:
         self.figures.data_times["kubernetes"] = min(m.last_heard for m in self.caches.all)
         self.figures.errors["unreadable objects"] = sum(m.rejected for m in self.caches.all)
         self.figures.errors["pods on nodes never seen"] = self.recorder.skipped["node never seen"]
+        self.figures.errors["pods on two nodes"] = self.recorder.skipped["second node"]
         self.figures.tick_seconds = time.monotonic() - started
         self.figures.ticks += 1
         self._beat = time.monotonic()

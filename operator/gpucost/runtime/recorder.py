@@ -118,12 +118,14 @@ class Recorder:
             self._price_node(self.nodes[uid], node)
 
     def _price_node(self, fact: NodeFact, node: Node) -> None:
+        self._prices[fact.uid] = self._known_prices(fact, node, self.prices_of(fact, node))
+
+    def _known_prices(self, fact: NodeFact, node: Node | None, prices: list[PriceFact]) -> list[PriceFact]:
         """What nobody can tell the parts of has no price: it would be charged to the wrong pods."""
-        prices = self.prices_of(fact, node)
-        reason = self.holdings.problem(node)
+        reason = self.holdings.problem(node) if node is not None else ""
         if reason and not fact.capacity.gpus:  # else it is known what they were, and only new pods are in doubt
-            prices = [PriceFact(fact.uid, fact.start, None, fact.capacity_type, f"{UNKNOWN}{reason}")]
-        self._prices[fact.uid] = self.doubts.masked(fact.uid, prices)
+            return [PriceFact(fact.uid, fact.start, None, fact.capacity_type, f"{UNKNOWN}{reason}")]
+        return self.doubts.masked(fact.uid, prices)
 
     def node_ended(self, uid: str, end: Instant, gap: str | None = None) -> None:
         """A node's life is over; with `gap`, it ended at some time between `end` and now."""
@@ -173,6 +175,9 @@ class Recorder:
         end = max(end, fact.start)
         self._queue.append(replace(fact, end=end, end_reason="vanished"))
         self._forget_pod(fact.uid)
+        node, record = self.nodes.get(fact.node_uid), self.world.nodes.get(fact.node_uid)
+        if self.doubts.recall([replace(fact, end=end)]) and node is not None and record is not None:
+            self._price_node(node, record)
         if gap and end < self.now():
             self._queue.append(Gap(fact.uid, Interval(end, self.now()), gap))
 
@@ -378,9 +383,9 @@ class Recorder:
 
     def repriced(self, timelines: Prices) -> None:
         """Timelines that have changed, of nodes that live or have ended lately."""
-        self._prices.update(
-            {uid: self.doubts.masked(uid, steps) for uid, steps in timelines.items() if uid in self.nodes}
-        )
+        for uid, steps in timelines.items():
+            if uid in self.nodes:
+                self._prices[uid] = self._known_prices(self.nodes[uid], self.world.nodes.get(uid), steps)
 
 
 def _last_proof(change: Change[Node] | Change[Pod]) -> Instant:

@@ -51,7 +51,7 @@ class Past:
 
 def recover(world: World, recorder: Recorder, past: Past) -> None:
     """Bring the recorder up to date; call it when every cache is complete and before the first write."""
-    recorder.doubts.recall(past.doubted)
+    recorder.doubts.recall([*past.doubted, *past.open_pods.values()])
     recorder.resume_nodes(fact for uid, fact in past.open_nodes.items() if uid in world.nodes)
     needs = {need.pod_uid: need.needs for need in past.needs}
     for pod in past.open_pods.values():

@@ -410,3 +410,22 @@ def test_a_pod_that_is_seen_on_a_second_node_stays_on_its_first_and_is_counted(s
         assert [(fact.node_uid, fact.start, fact.end) for fact in facts] == ([] if end is None else [("n1", T0, end)])
     assert shown.recorder.skipped["second node"] == 1
     assert "pod research/p is seen on node gpu-1 too" in caplog.text
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_doubt_about_a_living_pod_survives_a_start(shown, gone):
+    """Until it is known what the pod held: then that counts from its beginning. One that vanishes leaves its doubt."""
+    shown.node({"nvidia.com/mig-3g.40gb": 2}, count="")
+    shown.pod("p", {"nvidia.com/mig-3g.40gb": 1})
+    (doubted,) = shown.written(PodFact)
+    later = Shown()
+    later.at += HOUR
+    later.node({"nvidia.com/mig-3g.40gb": 2})
+    if not gone:
+        later.pod("p", {"nvidia.com/mig-3g.40gb": 1})
+    past = Past(shown.at, {"n1": shown.recorder.nodes["n1"]}, {"p": doubted}, None, None)
+    recover(later.world, later.recorder, past)
+    (fact,) = later.written(PodFact)
+    expected = [(T0, None), (shown.at, 8)] if gone else [(T0, 8)]
+    assert [(price.start, price.hourly) for price in later.prices["n1"]] == expected
+    assert (fact.requests.gpus, fact.end) == ((0, shown.at) if gone else (Fraction(1, 2), None))
