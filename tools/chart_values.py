@@ -28,6 +28,8 @@ _OPTIONAL_SETTINGS = (
     "gpu_resources",
     "gpu_drivers",
     "pod_use",
+    "backfill_days",
+    "backfill_matchers",
     "log_format",
     "log_level",
     "currency",
@@ -111,6 +113,9 @@ class Ledger(Section):
     url_secret: SecretKey = Field(description="Where the URL is kept when it holds a password; goes before url.")
     password_secret: SecretKey = Field(description="Where the password for url is kept; mounted, read at connecting.")
     tls_secret: Name = Field(description="Secret of TLS files for url, mounted at /etc/gpucost/ledger-tls.")
+    retention: Annotated[str, Field(pattern="^([1-9][0-9]*d|forever)$")] = Field(
+        description="How long pods are known one by one, such as 30d; older hours are kept as sums."
+    )
     persistence: Persistence = Field(description="The volume of the ledger.")
 
 

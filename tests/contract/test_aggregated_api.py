@@ -258,6 +258,14 @@ def test_kubectl_cost_explain_ends_in_the_reported_cost(aggregated: LocalCluster
     assert [line["cost"] for line in document["lines"]] == ["10.050000", "10.050000"]
 
 
+def test_nodes_are_explained_to_whoever_may_see_the_whole_cluster(aggregated: LocalCluster, member: Path) -> None:
+    allowed = run(aggregated, "kubectl", "cost", "explain", "node/gpu-7")
+    assert (allowed.returncode, "no node gpu-7 is known" in allowed.stderr) == (2, True), allowed.stderr
+    for command in (("explain", "node/gpu-7"), ("idle",), ("node",)):
+        refused = run(aggregated, "kubectl", "cost", *command, kubeconfig=member)
+        assert (refused.returncode, "forbidden" in refused.stderr) == (2, True), refused.stderr
+
+
 def test_a_starting_operator_is_replaced_by_the_status_of_jobs(
     aggregated: LocalCluster, costs: ExampleProvider
 ) -> None:

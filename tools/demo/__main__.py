@@ -16,7 +16,7 @@ from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
-from demo.manifests import RESEARCH, VISION
+from demo.manifests import RESEARCH, VISION, VOLUME
 from demo.operator import run_operator
 from demo.story import Story
 from local import KubectlError, LocalCluster, MissingProgram, StartError, TimedOut
@@ -33,7 +33,10 @@ TABLES = (
     ["kubectl", "get", "tj", "-A"],
     ["kubectl", "cost", "--window", "today"],
     [*EXPLAINED, "--window", "today"],
+    ["kubectl", "cost", "idle", "--window", "today"],
+    ["kubectl", "cost", "category", "--window", "today"],
 )
+PICTURED = TABLES[:3]
 
 
 def main() -> int:
@@ -107,6 +110,7 @@ def tidy(cluster: Workbench) -> None:
     cluster.kubectl("delete", "namespace", *TEAMS, "--ignore-not-found", "--wait=true", check=False)
     for kind in ("pricebooks", "nodepools", "nodeclaims"):
         cluster.kubectl("delete", kind, "--all", "--ignore-not-found", "--timeout=60s", check=False)
+    cluster.kubectl("delete", "persistentvolume", VOLUME, "--ignore-not-found", "--wait=false", check=False)
     with suppress(HelmError):
         helm(cluster, "uninstall", "gpucost", "-n", NAMESPACE, "--ignore-not-found")
 
@@ -131,7 +135,7 @@ def show(command: list[str], env: dict[str, str]) -> None:
 def draw(picture: Path, env: dict[str, str]) -> None:
     """The tables once more, in a terminal of 80 columns, as an SVG."""
     parts = []
-    for command in TABLES:
+    for command in PICTURED:
         output, _ = run_in_terminal(command, 80, env)
         parts.append(f"\033[32m$\033[0m \033[1m{' '.join(command)}\033[0m\n{output}")
     picture.parent.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,30 @@ PRICES: Manifest = {
 }
 
 
+VOLUME = "corpus-demo"
+
+
+def corpus() -> list[Manifest]:
+    """Two TiB of training data: a volume costs as long as it is there, whether anything reads it or not."""
+    shared: Manifest = {"accessModes": ["ReadWriteMany"], "storageClassName": "gp3"}
+    volume = {
+        **shared,
+        "capacity": {"storage": "2Ti"},
+        "persistentVolumeReclaimPolicy": "Retain",
+        "csi": {"driver": "simulated.gpucost.dev", "volumeHandle": VOLUME},
+    }
+    claim = {**shared, "volumeName": VOLUME, "resources": {"requests": {"storage": "2Ti"}}}
+    return [
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": VOLUME}, "spec": volume},
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "corpus", "namespace": RESEARCH},
+            "spec": claim,
+        },
+    ]
+
+
 def window_start(now: datetime, lead: timedelta) -> datetime:
     """The first full minute that is at least `lead` away: cron knows no seconds."""
     return (now + lead + timedelta(minutes=1)).replace(second=0, microsecond=0)

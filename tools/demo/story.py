@@ -34,7 +34,8 @@ class Story:
     def run(self) -> None:
         """The whole story; raises `TimedOut` where it does not go on."""
         opens = manifests.window_start(manifests.now(), _LEAD)
-        self.cluster.apply([namespace(RESEARCH), namespace(VISION), manifests.PRICES, manifests.existing_job()])
+        self.cluster.apply([namespace(RESEARCH), namespace(VISION), manifests.PRICES, *manifests.corpus()])
+        self.cluster.apply([manifests.existing_job()])
         jobs = [manifests.moves_to_spot(opens), manifests.loses_its_node(), manifests.ends("40s")]
         self.cluster.apply([*jobs, manifests.takes_over()])
         self.say(f"two teams applied 4 TrainingJobs; the spot window of research/bert opens at {opens:%H:%M} UTC")

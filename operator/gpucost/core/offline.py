@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from math import lcm
+from math import gcd, lcm
 
 from gpucost.core.clock import HOUR, Instant, Micros
 from gpucost.core.shares import Scale
@@ -217,7 +217,7 @@ def _worth(demand: Sequence[int], paid: Sequence[int], room: int) -> tuple[list[
     """What a unit of share has cost up to each cut, times a scale that makes it whole, and that scale."""
     if max(demand) <= room:
         return list(paid), 1
-    scale = common_denominator([units for units in set(demand) if units > room])
+    scale = common_denominator([units // gcd(units, room) for units in set(demand) if units > room])
     total, before, sums = 0, 0, []
     each = scale
     for units, cost in zip(demand, paid, strict=True):
@@ -229,7 +229,8 @@ def _worth(demand: Sequence[int], paid: Sequence[int], room: int) -> tuple[list[
 
 def _idle(demand: Sequence[int], paid: Sequence[int], room: int) -> int:
     """Cost of the units that nobody asks for."""
-    return sum((room - units) * (paid[i + 1] - paid[i]) for i, units in enumerate(demand[:-1]) if units < room)
+    spans = zip(demand, paid, paid[1:], strict=False)
+    return sum([(room - units) * (after - before) for units, before, after in spans if units < room])
 
 
 def _priced_time(cuts: Sequence[Instant], prices: Sequence[tuple[Instant, int]]) -> dict[Instant, int] | None:

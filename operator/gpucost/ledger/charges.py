@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Column, ColumnElement, and_, case, delete, fu
 
 from gpucost.core.booking import FIELDS, NOBODY, Booking
 from gpucost.core.clock import Instant
+from gpucost.core.model import NodeKind
 from gpucost.core.money import Pico
 from gpucost.core.timeline import Interval
 from gpucost.ledger import bulk
@@ -82,19 +83,19 @@ def totals(
     The key of a group is `shown` (grouped columns and constants), by default the values of `by`.
     """
     keys = by if shown is None else shown
-    amounts = _sums(db, *(charges.c[name] for name in FIELDS))
+    amounts = exact_sums(db, *(charges.c[name] for name in FIELDS))
     joined = charges.outerjoin(pods, and_(pods.c.cluster == charges.c.cluster, pods.c.uid == charges.c.pod_uid))
     query = select(*keys, *amounts).select_from(joined).where(charges.c.cluster == db.cluster, *where).group_by(*by)
     width = len(keys)
-    return [Total(tuple(row[:width]), _whole(db, row[width:])) for row in db.connection.execute(query)]
+    return [Total(tuple(row[:width]), whole(db, row[width:])) for row in db.connection.execute(query)]
 
 
 def sums(db: Db, by: Sequence[ColumnElement[Any]], *where: ColumnElement[bool]) -> list[Total]:
     """Sums of charges, grouped by columns of `charges` alone: as `totals`, without looking up every pod."""
-    amounts = _sums(db, *(charges.c[name] for name in FIELDS))
+    amounts = exact_sums(db, *(charges.c[name] for name in FIELDS))
     query = select(*by, *amounts).where(charges.c.cluster == db.cluster, *where).group_by(*by)
     width = len(by)
-    return [Total(tuple(row[:width]), _whole(db, row[width:])) for row in db.connection.execute(query)]
+    return [Total(tuple(row[:width]), whole(db, row[width:])) for row in db.connection.execute(query)]
 
 
 HELD = "held"
@@ -106,6 +107,15 @@ holder: ColumnElement[str] = case((nobody, charges.c.pod_uid), else_=literal_col
 """`IDLE`, `STRANDED`, or `HELD` for every pod."""
 
 
+asset: ColumnElement[str] = case(
+    (pods.c.uid == charges.c.node_uid, literal_column(f"'{NodeKind.LOAD_BALANCER.value}'")),
+    (pods.c.storage > literal_column("0"), literal_column(f"'{NodeKind.VOLUME.value}'")),
+    else_=literal_column(f"'{NodeKind.NODE.value}'"),
+).label("asset")
+"""What is paid for: a volume is held by its claim, which has a size; a load balancer by its Service, which goes by the
+same UID."""
+
+
 def in_hours(span: Interval) -> ColumnElement[bool]:
     """Charges of the whole hours in a span."""
     return and_(charges.c.hour >= span.start, charges.c.hour < span.end)
@@ -113,10 +123,18 @@ def in_hours(span: Interval) -> ColumnElement[bool]:
 
 def node_cost(db: Db, span: Interval | None = None) -> Pico:
     """What the nodes cost in settled hours, by their own integration."""
-    query = select(*_sums(db, node_hours.c.cost)).where(node_hours.c.cluster == db.cluster)
+    query = select(*exact_sums(db, node_hours.c.cost)).where(node_hours.c.cluster == db.cluster)
     if span is not None:
         query = query.where(node_hours.c.hour >= span.start, node_hours.c.hour < span.end)
-    return _whole(db, tuple(db.connection.execute(query).one()))[0]
+    return whole(db, tuple(db.connection.execute(query).one()))[0]
+
+
+def node_costs(db: Db, span: Interval) -> list[tuple[Instant, Pico]]:
+    """`node_cost` of each hour of a span in which there were nodes."""
+    amounts = exact_sums(db, node_hours.c.cost)
+    query = select(node_hours.c.hour, *amounts).where(node_hours.c.cluster == db.cluster).group_by(node_hours.c.hour)
+    query = query.where(node_hours.c.hour >= span.start, node_hours.c.hour < span.end)
+    return [(row[0], whole(db, row[1:])[0]) for row in db.connection.execute(query)]
 
 
 def pods_of_hours(db: Db, node_uids: Iterable[str], since: Instant) -> set[str]:
@@ -132,8 +150,8 @@ def pods_of_hours(db: Db, node_uids: Iterable[str], since: Instant) -> set[str]:
     return found
 
 
-def _sums(db: Db, *columns: Column[Any]) -> list[ColumnElement[Any]]:
-    """What to select for exact sums of columns; `_whole` reads the result."""
+def exact_sums(db: Db, *columns: Column[Any]) -> list[ColumnElement[Any]]:
+    """What to select for exact sums of columns; `whole` reads the result."""
     if _adds_exactly(db):
         return [func.coalesce(func.sum(column), 0) for column in columns]
     half = literal_column(str(_HALF), BigInteger)
@@ -141,7 +159,8 @@ def _sums(db: Db, *columns: Column[Any]) -> list[ColumnElement[Any]]:
     return [func.coalesce(func.sum(part), 0) for part in parts]
 
 
-def _whole(db: Db, found: Sequence[Any]) -> Sum:
+def whole(db: Db, found: Sequence[Any]) -> Sum:
+    """Sums from what was selected by `exact_sums`."""
     if _adds_exactly(db):
         return list(map(int, found))
     return [found[i] * _HALF + found[i + 1] for i in range(0, len(found), 2)]

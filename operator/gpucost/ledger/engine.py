@@ -16,6 +16,8 @@ from gpucost.ledger.postgres import address, is_postgres, open_postgres
 EXAMPLES = "sqlite:////var/lib/gpucost/ledger.db or postgresql://gpucost@db:5432/gpucost"
 
 _PRAGMAS = (
+    # Has an effect on a new file only: what retention deletes can be given back to the file system bit by bit.
+    "PRAGMA auto_vacuum=INCREMENTAL",
     "PRAGMA journal_mode=WAL",
     # Every commit reaches the disk, not only the kernel: a spot machine under the operator may vanish with its memory.
     # One commit a tick makes this free.

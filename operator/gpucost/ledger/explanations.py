@@ -9,15 +9,18 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, select
 
+from gpucost.core.clock import SECOND, Instant
 from gpucost.core.explain import Arithmetic, arithmetic, of_nodes
 from gpucost.core.grouping import NAMESPACE, POD
-from gpucost.core.model import PodFact, Workload
+from gpucost.core.model import Gap, PodFact, Workload
 from gpucost.core.report import Explanation
 from gpucost.core.timeline import Interval
-from gpucost.ledger import facts, rows
+from gpucost.ledger import facts, rolled, rows
 from gpucost.ledger.quality import quality
 from gpucost.ledger.reports import Desk, until_now
 from gpucost.ledger.schema import nodes, pods
+
+ROLLED_UP = "rolled up: only sums are left of this time, see the report of the workload (GPUCOST_RETENTION)"
 
 
 def explain(desk: Desk, namespace: str, what: Workload, span: Interval) -> Explanation:
@@ -25,16 +28,18 @@ def explain(desk: Desk, namespace: str, what: Workload, span: Interval) -> Expla
 
     `what` is a workload, or of kind `Pod` or `Namespace`; without a namespace a `Node`, by name.
     """
-    span = until_now(span, desk.now)
+    whole = until_now(span, desk.now)
+    span = _detailed(whole, desk.horizon)
     if not namespace:
         uids = set(desk.db.connection.execute(_nodes_called(desk, what.name)).scalars())
         shown = of_nodes(facts.load(desk.db, span, uids), uids, span)
-        return _written(desk, Subject(namespace, what, span), shown, uids)
+        return _written(desk, Subject(namespace, what, span, whole), shown, facts.gaps_in(desk.db, span, uids))
     members = _members(desk, namespace, what, span)
     node_uids = {pod.node_uid for pod in members}
     books = facts.load(desk.db, span, node_uids)
     uids = {pod.uid for pod in members} & books.pods.keys()
-    return _written(desk, Subject(namespace, what, span), arithmetic(books, uids, span), uids | node_uids)
+    gaps = [gap for gap in facts.gaps_in(desk.db, span, uids | node_uids) if _concerns(gap, members)]
+    return _written(desk, Subject(namespace, what, span, whole), arithmetic(books, uids, span), gaps)
 
 
 class Subject(NamedTuple):
@@ -43,26 +48,57 @@ class Subject(NamedTuple):
     namespace: str
     what: Workload
     span: Interval
+    whole: Interval
+    """With the time that is rolled up."""
+
+    @property
+    def old(self) -> Interval:
+        """What is rolled up of it."""
+        return Interval(self.whole.start, self.span.start)
 
 
-def _written(desk: Desk, subject: Subject, shown: Arithmetic, uids: set[str]) -> Explanation:
-    namespace, what, span = subject
+def _detailed(span: Interval, horizon: Instant | None) -> Interval:
+    """The part of a window of which the details are there."""
+    return Interval(max(span.start, min(span.end, horizon or 0)), span.end)
+
+
+def _written(desk: Desk, subject: Subject, shown: Arithmetic, gaps: list[Gap]) -> Explanation:
+    namespace, what, span, whole = subject
+    told = [(gap.span, gap.reason) for gap in gaps]
+    if subject.old.length:
+        told.insert(0, (subject.old, ROLLED_UP))
     return Explanation(
         currency=desk.currency,
         namespace=namespace,
         workload=what,
-        span=span,
+        span=whole,
         lines=shown.lines,
         total=shown.total,
-        gaps=tuple((gap.span, gap.reason) for gap in facts.gaps_in(desk.db, span, uids)),
+        gaps=tuple(told),
         quality=quality(desk.db, desk.books, span, desk.now, namespace or None),
     )
+
+
+_WHOLE_SECONDS = 2 * SECOND
+"""The API server's times have whole seconds: a pod may seem to touch a gap that was over when it came."""
+
+
+def _concerns(gap: Gap, members: list[PodFact]) -> bool:
+    """Whether a gap is one of a pod, or of its node while the pod was there."""
+    return any(gap.uid == pod.uid or (gap.uid == pod.node_uid and _overlap(gap, pod)) for pod in members)
+
+
+def _overlap(gap: Gap, pod: PodFact) -> bool:
+    return pod.start + _WHOLE_SECONDS < gap.span.end and (pod.end is None or pod.end > gap.span.start + _WHOLE_SECONDS)
 
 
 def knows(desk: Desk, namespace: str, what: Workload) -> bool:
     """Whether a subject ever held anything, or a node was ever there."""
     found = _of(desk, namespace, what) if namespace else _nodes_called(desk, what.name)
-    return desk.db.connection.execute(found.limit(1)).first() is not None
+    if desk.db.connection.execute(found.limit(1)).first() is not None:
+        return True
+    old = rolled.workloads_of(desk.db, namespace) if namespace else set()
+    return bool(old) if what.kind == NAMESPACE else what in old
 
 
 def _nodes_called(desk: Desk, name: str) -> Any:

@@ -17,23 +17,27 @@ from typing import TypeVar
 
 from gpucost.core.allocate import FOREVER
 from gpucost.core.books import Books, Fact
-from gpucost.core.clock import HOUR, MINUTE, Instant, floor_to
+from gpucost.core.clock import HOUR, MINUTE, Instant, Micros, floor_to
 from gpucost.core.grouping import By
 from gpucost.core.model import CapacityType, Gap, NeedFact, NodeFact, PodFact, PriceFact, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Explanation, Report, Row
 from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
-from gpucost.ledger import charges, explanations, facts, reports, rows
+from gpucost.ledger import charges, explanations, facts, reports, rolled, rows
 from gpucost.ledger.database import Database
 from gpucost.ledger.db import Db
 from gpucost.ledger.engine import open_engine, place_of
 from gpucost.ledger.errors import LedgerError, guard
+from gpucost.ledger.kept import Kept, renames
 from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
 from gpucost.ledger.recorded import Recorded, recorded
+from gpucost.ledger.retirement import Retirement
+from gpucost.ledger.rollups import HOURLY
 from gpucost.ledger.schema import nodes as node_table
 from gpucost.ledger.schema import pods as pod_table
 from gpucost.ledger.settled import Settled, WorkloadKey, key_of
+from gpucost.ledger.shelf import Shelf
 from gpucost.ledger.totals import NodeTotal, Pass
 
 __all__ = ["Ledger", "LedgerError", "NodeTotal"]
@@ -48,10 +52,10 @@ _FORGET_EVERY = 24  # hours, while a backlog is settled
 T = TypeVar("T")
 
 
-def _open_hours(db: Db) -> tuple[Instant | None, Books]:
+def _open_hours(db: Db) -> tuple[Instant | None, Instant | None, Books]:
     mark = facts.read_marks(db).get(_WATERMARK)
     watermark = int(mark) if mark else None
-    return watermark, facts.load(db, Interval(watermark or 0, FOREVER))
+    return watermark, rolled.horizon(db), facts.load(db, Interval(watermark or 0, FOREVER))
 
 
 def _refuse_internal(name: str) -> None:
@@ -77,9 +81,12 @@ class Ledger:
         """
         self.cluster, self.currency, self.place = cluster, currency, place_of(url)
         self._lock = RLock()
-        self._books, self._settled = Books(), Settled()
+        self._books, self._settled, self._shelf = Books(), Settled(), Shelf()
         self._watermark: Instant | None = None
+        self.refused = 0
+        """Late facts about time of which only roll-ups are left: they change nothing there."""
         self._pass: Pass | None = None
+        self._kept = Kept()
         with guard(self.place):
             self._database = Database(open_engine(url), self.place, cluster, may_write)
         try:
@@ -101,8 +108,10 @@ class Ledger:
 
     def _reload(self) -> None:
         """Take from the database what the open hours need, and forget everything else."""
-        self._watermark, self._books = self._database.read(_open_hours)
-        self._settled, self._pass = Settled(), None
+        self._watermark, horizon, self._books = self._database.read(_open_hours)
+        self._retirement = Retirement(self._database, horizon)
+        self._settled, self._shelf, self._pass = Settled(), Shelf(), None
+        self._kept.forget()
         self._database.in_doubt = False
 
     @contextmanager
@@ -153,7 +162,7 @@ class Ledger:
 
         def write(db: Db) -> tuple[list[Fact], dict[str, list[PriceFact]], Late]:
             facts.remove_gaps(db, closed)
-            late, stand = late_hours(db, batch, self._watermark)
+            late, stand = late_hours(db, batch, self._watermark, self._retirement.horizon)
             facts.write(db, batch)
             priced = merge_prices(db, timelines, since, self._watermark, late)
             facts.replace_prices(db, priced)
@@ -163,7 +172,10 @@ class Ledger:
 
         with self._turn():
             stand, priced, changed = self._database.write(write)
+            if changed.hours or renames(batch, self._books, self._watermark):
+                self._kept.forget()
             self._books.put(stand)
+            self._shelf.take(stand)
             for uid, timeline in priced.items():
                 self._books.replace_prices(uid, timeline)
             self._apply(changed)
@@ -177,6 +189,9 @@ class Ledger:
         self._write([], {uid: list(timeline) for uid, timeline in by_node.items()}, {}, since=since)
 
     def _apply(self, changed: Late) -> None:
+        self.refused += changed.refused
+        if changed.hours or changed.workloads:
+            self._shelf.clear()
         if changed.hours:
             self._settled.drop(changed.workloads, changed.hours)
         elif changed.workloads:
@@ -224,7 +239,8 @@ class Ledger:
 
     def workloads(self, namespace: str) -> list[Workload]:
         """Every workload of a namespace that ever held something."""
-        return self._read(lambda db: facts.workloads_of(db, namespace))
+        found = self._read(lambda db: {*facts.workloads_of(db, namespace), *rolled.workloads_of(db, namespace)})
+        return sorted(found, key=lambda workload: (workload.kind, workload.name))
 
     def mark(self, name: str, value: str) -> None:
         """Remember a small value under a name, such as how far a watch has been followed."""
@@ -281,6 +297,26 @@ class Ledger:
         self._watermark = span.end
         self._settled.take(bookings, self._books)
         return len(bookings)
+
+    # --- retention ----------------------------------------------------------------------------------------------------
+
+    @property
+    def detailed_since(self) -> Instant | None:
+        """Before this instant only hourly sums are left; None when nothing is rolled up."""
+        return self._retirement.horizon
+
+    def retire(self, now: Instant, keep: Micros, *, hourly: Micros = HOURLY, seconds: float = 0.5) -> int:
+        """Roll up hours that are older than `keep` and settled, for about so long; the number of hours.
+
+        After `hourly` more, the hours of a day become one sum. What is not done is done next time.
+        """
+        limit = floor_to(min(now - keep, self._watermark or 0), HOUR)
+        with self._turn():
+            done = self._retirement.go_on(limit, hourly, seconds)
+            if done:
+                self._shelf.clear()
+                self._kept.forget()
+            return done
 
     # --- what it costs ------------------------------------------------------------------------------------------------
 
@@ -357,4 +393,5 @@ class Ledger:
         return self._read(lambda db: explanations.knows(self._desk(db, 0), namespace, what))
 
     def _desk(self, db: Db, now: Instant) -> reports.Desk:
-        return reports.Desk(db, self.currency, self._books, self._watermark, now)
+        horizon = self._retirement.horizon
+        return reports.Desk(db, self.currency, self._books, self._watermark, now, self._shelf, self._kept, horizon)

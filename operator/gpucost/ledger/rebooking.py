@@ -30,22 +30,30 @@ class Late:
 
     hours: dict[str, Interval] = field(default_factory=dict)
     workloads: set[WorkloadKey] = field(default_factory=set)
+    horizon: Instant = 0
+    """Hours before it are rolled up and stay as they are."""
+    refused: int = 0
+    """Changes that would have touched them."""
 
     def add(self, node_uid: str, spans: Iterable[Interval], watermark: Instant | None) -> None:
         """Note spans of a node as far as they are settled; full hours around them."""
         for span in spans:
             start, end = floor_to(span.start, HOUR), min(watermark or 0, -floor_to(-span.end, HOUR))
+            self.refused += start < self.horizon and start < end
+            start = max(start, self.horizon)
             if start < end:
                 known = self.hours.get(node_uid, Interval(start, end))
                 self.hours[node_uid] = Interval(min(start, known.start), max(end, known.end))
 
 
-def late_hours(db: Db, batch: Sequence[Fact], watermark: Instant | None) -> tuple[Late, list[Fact]]:
+def late_hours(
+    db: Db, batch: Sequence[Fact], watermark: Instant | None, horizon: Instant | None = None
+) -> tuple[Late, list[Fact]]:
     """Compare facts that are about to be written with those stored.
 
     Returns what they change in settled hours, and the facts as they will stand (an end that is stored stays).
     """
-    late, known = Late(), facts.stored(db, batch)
+    late, known = Late(horizon=horizon or 0), facts.stored(db, batch)
     before = {uid: list(timeline.values()) for uid, timeline in known.prices.items()}
     for fact in batch:
         if isinstance(fact, PodFact):
@@ -160,7 +168,7 @@ def rebook(db: Db, late: Late) -> Late:
         charges.write(db, bookings)
         uids |= {charge.pod_uid for booking in bookings for charge in booking.charges}
     concerned = facts.by_keys(db, pods, "uid", uids - NOBODY, rows.pod_fact)
-    return Late(late.hours, late.workloads | {key_of(pod) for pod in concerned})
+    return replace(late, workloads=late.workloads | {key_of(pod) for pod in concerned})
 
 
 def _book(books: Books, node_uid: str, span: Interval) -> list[Booking]:

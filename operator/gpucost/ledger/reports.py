@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, literal, select
+from sqlalchemy import ColumnElement, Select, literal, select
 
 from gpucost.core.booking import IDLE, NOBODY, STRANDED, Booking, hours
 from gpucost.core.books import Books
@@ -24,13 +24,15 @@ from gpucost.core.report import Amounts, NodeUse, Report, Row
 from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
 from gpucost.ledger import charges as store
-from gpucost.ledger import facts
+from gpucost.ledger import rolled
 from gpucost.ledger.charges import Sum
 from gpucost.ledger.db import Db
+from gpucost.ledger.kept import Kept
 from gpucost.ledger.quality import quality
 from gpucost.ledger.rows import node_fact
-from gpucost.ledger.schema import charges, nodes, pods
+from gpucost.ledger.schema import charges, nodes, pods, rolled_charges, rolled_keys
 from gpucost.ledger.settled import NOTHING, plus
+from gpucost.ledger.shelf import Shelf
 from gpucost.ledger.totals import Live, Rates
 
 
@@ -43,26 +45,35 @@ class Desk:
     books: Books
     watermark: Instant | None
     now: Instant
+    shelf: Shelf
+    kept: Kept = field(default_factory=Kept)
+    horizon: Instant | None = None
+    """Before it, only roll-ups are left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
     """A window cut at whole settled hours; any part may be empty."""
 
+    rolled: Interval
+    """The hours that begin in it: an hour of which only a sum is left cannot be cut, and windows that meet still add
+    up."""
     settled: Interval
     edges: tuple[Interval, ...]
     open: Interval
 
 
-def cut(span: Interval, watermark: Instant | None) -> Cut:
-    """Cut a window: whole hours before the watermark, partial hours before it, and what comes after."""
+def cut(span: Interval, watermark: Instant | None, horizon: Instant | None = None) -> Cut:
+    """Cut a window: roll-ups, whole hours before the watermark, partial hours before it, and what comes after."""
+    rolled_until = max(span.start, min(span.end, horizon or 0))
+    old, span = Interval(span.start, rolled_until), Interval(rolled_until, span.end)
     border = max(span.start, min(span.end, watermark or 0))
     first, last = -floor_to(-span.start, HOUR), floor_to(border, HOUR)
     opened = Interval(border, span.end)
     if first >= last:
-        return Cut(Interval(first, first), tuple(_not_empty(hours(Interval(span.start, border)))), opened)
+        return Cut(old, Interval(first, first), tuple(_not_empty(hours(Interval(span.start, border)))), opened)
     edges = (Interval(span.start, first), Interval(last, border))
-    return Cut(Interval(first, last), tuple(_not_empty(iter(edges))), opened)
+    return Cut(old, Interval(first, last), tuple(_not_empty(iter(edges))), opened)
 
 
 def _not_empty(spans: Iterator[Interval]) -> Iterator[Interval]:
@@ -163,10 +174,11 @@ def report(desk: Desk, span: Interval, by: By, namespace: str | None, selector: 
     dimensions(by)  # refuses one that does not exist
     span = until_now(span, desk.now)
     tally = _Tally(by, namespace, selector)
-    pieces = cut(span, desk.watermark)
+    pieces = cut(span, desk.watermark, desk.horizon)
+    _take_rolled(desk, tally, pieces.rolled)
     _take_settled(desk, tally, pieces.settled)
     for edge in pieces.edges:
-        stored = facts.load(desk.db, edge)
+        stored = desk.shelf.edge(desk.db, floor_to(edge.start, HOUR))
         for booking in stored.bookings(edge):
             tally.book(booking, stored)
     for booking in desk.books.bookings(pieces.open):
@@ -182,12 +194,7 @@ _COLUMNS: dict[str, ColumnElement[Any]] = {
     "pod": pods.c.name,
     "node": charges.c.node_uid,
     "labels": pods.c.labels,
-    # A volume is held by its claim, which has a size; a load balancer by its Service, which goes by the same UID.
-    "asset": case(
-        (pods.c.uid == charges.c.node_uid, NodeKind.LOAD_BALANCER.value),
-        (pods.c.storage > 0, NodeKind.VOLUME.value),
-        else_=NodeKind.NODE.value,
-    ),
+    "asset": store.asset,
 }
 _NEEDED: dict[str, frozenset[str]] = {
     "namespace": frozenset({"namespace"}),
@@ -200,18 +207,27 @@ _NEEDED: dict[str, frozenset[str]] = {
 _LABELS = frozenset({"labels"}) | _NEEDED["namespace"]
 
 
+def _needed(tally: _Tally) -> frozenset[str]:
+    """Columns that the grouping and the selector look at."""
+    needed = frozenset().union(*(_NEEDED.get(part, _LABELS) for part in dimensions(tally.by)))
+    return needed | _LABELS if tally.selector is not None else needed
+
+
 def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
     if span.length <= 0:
         return
-    needed = frozenset().union(*(_NEEDED.get(part, _LABELS) for part in dimensions(tally.by)))
-    needed |= _LABELS if tally.selector is not None else frozenset()
+    if tally.by == "namespace" and tally.whole:
+        _take_hours(desk, tally, span)
+        return
+    needed = _needed(tally)
     shown = [c if name in needed else literal("").label(name) for name, c in _COLUMNS.items()]
     by = [_COLUMNS[name] for name in _COLUMNS if name in needed]
     names = _node_names(desk) if tally.by_node else {}
     where = [store.in_hours(span), ~store.nobody]
     if tally.namespace is not None:
         where.append(pods.c.namespace == tally.namespace)
-    for key, total in store.totals(desk.db, by, *where, shown=shown):
+    question = ("held", frozenset(needed), tally.namespace, span)
+    for key, total in desk.kept.get(question, lambda: store.totals(desk.db, by, *where, shown=shown)):
         space, kind, workload, category, pod, node, labels, asset = key
         what = Category(category) if category else Category.OTHER
         selected = json.loads(labels) if labels else {}
@@ -222,9 +238,55 @@ def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
         _take_unheld(desk, tally, span)
 
 
+def _take_hours(desk: Desk, tally: _Tally, span: Interval) -> None:
+    """The question that is asked most: whole hours by namespace."""
+    for hour in desk.shelf.hours(desk.db, span):
+        for name, total in hour.namespaces:
+            tally.take(Holder(name, Workload("", ""), Category.OTHER, "", "", ""), total)
+        for who, total in hour.unheld:
+            tally.take_unheld(who, "", total)
+        tally.nodes += hour.nodes
+
+
+_ROLLED = {
+    "namespace": rolled_keys.c.namespace,
+    "kind": rolled_keys.c.workload_kind,
+    "workload": rolled_keys.c.workload_name,
+    "category": rolled_keys.c.category,
+    "labels": rolled_keys.c.labels,
+    "asset": rolled_keys.c.asset,
+}
+
+
+def _take_rolled(desk: Desk, tally: _Tally, span: Interval) -> None:
+    """As `_take_settled`, of hours of which only sums are left: they have no pods and no nodes."""
+    if span.length <= 0:
+        return
+    needed = _needed(tally)
+    shown = [c if name in needed else literal("").label(name) for name, c in _ROLLED.items()]
+    where = [rolled.in_hours(span), rolled.held]
+    if tally.namespace is not None:
+        where.append(rolled_keys.c.namespace == tally.namespace)
+    by = [_ROLLED[name] for name in _ROLLED if name in needed]
+    for (space, kind, workload, category, labels, asset), total in rolled.totals(desk.db, by, *where, shown=shown):
+        what = Category(category) if category else Category.OTHER
+        selected = json.loads(labels) if labels else {}
+        name = rolled.ROLLED
+        paid = NodeKind(asset) if asset else NodeKind.NODE
+        tally.take(Holder(space, Workload(kind, workload), what, name, name, name, selected, paid), total)
+    if tally.whole:
+        unheld = rolled.totals(desk.db, [rolled_charges.c.holder], rolled.in_hours(span), ~rolled.held)
+        for (who,), total in unheld:
+            tally.take_unheld(who, rolled.ROLLED, total)
+        tally.nodes += rolled.node_cost(desk.db, span)
+
+
 def _take_unheld(desk: Desk, tally: _Tally, span: Interval) -> None:
     by = (charges.c.pod_uid, charges.c.node_uid) if tally.by_node else (charges.c.pod_uid,)
-    for (who, *node), total in store.totals(desk.db, by, store.in_hours(span), store.nobody):
+    rest = desk.kept.get(
+        ("unheld", len(by), span), lambda: store.totals(desk.db, by, store.in_hours(span), store.nobody)
+    )
+    for (who, *node), total in rest:
         tally.take_unheld(who, "".join(node), total)
     tally.nodes += store.node_cost(desk.db, span)
 
@@ -259,7 +321,7 @@ def _node_uses(desk: Desk, tally: _Tally, rates: Rates) -> Iterator[NodeUse]:
     """Every node that cost something, or could not be priced, in the window."""
     known = {row.uid: node_fact(row) for row in desk.db.connection.execute(_nodes_of(desk))}
     idle, stranded = tally.unheld[IDLE], tally.unheld[STRANDED]
-    for uid in sorted(idle.keys() | stranded.keys() | tally.used.keys()):
+    for uid in sorted((idle.keys() | stranded.keys() | tally.used.keys()) & known.keys()):  # not what is rolled up
         yield NodeUse(
             known[uid],
             used=Amounts(*tally.used.get(uid, NOTHING)),

@@ -162,3 +162,61 @@ marks = Table(
     Column("value", Text, nullable=False),
     PrimaryKeyConstraint("cluster", "name"),
 )
+
+# --- roll-ups: what is left of hours that are older than the retention of details -----------------------------------
+
+rolled_keys = Table(
+    "rolled_keys",
+    metadata,
+    _key("cluster"),
+    Column("id", BigInteger, nullable=False),
+    _key("namespace"),
+    _key("workload_kind"),
+    _key("workload_name"),
+    _key("category"),
+    _key("asset"),
+    Column("labels", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "id"),
+    Index("rolled_keys_by_name", "cluster", "namespace", "workload_kind", "workload_name"),
+    sqlite_with_rowid=False,
+)
+"""Everything by which an hour is told apart, once for all hours; a number stands for it in them."""
+
+rolled_charges = Table(
+    "rolled_charges",
+    metadata,
+    _key("cluster"),
+    _instant("hour"),
+    _key("holder"),
+    Column("key", BigInteger, nullable=False),
+    _key("capacity_type"),
+    Column("part", BigInteger, nullable=False),
+    *(Column(name, BigInteger, nullable=False) for name in FIELDS),
+    PrimaryKeyConstraint("cluster", "hour", "holder", "key", "capacity_type", "part"),
+    Index("rolled_charges_by_key", "cluster", "key"),
+    sqlite_with_rowid=False,
+)
+"""`part` counts rows of one sum that does not fit in 64 bits."""
+
+rolled_hours = Table(
+    "rolled_hours",
+    metadata,
+    _key("cluster"),
+    _instant("hour"),
+    Column("cost", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "hour"),
+    sqlite_with_rowid=False,
+)
+"""What all nodes cost in an hour by their own integration, as decimal text of any length."""
+
+rolled_nodes = Table(
+    "rolled_nodes",
+    metadata,
+    _key("cluster"),
+    _key("node_uid"),
+    _key("holder"),
+    Column("amounts", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "node_uid", "holder"),
+    sqlite_with_rowid=False,
+)
+"""Sums of nodes that have not ended, over all hours that are rolled up: a JSON array in the order of `Amounts`."""

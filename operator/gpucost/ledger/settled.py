@@ -21,6 +21,7 @@ from gpucost.core.clock import Instant
 from gpucost.core.model import CapacityType, PodFact
 from gpucost.core.money import Pico
 from gpucost.ledger import charges as store
+from gpucost.ledger import rolled
 from gpucost.ledger.charges import Sum, zero
 from gpucost.ledger.db import Db
 from gpucost.ledger.facts import chunks
@@ -203,8 +204,13 @@ class Settled:
 
     def _read_whole(self, db: Db) -> None:
         found = store.totals(db, (store.holder, charges.c.capacity_type))
-        self.sums.difference = store.node_cost(db) - sum(total.sum[0] for total in found)
-        self.sums.unheld = {(who, CapacityType(kind)): total for (who, kind), total in found if who in NOBODY}
+        before = rolled.Whole.read(db)
+        self.sums.difference = before.difference + store.node_cost(db) - sum(total.sum[0] for total in found)
+        unheld = dict(before.unheld)
+        for (who, paid), total in found:
+            if who in NOBODY:
+                unheld[who, CapacityType(paid)] = plus(unheld.get((who, CapacityType(paid)), NOTHING), total)
+        self.sums.unheld = unheld
         self._whole_known = True
 
     def _read_workloads(self, db: Db, keys: list[WorkloadKey]) -> None:
@@ -212,23 +218,27 @@ class Settled:
         for part in chunks(keys):
             wanted = tuple_(*columns).in_(part)
             found: dict[WorkloadKey, dict[CapacityType, Sum]] = {key: {} for key in part}
-            for (ns, kind, name, paid), total in self._totals(db, (*columns, charges.c.capacity_type), wanted):
-                found[ns, kind, name][CapacityType(paid)] = total
+            details = self._totals(db, (*columns, charges.c.capacity_type), wanted)
+            for (*names, paid), total in (*rolled.by_workload(db, part), *details):
+                kinds, kind = found[names[0], names[1], names[2]], CapacityType(paid)
+                kinds[kind] = plus(kinds.get(kind, NOTHING), total)
             self.sums.workloads |= found  # not before all is read: a query that fails must leave no gap behind
 
     def _read_nodes(self, db: Db, uids: list[str]) -> None:
         for part in chunks(uids):
             found = {uid: NodeSum() for uid in part}
             where = charges.c.node_uid.in_(part)
-            for (uid, who), total in self._totals(db, (charges.c.node_uid, store.holder), where):
+            details = self._totals(db, (charges.c.node_uid, store.holder), where)
+            for (uid, who), total in (*rolled.by_node(db, part), *details):
                 found[uid].take(who, total)
             self.sums.nodes |= found
 
     def _read_month(self, db: Db, month: Instant) -> None:
         where = (charges.c.hour >= month, ~store.nobody)
-        self.sums.namespaces = {
-            namespace: total for (namespace,), total in self._totals(db, (pods.c.namespace,), *where)
-        }
+        namespaces: dict[str, Sum] = {}
+        for (name,), total in (*rolled.by_namespace(db, month), *self._totals(db, (pods.c.namespace,), *where)):
+            namespaces[name] = plus(namespaces.get(name, NOTHING), total)
+        self.sums.namespaces = namespaces
         self.month = month
 
     def _totals(self, db: Db, by: tuple[ColumnElement[Any], ...], *where: ColumnElement[bool]) -> list[store.Total]:

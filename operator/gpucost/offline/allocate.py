@@ -18,6 +18,9 @@ from gpucost.offline.lanes import Lane, Nodes
 from gpucost.offline.problems import BadScenario, Problems
 from gpucost.offline.stays import Stays, key_of
 
+_REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""How the decoder refuses."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -101,7 +104,7 @@ def read(data: bytes, question: Question) -> World:
 def _cut(data: bytes, problems: Problems) -> wire.Scenario:
     try:
         return wire.cut(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except _REFUSALS as error:
         scenario = blame.cut(data, problems)
         if not problems:  # the decoder saw something that the careful reader did not
             problems.add("$", str(error))
@@ -124,8 +127,9 @@ class _Source:
                 continue
             try:
                 yield place, wire.node_of(raw)
-            except msgspec.DecodeError:
-                self.refused.add(blame.item_in(raw, wire.Node, f"$.nodes[{place}]", self.problems))
+            except _REFUSALS as error:
+                uid = blame.item_in(raw, wire.Node, f"$.nodes[{place}]", self.problems, str(error))
+                self.refused.add(uid)
 
     def pods(self) -> Iterator[tuple[int, wire.Pod]]:
         """Pods of sound form."""
@@ -135,8 +139,8 @@ class _Source:
                 continue
             try:
                 pod = decode(raw)
-            except msgspec.DecodeError:
-                blame.item_in(raw, wire.Pod, f"$.pods[{place}]", self.problems)
+            except _REFUSALS as error:
+                blame.item_in(raw, wire.Pod, f"$.pods[{place}]", self.problems, str(error))
                 continue
             yield place, pod
 

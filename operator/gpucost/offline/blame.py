@@ -78,10 +78,18 @@ def _constants(value: Any, path: str) -> Iterator[tuple[str, _Constant]]:
             yield from _constants(child, f"{path}[{number}]")
 
 
-def item_in(raw: bytes | msgspec.Raw, kind: type, path: str, problems: Problems) -> str:
-    """Name all faults of an item that the decoder refused; returns its UID, as far as it has one."""
-    item = json.loads(bytes(raw))
-    item_of(item, kind, path, problems)
+def item_in(raw: bytes | msgspec.Raw, kind: type, path: str, problems: Problems, refusal: str) -> str:
+    """Name all faults of an item that the decoder refused; returns its UID, as far as it has one.
+
+    What only the decoder objects to, such as a number that is out of range, is told in its words (`refusal`).
+    """
+    try:
+        item = json.loads(bytes(raw))
+    except (ValueError, RecursionError):  # a text that is no UTF-8 is found here only
+        problems.add(path, f"cannot be read: {refusal}")
+        return ""
+    if item_of(item, kind, path, problems) is not None:
+        problems.add(path, refusal)
     uid = item.get("uid") if isinstance(item, dict) else None
     return uid if isinstance(uid, str) else ""
 
@@ -121,6 +129,9 @@ def item_of(item: Any, kind: type, path: str, problems: Problems) -> Any:
             faulty = True
             if not _mend(item, message, place.rstrip("`"), path, problems):
                 return None
+        except UnicodeError:
+            problems.add(path, "has text that is no valid Unicode")
+            return None
         else:
             return None if faulty else record
     return None

@@ -24,6 +24,9 @@ _PLENTY = 1 << 40
 """Stands for a capacity that cannot be read, so that pods are not blamed for it."""
 
 
+_UNFIT = scale_of(SplitKind.DOMINANT, Size(0, 0, 0))
+
+
 @dataclass(slots=True)
 class Shape:
     """What nodes of one kind offer; shared by all nodes with the same capacity and GPUs."""
@@ -35,15 +38,10 @@ class Shape:
     others: dict[str, int]
     """Advertised amounts of anything else."""
     layout: Layout
-    scale: Scale | None = None
+    scale: Scale = _UNFIT
+    """Set by `Nodes.fit`."""
     worth: dict[str, int] = field(default_factory=dict)
     """GPUs of one unit of each resource that is offered, in 1/grain."""
-
-    @property
-    def sized(self) -> Scale:
-        """The scale, which `fit` has set."""
-        assert self.scale is not None
-        return self.scale
 
 
 @dataclass(slots=True)
@@ -71,7 +69,7 @@ class Lane:
         lost = offer.stranded if offer.capacity < offer.physical else 0
         amounts = (offer.physical, offer.physical - lost, offer.stranded, offer.capacity)
         scaled = [int(amount * grain) for amount in amounts]
-        return Ground(self.start, self.end, self.shape.sized, self.prices, self.price_unit, *scaled)
+        return Ground(self.start, self.end, self.shape.scale, self.prices, self.price_unit, *scaled)
 
     def unpriced(self) -> list[Interval]:
         """Time of the node within the window that has no price."""

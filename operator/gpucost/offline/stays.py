@@ -45,9 +45,10 @@ def key_of(by: str, patterns: Sequence[str] = DEFAULT_RESOURCES) -> KeyOf:
 
 def _category(pod: Pod, patterns: Sequence[str]) -> str:
     """The cost driver, as far as the scenario tells: it knows labels and owners, not images."""
-    workload = Workload(*(pod.workload or f"Pod/{pod.name}").split("/", 1))
+    kind, _, name = (pod.workload or f"Pod/{pod.name}").partition("/")
+    workload = Workload(kind, name)
     labels = pod.labels or {}
-    gpus = sum(text != "0" and is_gpu(name, patterns) for name, text in (pod.requests or {}).items())
+    gpus = sum(text != "0" and is_gpu(resource, patterns) for resource, text in (pod.requests or {}).items())
     program = program_category((), labels)
     found = category_of(namespace=pod.namespace, workload=workload, labels=labels, gpus=gpus, program=program)
     return found.value
@@ -91,7 +92,7 @@ class Stays:
         need = _need(pod.requests, shape) or self._careful_need(pod, shape, lane, place)
         if pod.workload is not None and pod.workload not in self.workloads:
             self._workload(pod.workload, place)
-        constant = _constant(pod.usage, need, shape.sized)
+        constant = _constant(pod.usage, need, shape.scale)
         series = None if constant else self._series(pod.usage or Usage(), place)
         row = -1
         for start, end in self._spans(pod.intervals, place):
@@ -106,7 +107,7 @@ class Stays:
             if first < last and constant:
                 lane.holds.append((first, last, *constant, row))
             elif first < last and series:
-                lane.holds.extend((*piece, row) for piece in series.pieces(first, last, need, shape.sized))
+                lane.holds.extend((*piece, row) for piece in series.pieces(first, last, need, shape.scale))
 
     def _spans(self, intervals: Sequence[Span], place: int) -> Sequence[tuple[Instant, Instant]]:
         """When the pod was there, as far as that can be read; in order."""
@@ -321,13 +322,16 @@ def _constant(usage: Usage | None, need: _Need, scale: Scale) -> _Holding | None
         if isinstance(used, list) or isinstance(taken, list) or isinstance(active, list):
             return None
         try:
-            more_cpu = 0 if used is None else values.cpu_used(used)
-            more_memory = 0 if taken is None else values.memory_used(taken)
-            activity = UNKNOWN if active is None else values.activity(active)
+            if used is not None:
+                more = values.cpu_used(used)
+                cpu = more if more > cpu else cpu
+            if taken is not None:
+                more = values.memory_used(taken)
+                memory = more if more > memory else memory
+            if active is not None:
+                activity = values.activity(active)
         except ValueError:
             return None
-        cpu = more_cpu if more_cpu > cpu else cpu
-        memory = more_memory if more_memory > memory else memory
     return scale.units(cpu, memory, gpus), gpus, cpu, memory, activity
 
 

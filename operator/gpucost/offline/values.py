@@ -45,12 +45,15 @@ _HOURS = {f"{hour:02}": hour * HOUR for hour in range(24)}
 _MINUTES = {f":{minute:02}": minute * MINUTE for minute in range(60)}
 _SECONDS = {f":{second:02}Z": second * SECOND for second in range(60)}
 _MOST = 10_000
+_FIRST, _LAST = parse_rfc3339("0001-01-01T00:00:00Z"), parse_rfc3339("9999-12-31T23:59:59Z")
 
 
 def _new_instant(text: str) -> Instant:
     if not _RFC3339.fullmatch(text):
         raise ValueError(f"not an RFC 3339 time: {text!r} (want 2026-11-01T00:00:00Z)")
     moment = parse_rfc3339(text.upper())
+    if not _FIRST <= moment < _LAST:
+        raise ValueError(f"not a time between the years 1 and 9999 UTC: {text!r}")
     if text[10] == "T" and text[-1] == "Z" and len(_DAYS) < _MOST:
         _DAYS[text[:11]] = moment - moment % DAY
     return moment

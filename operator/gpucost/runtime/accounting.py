@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from gpucost.core.clock import SECOND, Instant
+from gpucost.core.clock import SECOND, Instant, Micros
 from gpucost.core.doubt import UNKNOWN
 from gpucost.core.model import CapacityType, NodeKind, Workload
 from gpucost.core.money import Pico
@@ -64,6 +64,8 @@ class Accounting:
     figures: Figures
     now: Callable[[], Instant]
     sampling: Sampling | None = None
+    keep: Micros | None = None
+    """How long details are kept; None for ever."""
     state: LedgerState | None = None
     """Where trouble with the ledger is told."""
     caught_up: bool = False
@@ -203,7 +205,7 @@ class Accounting:
         before are all there is.
         """
         now, asked = self.now(), list(workloads)
-        for part in (partial(self.ledger.settle, now), partial(self._compute, now, asked)):
+        for part in (partial(self.ledger.settle, now), partial(self._retire, now), partial(self._compute, now, asked)):
             try:
                 found = await self.call(part)
             except LedgerFenced:
@@ -213,6 +215,12 @@ class Accounting:
             else:
                 self._totals = found if isinstance(found, Totals) else self._totals
         return self._totals
+
+    def _retire(self, now: Instant) -> None:
+        """Old hours become sums, a few at a pass."""
+        if self.keep is not None:
+            self.ledger.retire(now, self.keep)
+        self.figures.errors["facts about rolled-up time"] = self.ledger.refused
 
     def _compute(self, now: Instant, asked: list[tuple[str, Workload]]) -> Totals:
         return Totals(

@@ -21,13 +21,19 @@ from gpucost.core.backfill.evidence import Event, evidence, narrowed, node_narro
 from gpucost.core.backfill.fill import Filled, Known, fill, unwatched
 from gpucost.core.backfill.seen import Seen
 from gpucost.core.backfill.series import Reading, read
-from gpucost.core.clock import DAY, HOUR, SECOND, Instant, Micros, floor_to, format_rfc3339
+from gpucost.core.clock import DAY, HOUR, MINUTE, SECOND, Instant, Micros, floor_to, format_rfc3339
 from gpucost.core.model import Gap, Node, NodeFact, PodFact, PriceFact, UsageFact
 from gpucost.core.timeline import Interval
+from gpucost.kube.client import KubeClient
+from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.ledger import Ledger, LedgerError
 from gpucost.ledger.recorded import Recorded
-from gpucost.sources.history import SHORTEST, HistorySource
-from gpucost.sources.promql import PrometheusError
+from gpucost.runtime.prices import Prices
+from gpucost.runtime.settings import Settings, listed
+from gpucost.runtime.world import World
+from gpucost.sources.cluster_events import read_events
+from gpucost.sources.history import LONGEST, SHORTEST, HistorySource
+from gpucost.sources.promql import PrometheusError, PromQL
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +42,10 @@ _BATCH = 2_000  # facts in one transaction: others wait for the ledger meanwhile
 _PATIENCE_SECONDS = (5.0, 600.0)  # first and longest wait after an engine has not answered
 _REPORT_SECONDS = 30.0
 
+_SLOW_SECONDS = 60.0  # a query about hours may take longer than one about now
+
 Fact = NodeFact | PodFact | UsageFact | Gap
+Call = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +56,51 @@ class Span:
     end: Instant
     until: Instant
     """From when on somebody watches again; the end moves down, this stays."""
+    measured: Instant
+    """From when on activity is sampled again."""
     watched: bool = False
     """Whether the API server told everything that happened, so that only activity and exact ends are missing."""
     next_scrape: Instant | None = None
 
 
+def backfill_of(
+    settings: Settings,
+    ledger: Ledger,
+    *,
+    client: KubeClient,
+    call: Call,
+    world: World,
+    prices: Prices,
+    engine: PromQL | None,
+) -> Backfill:
+    """A backfill as it is set; without an engine, or with 0 days, only Events can tell of the past."""
+
+    async def events() -> Sequence[Event]:
+        try:
+            return await read_events(client)
+        except (ApiError, Unreachable) as error:
+            log.warning("Events cannot tell what happened: %s", error)
+            return ()
+
+    source = None
+    if engine is not None and settings.backfill_days > 0:
+        patient = PromQL(engine.url, engine.headers, engine.verify_tls, timeout=_SLOW_SECONDS)
+        source = HistorySource(patient, settings.backfill_matchers, tuple(listed(settings.gpu_resources, ",")))
+    return Backfill(
+        ledger=ledger,
+        call=call,
+        source=source,
+        prices_of=prices.of_the_past,
+        alive=lambda: frozenset(world.nodes) | frozenset(world.pods),
+        events=events,
+        days=settings.backfill_days,
+        window=settings.prometheus_window_seconds * SECOND,
+    )
+
+
 def to_mark(spans: Iterable[Span]) -> str:
     """Spans as they are remembered."""
-    return json.dumps([[s.start, s.end, s.until, s.watched, s.next_scrape] for s in spans])
+    return json.dumps([[s.start, s.end, s.until, s.measured, s.watched, s.next_scrape] for s in spans])
 
 
 def from_mark(text: str | None) -> list[Span]:
@@ -67,51 +113,68 @@ class Backfill:
     """`call` runs a function in the ledger's thread; `alive` gives the UIDs that the API server shows."""
 
     ledger: Ledger
-    call: Callable[[Callable[[], Any]], Awaitable[Any]]
+    call: Call
     source: HistorySource | None
     prices_of: Callable[[NodeFact, Node], list[PriceFact]]
     alive: Callable[[], frozenset[str]]
     events: Callable[[], Awaitable[Sequence[Event]]]
     days: float = 30
+    window: Micros = MINUTE
+    """How far the first live sample of activity reaches back."""
     spans: list[Span] = field(default_factory=list)
     written: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     problem: str | None = None
-    _limit: Micros | None = None
+    _halved: int = 0
+    """How often less than usual is asked for at once."""
+    _length: Micros = LONGEST
+    """How much was asked for last."""
     _reported: float = 0.0
     _since: Interval | None = None
+    _owed: list[Gap] | None = None
+    """Gaps of a plan that is not written yet."""
 
-    async def plan(
-        self, observed_until: Instant, now: Instant, nodes: Iterable[NodeFact], *, watched: bool, measured: Instant
-    ) -> None:
+    async def plan(self, observed_until: Instant, now: Instant, nodes: Iterable[NodeFact], *, watched: bool) -> None:
         """Note what has to be filled in; call it before anything is written after a start.
 
-        `observed_until` is 0 in an empty ledger; `watched` says that the API server told everything since then, and
-        `measured` since when activity is sampled again.
+        `observed_until` is 0 in an empty ledger; `watched` says that the API server told everything since then.
         """
         marks = await self.call(self.ledger.marks)
         oldest = now - round(self.days * DAY)
         spans = [replace(span, start=max(span.start, oldest)) for span in from_mark(marks.get(MARK))]
         start = max(observed_until, oldest)
-        self._since = Interval(start, now)
+        self._since = Interval(max(observed_until, now - DAY), now)  # no API server keeps Events for longer
+        first_sample = max(observed_until, now - self.window) if observed_until else now
         if start < now:
-            spans.append(Span(start, min(now, max(measured, start)), now, watched))
+            spans.append(Span(start, now, now, first_sample, watched))
         self.spans = [span for span in spans if span.start < span.end] if self.source is not None else []
-        gaps = [] if watched else unwatched(nodes, Interval(observed_until, now))
-        await self.call(lambda: self.ledger.record(gaps, marks={MARK: to_mark(self.spans)}))
+        self._owed = [] if watched else unwatched(nodes, Interval(observed_until, now))
+        try:
+            await self._note()
+        except LedgerError as error:  # it is written as soon as it can be
+            self._complain(error)
+
+    async def _note(self) -> None:
+        """Write what is planned."""
+        owed, mark = self._owed, to_mark(self.spans)
+        if owed is not None:
+            await self.call(lambda: self.ledger.record(owed, marks={MARK: mark}))
+            self._owed = None
 
     async def keep(self) -> None:
         """Fill in everything, then rest: a task that ends would end the process."""
         if self.spans and self.source is not None:
             days = sum(span.end - span.start for span in self.spans) / DAY
             log.info("filling in %.2f days of history from %s", days, self.source.engine.url)
-        await self._until_done()
+        await self.fill_in()
         await asyncio.Event().wait()
 
-    async def _until_done(self) -> None:
+    async def fill_in(self) -> None:
+        """Read and write everything that is left, however often that has to be tried."""
         wait, told = _PATIENCE_SECONDS[0], False
         while self.spans or not told:
             try:
+                await self._note()
                 if self.spans:
                     await self.step()
                 if not told and not (self.spans and self._since and self.spans[-1].end > self._since.end - HOUR):
@@ -123,8 +186,7 @@ class Backfill:
                 if not self._shorter():
                     await asyncio.sleep(wait)
                     wait = min(2 * wait, _PATIENCE_SECONDS[1])
-        if self.source is not None:
-            self._report(final=True)
+        self._report(final=True)
 
     def _complain(self, error: Exception) -> None:
         if self.problem != str(error):
@@ -133,9 +195,9 @@ class Backfill:
 
     def _shorter(self) -> bool:
         """Ask for less at once, which helps an engine that refuses large queries; False when it is little already."""
-        if self._limit is None or self._limit <= SHORTEST:
+        if self._length <= SHORTEST:
             return False
-        self._limit = max(SHORTEST, self._limit // 2)
+        self._halved += 1
         return True
 
     # --- one span -----------------------------------------------------------------------------------------------------
@@ -144,8 +206,8 @@ class Backfill:
         """Read and write the newest part of what is left."""
         assert self.source is not None
         span = self.spans[-1]
-        interval = await self.source.interval(span.end, min(6 * HOUR, span.end - span.start))
-        part = self._part(span, interval)
+        interval = await self.source.interval(span.end, min(LONGEST, span.end - span.start))
+        part = self._part(span, interval) if interval is not None else await self._nothing(span)
         reading, tracks = await self._read(span, part, interval)
         seen = await asyncio.to_thread(read, reading)
         known = await self.call(lambda: self.ledger.recorded(part, [pod.uid for pod in seen.pods]))
@@ -153,16 +215,23 @@ class Backfill:
         rest = _rest(span, seen)
         await self._write(filled, active, [*self.spans[:-1], *rest])
         self.spans = [*self.spans[:-1], *rest]
-        self.problem = None
+        self.problem, self._halved = None, max(0, self._halved - 1)
         self._report()
 
-    def _part(self, span: Span, interval: Micros | None) -> Interval:
+    async def _nothing(self, span: Span) -> Interval:
+        """The newest part of a span, of which nothing is recorded: as far as that reaches."""
+        assert self.source is not None
+        newest = await self.source.newest(Interval(span.start, span.end))
+        if newest is None:
+            return Interval(span.start, span.end)
+        return Interval(max(span.start, min(newest, span.end - LONGEST)), span.end)
+
+    def _part(self, span: Span, interval: Micros) -> Interval:
         """The newest part of a span; it begins at a full hour, so that no hour is booked twice for it."""
         assert self.source is not None
-        longest = self.source.length(interval) if interval is not None else 6 * HOUR
-        self._limit = min(longest, self._limit or longest)
-        start = span.end - self._limit
-        if self._limit >= 2 * HOUR:
+        self._length = max(SHORTEST, self.source.length(interval) >> self._halved)
+        start = span.end - self._length
+        if self._length >= 2 * HOUR:
             start = -floor_to(-start, HOUR)
         return Interval(max(span.start, start), span.end)
 
@@ -172,7 +241,7 @@ class Backfill:
         assert self.source is not None
         if interval is None:
             nothing = Reading(part, SECOND, {}, holes=(part,), next_scrape=span.next_scrape)
-            return nothing, await self.source.activity(part)
+            return nothing, await self.source.activity(part) if part.length <= LONGEST else {}
         return await self.source.read(part, interval, span.next_scrape), await self.source.activity(part)
 
     def _fill(
@@ -188,8 +257,8 @@ class Backfill:
         )
         filled = fill(seen, known)
         pods = {pod.uid: pod for pod in (*recorded.gpu_pods, *filled.pods)}
-        newest = span.end == seen.span.end and span.until - span.end <= 2 * HOUR
-        return filled, activities(tracks, pods.values(), seen.span, last=newest)
+        part = Interval(seen.span.start, min(seen.span.end, span.measured))
+        return filled, activities(tracks, pods.values(), part)
 
     async def _write(self, filled: Filled, active: Activities, rest: list[Span]) -> None:
         """Write everything of a part in transactions of bounded size; the last of them says that it is done."""
@@ -223,16 +292,15 @@ class Backfill:
         return self.prices_of(fact, node)
 
     def _report(self, *, final: bool = False) -> None:
+        """Tell how far it has come, now and then; nothing where there was nothing to ask."""
         now = time.monotonic()
-        if not final and now - self._reported < _REPORT_SECONDS:
+        due = final or (bool(self.spans) and now - self._reported >= _REPORT_SECONDS)
+        if self.source is None or not due:
             return
-        self._reported = now
-        engine = self.source.engine if self.source is not None else None
+        self._reported, engine = now, self.source.engine
         counts = f"{self.written['NodeFact']} nodes, {self.written['PodFact']} pods, {self.written['Gap']} gaps"
-        load = f"{engine.queries} queries, {engine.samples} samples" if engine is not None else "no queries"
         where = "completely" if final else f"down to {format_rfc3339(floor_to(self.spans[-1].end, SECOND))}"
-        if final or self.spans:
-            log.info("history is filled in %s: %s (%s)", where, counts, load)
+        log.info("history is filled in %s: %s (%d queries, %d samples)", where, counts, engine.queries, engine.samples)
 
     # --- Events -------------------------------------------------------------------------------------------------------
 

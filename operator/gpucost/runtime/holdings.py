@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from gpucost.core.capacity import capacity_type, gpu_fraction, traits
+from gpucost.core.capacity import capacity_type, traits
 from gpucost.core.dra import GPU_DRIVERS, Claim, Device, DeviceId, Holding, holding, physical
-from gpucost.core.gpus import DEFAULT_RESOURCES, Layout, held, is_gpu, layout
-from gpucost.core.mig import profile_in
+from gpucost.core.gpus import DEFAULT_RESOURCES, Layout, held, is_gpu
 from gpucost.core.model import Node, NodeFact, Pod, Unknown
+from gpucost.core.offer import offer
 from gpucost.sources.devices import SliceRecord
 from gpucost.sources.reflector import Change
 
-_PRODUCT, _COUNT = "nvidia.com/gpu.product", "nvidia.com/gpu.count"
-_REPLICAS, _MEMORY = "nvidia.com/gpu.replicas", "nvidia.com/gpu.memory"
 _NOTHING = Holding(0)
 
 
@@ -74,9 +72,9 @@ class Holdings:
 
     def node_fact(self, node: Node) -> NodeFact:
         """Life, size and traits of a node."""
-        found, offer = traits(node.labels), self._layout(node)
+        found, offered = traits(node.labels), self._layout(node)
         through_claims = physical(self._on(node.name), self.drivers)
-        capacity, whole = offer.capacity + through_claims, offer.physical + through_claims
+        capacity, whole = offered.capacity + through_claims, offered.physical + through_claims
         return NodeFact(
             uid=node.uid,
             name=node.name,
@@ -89,7 +87,7 @@ class Holdings:
             zone=found.zone,
             capacity_type=capacity_type(node.labels),
             physical_gpus=whole if whole != capacity else 0,
-            stranded_gpus=offer.stranded,
+            stranded_gpus=offered.stranded,
         )
 
     def layout_of(self, node_uid: str) -> Layout | None:
@@ -106,13 +104,13 @@ class Holdings:
         by_claim = self._by_claims(pod.uid)
         if isinstance(by_claim, Unknown) or not units:
             return by_claim
-        offer = self._layouts.get(node_uid)
-        if offer is None:  # a node that was gone before we came
+        offered = self._layouts.get(node_uid)
+        if offered is None:  # a node that was gone before we came
             return Holding(sum(units.values()) + by_claim.gpus, by_claim.note)
-        if offer.problem:
-            return Unknown(offer.problem)
+        if offered.problem:
+            return Unknown(offered.problem)
         try:
-            return Holding(held(units, offer) + by_claim.gpus, by_claim.note)
+            return Holding(held(units, offered) + by_claim.gpus, by_claim.note)
         except ValueError as error:
             return Unknown(str(error))
 
@@ -131,20 +129,11 @@ class Holdings:
     # --- nodes --------------------------------------------------------------------------------------------------------
 
     def _layout(self, node: Node) -> Layout:
-        units = {name: count for name, count in node.devices.items() if is_gpu(name, self.resources)}
-        if not units:  # a plugin that restarts offers nothing for a while: what pods hold is worth what it was
+        offered = offer(node.devices, node.labels, self.resources)
+        if offered is None:  # a plugin that restarts offers nothing for a while: what pods hold is worth what it was
             return Layout(physical=node.capacity.gpus, capacity=node.capacity.gpus)
-        product, found = node.labels.get(_PRODUCT, ""), traits(node.labels)
-        single = bool(profile_in(product))  # then the labels count and measure slices, not the GPUs that they are of
-        offer = layout(
-            units,
-            model=product or found.gpu_model,
-            physical=gpu_fraction(found.instance_type) or (None if single else _count(node.labels.get(_COUNT))),
-            memory_gib=None if single else _gib(node.labels.get(_MEMORY)),
-            replicas=_count(node.labels.get(_REPLICAS)),
-        )
-        self._layouts[node.uid] = offer
-        return offer
+        self._layouts[node.uid] = offered
+        return offered
 
     def _on(self, node: str) -> Iterable[Device]:
         """Devices of the newest generation of each pool: while a driver publishes anew, the old slices stay."""
@@ -156,12 +145,3 @@ class Holdings:
 
     def _model(self, node: str) -> str:
         return next((device.model for device in self._on(node) if device.id.driver in self.drivers), "")
-
-
-def _count(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() and int(text) > 0 else None
-
-
-def _gib(text: str | None) -> float | None:
-    """`nvidia.com/gpu.memory` is in MiB."""
-    return int(text) / 1024 if text and text.isdigit() and int(text) else None

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any
@@ -36,6 +36,7 @@ from gpucost.ledger import LedgerError
 from gpucost.runtime import collector
 from gpucost.runtime.accounting import Accounting, Totals
 from gpucost.runtime.assets import Assets
+from gpucost.runtime.backfill import backfill_of
 from gpucost.runtime.caches import Caches
 from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import CustomResources, MissingDefinitions, watch
@@ -60,6 +61,7 @@ from gpucost.runtime.queue import DirtyKeys
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.recovery import recover, summary
 from gpucost.runtime.settings import Settings, address, listed
+from gpucost.runtime.tasks import Tasks
 from gpucost.runtime.training import TrainingController, run_workers
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 from gpucost.sources.exported_prices import ExportedPrices
@@ -123,6 +125,7 @@ class Operator:
             write_status=self.controller.publish_cost,
         )
         self.stop = asyncio.Event()
+        self.tasks = Tasks(self.stop)
         self.accounting: Accounting | None = None
         self.ledger_state = LedgerState(now)
         self.totals = Totals()
@@ -131,7 +134,6 @@ class Operator:
         self._beat = time.monotonic()
         self.price_watch = PriceWatch(self.prices, self.recorder, self.assets, self.figures, now)
         self._karpenter = False
-        self._tasks: list[asyncio.Task[Any]] = []
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -147,11 +149,14 @@ class Operator:
             if lease is None:
                 return 0
             # Renewed from the beginning: on a busy machine the start alone may take longer than the Lease lasts.
-            self._task(lease.keep(), "lease")
+            self.tasks.start(lease.keep(), "lease")
             stack.push_async_callback(self._stop_tasks)
             with collector.held_back():
-                await self._unless_stopped(self._start(stack, lease))
-            await self._until_stopped()
+                await self.tasks.unless_stopped(self._start(stack, lease))
+            await self.stop.wait()
+            self.state = "stopping"
+            self.ready = False
+            self.tasks.raise_ended()
         return 0
 
     def _on_signals(self) -> None:
@@ -215,7 +220,8 @@ class Operator:
             engine=engine,
         )
         stack.push_async_callback(sampling.close)
-        accounting = Accounting(ledger, self.recorder, self.caches, self.figures, now, sampling, self.ledger_state)
+        accounting = Accounting(ledger, self.recorder, self.caches, self.figures, now, sampling, settings.details_kept)
+        accounting.state = self.ledger_state
         stack.push_async_callback(accounting.close)
         stack.push_async_callback(self._stop_tasks)  # before the ledger closes
         self.prices.memory = decode((await accounting.call(ledger.marks)).get(MARK, ""))
@@ -232,6 +238,16 @@ class Operator:
             self.recorder.endings.note(fact, node)
         recover(self.world, self.recorder, past)
         self.assets.recover(past)
+        backfill = backfill_of(
+            settings,
+            ledger,
+            client=self.client,
+            call=accounting.call,
+            world=self.world,
+            prices=self.prices,
+            engine=engine,
+        )
+        await backfill.plan(past.observed_until, now(), self.recorder.nodes.values(), watched=past.told_everything)
         accounting.caught_up = True
         await accounting.flush()
         sampling.begin(past.open_pods, past.needs, past.observed_until)
@@ -239,17 +255,18 @@ class Operator:
         self.accounting = accounting
         await self._tick()
         log.info("first pass complete after %.1f s: %s", time.monotonic() - started, self.figures.sizes)
-        self._task(run_workers(self.controller), "training")
-        self._task(self._flushes(), "flush")
-        self._task(self._ticks(), "tick")
+        self.tasks.start(run_workers(self.controller), "training")
+        self.tasks.start(self._flushes(), "flush")
+        self.tasks.start(self._ticks(), "tick")
+        self.tasks.start(backfill.keep(), "history")
         if sampling.exporters is not None and settings.scrape_seconds < settings.tick_seconds:
-            self._task(sampling.exporters.keep(settings.scrape_seconds), "exporters")
+            self.tasks.start(sampling.exporters.keep(settings.scrape_seconds), "exporters")
         if settings.export_url:
-            self._task(DailyExport(lambda: exporter_of(settings), self.figures, now).run(), "export")
+            self.tasks.start(DailyExport(lambda: exporter_of(settings), self.figures, now).run(), "export")
         server = await open_doors(self.client, self._provider(), settings)
         stack.push_async_callback(server.stop)
         if server.ca_bundle:
-            self._task(keep_registered(self.client, server), "registration of the cost API")
+            self.tasks.start(keep_registered(self.client, server), "registration of the cost API")
         self.ready = True
         self.state = "running"
 
@@ -257,9 +274,9 @@ class Operator:
         """Start every watch and wait until all have shown everything."""
         self.caches.with_devices = await self._has(paths.DEVICE_API)
         for mirror in self.caches.all:
-            self._task(mirror.run(), f"watch {mirror.path}")
+            self.tasks.start(mirror.run(), f"watch {mirror.path}")
         await self.resources.expect(self.client)
-        self._task(self._kopf(), "watch custom resources")
+        self.tasks.start(self._kopf(), "watch custom resources")
         self._karpenter = await self._has(_KARPENTER)  # it makes spot nodes where there are none yet
         await asyncio.gather(self.caches.synced(), self.resources.shown(self.client))
         self.prices.reload()
@@ -281,49 +298,15 @@ class Operator:
 
     async def _dry_run(self, stack: AsyncExitStack) -> int:
         stack.push_async_callback(self._stop_tasks)
-        await self._unless_stopped(self._sync())
+        await self.tasks.unless_stopped(self._sync())
         if self.stop.is_set():
             return 1
         return 1 if await print_decisions(self.controller, sys.stdout) else 0
 
-    # --- tasks --------------------------------------------------------------------------------------------------------
-
-    def _task(self, work: Any, name: str) -> None:
-        """Run beside the others; a task that ends, in whatever way, ends the process."""
-        task = asyncio.create_task(work, name=name)
-        task.add_done_callback(lambda _: self.stop.set())
-        self._tasks.append(task)
-
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that takes its time, but not longer than the process may run."""
-        doing, stopping = asyncio.create_task(work), asyncio.create_task(self.stop.wait())
-        await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        doing.cancel()
-        await asyncio.wait({doing})
-        self._raise_ended()
-        if not doing.cancelled():
-            doing.result()
-
-    async def _until_stopped(self) -> None:
-        """Run until stopped, or until a task has ended by itself."""
-        await self.stop.wait()
-        self.state = "stopping"
-        self.ready = False
-        self._raise_ended()
-
-    def _raise_ended(self) -> None:
-        for task in self._tasks:
-            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                raise _cause(error)
+    # --- what goes on -------------------------------------------------------------------------------------------------
 
     async def _stop_tasks(self) -> None:
-        """Cancel everything; a write under way is finished by the server, and decided again at the next start."""
-        self.stop.set()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
+        await self.tasks.end(_STOP_SECONDS)
 
     async def _flushes(self) -> None:
         assert self.accounting is not None
@@ -397,13 +380,6 @@ class Operator:
     def _cannot_answer(self) -> str | None:
         """Why the cost API has no answer yet; a broken watch makes it older, not wrong."""
         return None if self.ready else self.state
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The first error inside groups."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def main(*, dry_run: bool = False) -> int:

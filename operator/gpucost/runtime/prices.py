@@ -105,6 +105,13 @@ class Prices:
         )
         return [replace(price, source=_HELD_BACK) for price in prices] if held else prices
 
+    def of_the_past(self, fact: NodeFact, node: Node) -> list[PriceFact]:
+        """Price timeline of a node that is long gone: whatever is said of living ones does not concern it."""
+        prices = self.of(fact, node)
+        self.lives.pop(fact.uid, None)
+        self.memory.own.pop(fact.uid, None)
+        return prices
+
     def _entries(self, fact: NodeFact) -> tuple[PriceEntry, ...]:
         """Prices that may concern a node, found once for all nodes like it."""
         key = (fact.instance_type, fact.gpu_model, fact.region, fact.zone)

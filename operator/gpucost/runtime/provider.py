@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
 from gpucost.ledger import LedgerError
 from gpucost.runtime.accounting import Accounting
+from gpucost.runtime.answers import Answers, step
 from gpucost.web.provider import NotReady
 
 T = TypeVar("T")
@@ -26,18 +27,20 @@ class LedgerProvider:
     accounting: Callable[[], Accounting | None]
     clock: Callable[[], Instant]
     problem: Callable[[], str | None]
+    answers: Answers = field(default_factory=Answers)
 
     def now(self) -> Instant:
-        """The present."""
-        return self.clock()
+        """The present, in steps: what is asked within one is answered once."""
+        return step(self.clock())
 
     async def report(
         self, span: Interval, *, by: str, namespace: str | None = None, selector: Selector | None = None
     ) -> Report:
         """See `CostProvider`."""
-        books = self._accounting()
-        question = partial(books.ledger.report, span, now=self.clock(), by=by, namespace=namespace, selector=selector)
-        result = await self._ask(books, question)
+        books, now = self._accounting(), self.now()
+        question = partial(books.ledger.report, span, now=now, by=by, namespace=namespace, selector=selector)
+        key = (span, by, namespace, selector)
+        result = await self.answers.get(now, key, lambda: self._ask(books, question))
         return replace(result, quality=self._quality(books, result.quality))
 
     async def workloads(self, namespace: str) -> Sequence[Workload]:

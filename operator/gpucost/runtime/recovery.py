@@ -48,6 +48,11 @@ class Past:
     doubted: Sequence[PodFact] = ()
     """Pods of open nodes that ended before anybody could tell what they held."""
 
+    @property
+    def told_everything(self) -> bool:
+        """Whether the API server told of everything that came and went since the last stop."""
+        return self.node_history is not None and self.pod_history is not None
+
 
 def recover(world: World, recorder: Recorder, past: Past) -> None:
     """Bring the recorder up to date; call it when every cache is complete and before the first write."""

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gpucost.core.clock import DAY, Micros
 from gpucost.core.dra import GPU_DRIVERS
 from gpucost.core.gpus import DEFAULT_RESOURCES
 from gpucost.core.selector import is_label_key
@@ -35,6 +36,11 @@ class Settings(BaseSettings):
         description="URL of the ledger: sqlite:////PATH or postgresql://USER@HOST:PORT/NAME. The latter's password "
         "may stand in the file GPUCOST_LEDGER_PASSWORD_FILE or in GPUCOST_LEDGER_PASSWORD.",
         repr=False,
+    )
+    retention: Annotated[str, Field(pattern="^([1-9][0-9]*d|forever)$")] = Field(
+        "30d",
+        description="How long the ledger knows pods and nodes one by one, such as 30d; older hours are kept as sums by "
+        "workload, for ever. `forever` keeps everything.",
     )
     prometheus_url: str = Field("", description="Base URL of a PromQL engine; empty: GPU exporters are asked directly.")
     prometheus_window_seconds: Annotated[int, Field(ge=5, le=3600)] = Field(
@@ -68,6 +74,13 @@ class Settings(BaseSettings):
     pod_use: Literal["auto", "off"] = Field(
         "auto",
         description="CPU and memory used beyond the request count: from Prometheus, else from the metrics server.",
+    )
+    backfill_days: Annotated[float, Field(ge=0, le=400)] = Field(
+        30, description="Days of the past that are filled in from kube-state-metrics' series in Prometheus; 0: none."
+    )
+    backfill_matchers: str = Field(
+        "",
+        description="Label matchers that tell this cluster's series from others', such as cluster=\"prod\".",
     )
     tick_seconds: Seconds = Field(30, description="Period of the full pass.")
     report_seconds: Seconds = Field(300, description="Shortest time between two cost-only writes of one object.")
@@ -105,6 +118,11 @@ class Settings(BaseSettings):
     export_host_provider: Annotated[str, Field(pattern=r"^([^=+\-@\s].*)?$")] = Field(
         "", description="HostProviderName: whose machines they are; empty: told by their instance types."
     )
+
+    @property
+    def details_kept(self) -> Micros | None:
+        """`retention` as a length; None for ever."""
+        return None if self.retention == "forever" else int(self.retention[:-1]) * DAY
 
     @field_validator("ledger_url")
     @classmethod

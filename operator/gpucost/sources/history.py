@@ -12,8 +12,11 @@ from itertools import pairwise
 from statistics import median
 
 from gpucost.core.backfill.activity import Track
+from gpucost.core.backfill.names import resource_matcher
 from gpucost.core.backfill.series import Answers, Reading, replaced_names, unstarted
+from gpucost.core.backfill.spans import hole_step, hole_window, holes_of
 from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant, Micros
+from gpucost.core.gpus import DEFAULT_RESOURCES
 from gpucost.core.sampling import SPAN
 from gpucost.core.signals import METRICS
 from gpucost.core.timeline import Interval
@@ -22,13 +25,11 @@ from gpucost.sources.promql import PromQL, RangeSeries
 
 LONGEST: Micros = 6 * HOUR
 SHORTEST: Micros = 15 * MINUTE
-_STEPS = 480
-"""Evaluations of a subquery in one span: with 10,000 pods, a tenth of what Prometheus allows a query to hold."""
+_STEPS = 720
+"""Evaluations of a subquery in one span: with 10,000 pods, a seventh of what Prometheus allows a query to hold."""
 _RENAMED = frozenset({"namespace", "pod", "node", "container"})
 """Labels that Prometheus renames to `exported_…` where it does not honour those of its targets."""
 _AT_ONCE = 50
-
-_RESOURCES = 'resource=~"cpu|memory|nvidia_com_.+"'
 
 
 @dataclass
@@ -37,6 +38,8 @@ class HistorySource:
 
     engine: PromQL
     matchers: str = ""
+    resources: Sequence[str] = DEFAULT_RESOURCES
+    """Names or patterns of the resources that are GPUs."""
 
     async def interval(self, until: Instant, longest: Micros = LONGEST) -> Micros | None:
         """Time between two scrapes in the hours before an instant; None where nothing was recorded."""
@@ -57,7 +60,7 @@ class HistorySource:
 
     async def read(self, span: Interval, interval: Micros, next_scrape: Instant | None) -> Reading:
         """Everything that is recorded of a span; `PrometheusError` when any of it could not be read."""
-        asked = Questions(span, interval, self.matchers)
+        asked = Questions(span, interval, self.matchers, self.resources)
         answers: dict[str, Sequence[Sample]] = {}
         for question, promql in asked.all().items():
             answers[question] = await self._ask(promql, span.end)
@@ -70,6 +73,7 @@ class HistorySource:
             holes=await self.holes(span, interval),
             replaced=await self._replaced(span, answers),
             next_scrape=next_scrape,
+            resources=self.resources,
         )
 
     async def _ask(self, promql: str, at: Instant) -> list[Sample]:
@@ -88,35 +92,45 @@ class HistorySource:
 
     async def holes(self, span: Interval, interval: Micros) -> list[Interval]:
         """Parts of a span in which nothing was scraped; a single scrape that failed is one."""
-        window, step = interval * 6 // 5, max(SECOND, interval // 2 // SECOND * SECOND)
         nodes = self._series("kube_node_info")
-        promql = f"count(count_over_time({nodes}[{window // 1000}ms]))"
-        answer = await self.engine.query_range(promql, span.start, span.end, step)
-        present = {at for series in answer for at, _ in series.samples}
-        holes: list[Interval] = []
-        start = span.start - span.start % SECOND
-        for at in range(start, span.end + 1, step):
-            if at in present:
-                continue
-            hole = Interval(at - window, at + step).clip(*span)
-            if hole is not None and holes and hole.start <= holes[-1].end:
-                holes[-1] = Interval(holes[-1].start, hole.end)
-            elif hole is not None:
-                holes.append(hole)
-        return holes
+        promql = f"count(count_over_time({nodes}[{hole_window(interval) // 1000}ms]))"
+        answer = await self.engine.query_range(promql, span.start, span.end, hole_step(interval))
+        return holes_of({at for series in answer for at, _ in series.samples}, span, interval)
+
+    async def newest(self, span: Interval) -> Instant | None:
+        """Up to when anything was recorded in a span, in steps of `LONGEST`; None when nothing was.
+
+        Asked only where the last hours have nothing, so that an empty past costs one query and not thousands.
+        """
+        window = f"[{LONGEST // SECOND}s]"
+        wanted = (self._series("kube_node_info"), self._series("", _any_of(METRICS)))
+        promql = f"count({' or '.join(f'count_over_time({one}{window})' for one in wanted)})"
+        answer = await self.engine.query_range(promql, span.start, span.end, LONGEST)
+        return max((at for series in answer for at, _ in series.samples), default=None)
 
     async def activity(self, span: Interval) -> dict[str, list[Track]]:
         """Series of GPU activity in steps of `SPAN`, by metric."""
         first, last = span.start - span.start % SPAN + SPAN, -(-span.end // SPAN) * SPAN
         found = {}
-        for metric in METRICS:
+        for metric in await self._recorded(METRICS, span):
             promql = f"avg_over_time({self._series(metric)}[{SPAN // SECOND}s])"
             series = await self.engine.query_range(promql, first, last, SPAN)
             found[metric] = [Track(one.labels, dict(one.samples)) for one in series]
         return found
 
+    async def _recorded(self, metrics: Sequence[str], span: Interval) -> list[str]:
+        """Those metrics that have any series in a span."""
+        several = self._series("", _any_of(metrics))
+        promql = f"count by (__name__) (last_over_time({several}[{span.length // SECOND}s]))"
+        names = {one.labels.get("__name__", "") for one in await self.engine.query(promql, span.end)}
+        return list(metrics) if "" in names else [metric for metric in metrics if metric in names]
+
     def _series(self, metric: str, *matchers: str) -> str:
         return _selector(metric, self.matchers, *matchers)
+
+
+def _any_of(metrics: Sequence[str]) -> str:
+    return f'__name__=~"{"|".join(metrics)}"'
 
 
 def _selector(metric: str, *matchers: str) -> str:
@@ -145,6 +159,7 @@ class Questions:
     span: Interval
     interval: Micros
     matchers: str = ""
+    resources: Sequence[str] = DEFAULT_RESOURCES
 
     def all(self) -> dict[str, str]:
         """PromQL by question (see `core.backfill.series`)."""
@@ -152,14 +167,14 @@ class Questions:
             "node last": self._by("node system_uuid provider_id", self._edge("max", "kube_node_info")),
             "node first": self._by("node", self._edge("min", "kube_node_info"), "min"),
             "node created": self._created(),
-            "node labels": self._last("kube_node_labels"),
-            "node annotations": self._last("kube_node_annotations", 'annotation_gpucost_dev_hourly_price!=""'),
+            "node labels": self._edge("max", "kube_node_labels"),
+            "node annotations": self._edge("max", "kube_node_annotations", 'annotation_gpucost_dev_hourly_price!=""'),
             "node capacity": self._capacity(),
             "pod last": self._by(_POD, self._edge("max", "kube_pod_info", _BOUND)),
             "pod times": " or ".join(self._times()),
             "pod requests": self._requests(),
             "pod init requests": self._by(
-                "uid container resource", self._last("kube_pod_init_container_resource_requests", _RESOURCES)
+                "uid container resource", self._last("kube_pod_init_container_resource_requests", self._amounts)
             ),
             "pod sidecars": self._by(
                 "uid container", self._last("kube_pod_init_container_info", 'restart_policy="Always"')
@@ -175,6 +190,10 @@ class Questions:
         return self._by("uid", self._edge("min", "kube_pod_info", _BOUND), "min")
 
     # --- parts ---
+
+    @property
+    def _amounts(self) -> str:
+        return f'resource=~"{resource_matcher(self.resources)}"'
 
     @property
     def _window(self) -> str:
@@ -205,11 +224,11 @@ class Questions:
 
     def _capacity(self) -> str:
         several = ("kube_node_status_capacity", "kube_node_status_allocatable")
-        return " or ".join(self._by("node resource", self._last(metric, _RESOURCES)) for metric in several)
+        return " or ".join(self._by("node resource", self._last(metric, self._amounts)) for metric in several)
 
     def _requests(self) -> str:
         containers = self._by(
-            "uid container resource", self._last("kube_pod_container_resource_requests", _RESOURCES, _BOUND)
+            "uid container resource", self._last("kube_pod_container_resource_requests", self._amounts, _BOUND)
         )
         return f"sum by (uid, resource) ({containers})"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil
 
 from gpucost.core.clock import Instant
 from gpucost.core.model import PodFact, UsageFact
@@ -34,15 +33,15 @@ class Activities:
     dropped: Mapping[str, int] = field(default_factory=dict)
 
 
-def activities(
-    tracks: Mapping[str, Sequence[Track]], pods: Iterable[PodFact], span: Interval, *, last: bool
-) -> Activities:
+def activities(tracks: Mapping[str, Sequence[Track]], pods: Iterable[PodFact], span: Interval) -> Activities:
     """Activity of the pods that held GPUs in a span; `tracks` are series by metric, in steps of `SPAN`.
 
-    Every pod says at its first instant in the span what it did, known or not, so that spans may be read in any order.
-    `last` is for the newest one: what comes after it was not measured by us before live sampling begins again.
+    What is known when the span ends is not known to hold on: it is ended there, a moment before whatever comes next may
+    begin. So spans may be read in any order.
     """
     holders = [(pod, life) for pod in pods if pod.requests.gpus and (life := _life(pod).clip(*span)) is not None]
+    if not any(tracks.values()):
+        return Activities(())
     condensed: dict[str, Condensed] = {}
     facts: list[UsageFact] = []
     dropped: Counter[str] = Counter()
@@ -53,11 +52,16 @@ def activities(
             dropped[reason] += count
         for uid, life in lives.items():
             value = found.by_pod.get(uid) if uid not in unclear else None
-            facts += _news(condensed, uid, value if isinstance(value, float) else None, life)
-    if last:
-        facts += [
-            UsageFact(uid, span.end - 1, None) for uid, one in condensed.items() if _goes_on(uid, holders, one, span)
-        ]
+            condensed[uid], news = condense(
+                condensed.get(uid), value if isinstance(value, float) else None, life.start, life.end
+            )
+            if news is not None:
+                facts.append(UsageFact(uid, *news))
+    facts += [
+        UsageFact(pod.uid, span.end - 1, None)
+        for pod, life in holders
+        if life.end == span.end and pod.uid in condensed and condensed[pod.uid].mean is not None
+    ]
     return Activities(_once(facts), dict(dropped))
 
 
@@ -86,7 +90,7 @@ def _held(
         name = (pod.namespace, pod.name)
         if name in held:
             unclear |= {held[name].uid, pod.uid}
-        held[name] = Held(pod.uid, ceil(pod.requests.gpus))
+        held[name] = Held(pod.uid, pod.requests.gpus)
         lives[pod.uid] = part
     return held, lives, unclear
 
@@ -97,18 +101,6 @@ def _at(tracks: Mapping[str, Sequence[Track]], step: Interval) -> dict[str, list
         metric: [Sample(track.labels, track.means[at]) for track in several if at in track.means]
         for metric, several in tracks.items()
     }
-
-
-def _news(condensed: dict[str, Condensed], uid: str, value: float | None, life: Interval) -> list[UsageFact]:
-    first = uid not in condensed
-    condensed[uid], news = condense(condensed.get(uid), value, life.start, life.end)
-    if news is None and first:
-        news = (life.start, None)
-    return [UsageFact(uid, *news)] if news is not None else []
-
-
-def _goes_on(uid: str, holders: Iterable[tuple[PodFact, Interval]], one: Condensed, span: Interval) -> bool:
-    return one.mean is not None and any(pod.uid == uid and life.end == span.end for pod, life in holders)
 
 
 def _once(facts: Iterable[UsageFact]) -> list[UsageFact]:

@@ -12,6 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from gpucost.core.backfill.seen import Seen, SeenNode, SeenPod
 from gpucost.core.backfill.spans import SLACK, changed, joined, next_scrape, subtract
@@ -19,15 +20,18 @@ from gpucost.core.backfill.workloads import workload_of
 from gpucost.core.capacity import capacity_type, traits
 from gpucost.core.category import category_of
 from gpucost.core.clock import Instant
-from gpucost.core.model import Gap, NodeFact, NodeKind, PodFact
+from gpucost.core.gpus import NO_GPUS, Layout, held, is_gpu
+from gpucost.core.model import Gap, NodeFact, NodeKind, PodFact, Resources, Unknown
+from gpucost.core.offer import offer
 from gpucost.core.timeline import Interval
 
 UNWATCHED = "nobody watched, and no series of kube-state-metrics tells what happened"
 ENDED = "it ended between two scrapes of kube-state-metrics"
 BEGAN = "it began between two scrapes of kube-state-metrics"
 NO_REQUESTS = "what the pod requested is not recorded"
+NO_LAYOUT = "how the GPUs of the node were shared is not recorded"
 NO_CAPACITY = "how large the node was is not recorded"
-_OURS = frozenset({UNWATCHED, ENDED, BEGAN, NO_REQUESTS, NO_CAPACITY})
+_OURS = frozenset({UNWATCHED, ENDED, BEGAN, NO_REQUESTS, NO_LAYOUT, NO_CAPACITY})
 NOTE = "from kube-state-metrics"
 VANISHED = "vanished"
 
@@ -76,6 +80,8 @@ class _Filler:
     made: Filled = field(default_factory=Filled)
     lives: dict[str, NodeFact] = field(default_factory=dict)
     by_name: dict[str, list[str]] = field(default_factory=dict)
+    layouts: dict[str, Layout] = field(default_factory=dict)
+    """How the GPUs of each life of a node are offered, by UID."""
 
     def run(self) -> Filled:
         self.made.dropped.update(self.seen.dropped)
@@ -100,6 +106,8 @@ class _Filler:
 
     def _node(self, node: SeenNode) -> None:
         fact = self._recorded(node)
+        if fact is not None:
+            self._arranged(fact, node)
         if fact is None:
             if not self.known.watched:
                 self._new_node(node)
@@ -111,6 +119,15 @@ class _Filler:
             self._live(fact)
         elif fact.uid == _made_up_uid(node) and node.created is None and node.first < fact.start:
             self._begins_earlier(node, fact)
+
+    def _arranged(self, fact: NodeFact, node: SeenNode) -> None:
+        """How a recorded node's GPUs are offered: labels may not be exported, what is recorded tells their worth."""
+        layout = offer(node.devices, node.labels, self.seen.resources)
+        if layout is not None and layout.capacity != fact.capacity.gpus and len(node.devices) == 1:
+            [(name, units)] = node.devices.items()
+            layout = Layout(fact.physical_gpus, fact.capacity.gpus, 0, {name: Fraction(fact.capacity.gpus) / units})
+        if layout is not None and layout.capacity == fact.capacity.gpus:
+            self.layouts[fact.uid] = layout
 
     def _recorded(self, node: SeenNode) -> NodeFact | None:
         """The same life of a node in better records: one name cannot be created twice within a second or two."""
@@ -132,20 +149,24 @@ class _Filler:
         if node.capacity is None:
             self._unknown(uid, Interval(start, end), NO_CAPACITY)
             return
-        found = traits(node.labels)
+        found, layout = traits(node.labels), offer(node.devices, node.labels, self.seen.resources) or NO_GPUS
+        if layout.problem:
+            self._unknown(uid, Interval(start, end), layout.problem)
         fact = NodeFact(
             uid=uid,
             name=node.name,
             start=start,
             end=end,
-            capacity=node.capacity,
+            capacity=replace(node.capacity, gpus=layout.capacity),
             instance_type=found.instance_type,
             gpu_model=found.gpu_model,
             region=found.region,
             zone=found.zone,
             capacity_type=capacity_type(node.labels),
-            physical_gpus=int(node.capacity.gpus),
+            physical_gpus=layout.physical if layout.physical != layout.capacity else 0,
+            stranded_gpus=layout.stranded,
         )
+        self.layouts[uid] = layout
         self.made.nodes.append(fact)
         self.made.seen[uid] = node
         self._gap(uid, end, min(next_scrape(self.seen, end), self.known.until), ENDED)
@@ -216,9 +237,10 @@ class _Filler:
         if node is None:
             self.made.dropped["pod on a node that nobody recorded"] += 1
             return
-        if pod.requests is None:
+        requests = self._requests(pod, node)
+        if isinstance(requests, Unknown):
             for uid in (pod.uid, node.uid):
-                self._unknown(uid, Interval(start, max(end, unknown_until)), NO_REQUESTS)
+                self._unknown(uid, Interval(start, max(end, unknown_until)), requests.reason)
             return
         workload = workload_of(pod, self.seen)
         if pod.bound is None:
@@ -234,18 +256,33 @@ class _Filler:
                     namespace=pod.namespace,
                     workload=workload,
                     labels=pod.labels,
-                    gpus=pod.requests.gpus,
+                    gpus=requests.gpus,
                     program=pod.program,
                 ),
                 node_uid=node.uid,
                 start=start,
                 end=end,
-                requests=pod.requests,
+                requests=requests,
                 labels=pod.labels,
                 end_reason=reason,
                 note=NOTE,
             )
         )
+
+    def _requests(self, pod: SeenPod, node: NodeFact) -> Resources | Unknown:
+        """What a pod requested, its devices in GPUs' worth of its node."""
+        if pod.requests is None:
+            return Unknown(NO_REQUESTS)
+        units = {name: count for name, count in pod.devices.items() if is_gpu(name, self.seen.resources)}
+        layout = self.layouts.get(node.uid)
+        if layout is None and set(units) <= {"nvidia.com/gpu"} and not node.physical_gpus:
+            return replace(pod.requests, gpus=sum(units.values()))
+        if layout is None or layout.problem:
+            return Unknown(layout.problem if layout is not None else NO_LAYOUT)
+        try:
+            return replace(pod.requests, gpus=held(units, layout))
+        except ValueError as error:
+            return Unknown(str(error))
 
     def _end(self, pod: SeenPod, start: Instant) -> tuple[Instant, Instant, str]:
         """When a pod ended, until when that is unknown (no later when it is exact), and why."""

@@ -8,9 +8,10 @@ matter; there is no other way back.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gpucost.core import capacity
+from gpucost.core.gpus import DEFAULT_RESOURCES
 
 _OURS = "gpucost.dev/"
 _NODE_LABELS = (
@@ -42,7 +43,6 @@ _POD_LABELS = (
     "pod-template-hash",
     f"{_OURS}category",
 )
-_MIG = re.compile(r"mig_(\d+g)_(\d+gb)((?:_[a-z]+)*)")
 _SNAKE = re.compile(r"([a-z0-9])([A-Z])")
 
 
@@ -77,14 +77,23 @@ def _known(labels: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str
     return found
 
 
-def resource_name(text: str) -> str:
-    """The name of an extended resource: `nvidia_com_gpu` is `nvidia.com/gpu`; what fits no pattern stays as it is."""
-    domain, separator, rest = text.partition("_com_")
-    if not separator:
-        return text
-    mig = _MIG.fullmatch(rest)
-    if mig is not None:
-        rest = f"mig-{mig[1]}.{mig[2]}" + mig[3].replace("_", ".")
-    elif rest == "gpu_shared":
-        rest = "gpu.shared"
-    return f"{domain.replace('_', '.')}.com/{rest}"
+def resource_name(text: str, patterns: Iterable[str] = DEFAULT_RESOURCES) -> str:
+    """The name of a GPU resource: `nvidia_com_gpu` is `nvidia.com/gpu`; what fits no name or pattern stays as it is."""
+    for pattern in patterns:
+        plain, _, rest = pattern.partition("*")
+        if not rest and "*" not in pattern and sanitized(pattern) == text:
+            return pattern
+        if pattern.endswith("*") and text.startswith(sanitized(plain)):
+            return plain + _mig(text.removeprefix(sanitized(plain)))
+    return text
+
+
+def _mig(profile: str) -> str:
+    """`3g_40gb` is `3g.40gb`, `1g_10gb_me_shared` is `1g.10gb.me.shared`."""
+    return profile.replace("_", ".")
+
+
+def resource_matcher(patterns: Iterable[str] = DEFAULT_RESOURCES) -> str:
+    """A regular expression for CPU, memory and the GPU resources by their recorded names."""
+    gpus = (sanitized(pattern.replace("*", "ANY")).replace("any", ".+") for pattern in patterns)
+    return "|".join(("cpu", "memory", *gpus))

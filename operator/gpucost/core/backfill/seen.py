@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gpucost.core.clock import Instant, Micros
-from gpucost.core.model import NO_LABELS, Category, Resources
+from gpucost.core.gpus import DEFAULT_RESOURCES
+from gpucost.core.model import Category, Resources
 from gpucost.core.timeline import Interval
 
 
@@ -25,8 +26,8 @@ class SeenNode:
     last: Instant
     """First and last sample in the span."""
     capacity: Resources | None
-    """None where nobody recorded it."""
-    labels: Mapping[str, str] = NO_LABELS
+    """CPU and memory; None where nobody recorded it. GPUs follow from `devices`."""
+    labels: Mapping[str, str] = field(default_factory=dict)
     devices: Mapping[str, int] = field(default_factory=dict)
     machine: str = ""
     """Identity of the machine (provider's or system's), for nodes whose creation nobody recorded."""
@@ -57,8 +58,8 @@ class SeenPod:
     phase: str = ""
     """`Succeeded`, `Failed`, or empty."""
     requests: Resources | None = None
-    """None where nobody knows what it requested."""
-    labels: Mapping[str, str] = NO_LABELS
+    """CPU and memory; None where nobody knows what it requested. GPUs follow from `devices` and the node."""
+    labels: Mapping[str, str] = field(default_factory=dict)
     devices: Mapping[str, int] = field(default_factory=dict)
     program: Category | None = None
     """The category of what it ran, where its images tell."""
@@ -97,3 +98,5 @@ class Seen:
     """Samples that could not be used, by reason."""
     next_scrape: Instant | None = None
     """First scrape after the span; None when it is not known to be later than usual."""
+    resources: Sequence[str] = DEFAULT_RESOURCES
+    """Names or patterns of the resources that are GPUs."""

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gpucost.core.backfill.names import node_labels, pod_labels, resource_name
 from gpucost.core.backfill.seen import Owners, Seen, SeenNode, SeenPod
 from gpucost.core.category import program_category
 from gpucost.core.clock import DAY, SECOND, Instant, Micros
+from gpucost.core.gpus import DEFAULT_RESOURCES
 from gpucost.core.model import Resources
 from gpucost.core.timeline import Interval
 from gpucost.core.usage import Sample
 
-GPU = "nvidia.com/gpu"
 _EARLIEST = 1_400_000_000  # seconds; Kubernetes is younger
 _LARGEST: Mapping[str, float] = {"cpu": 1e5, "memory": 1e15}
 _MOST_DEVICES = 1024
 _UID = "uid"
+_PRICE = "annotation_gpucost_dev_hourly_price"
 
 Answers = Mapping[str, Sequence[Sample]]
 """Vectors by what was asked for; see `QUESTIONS`."""
@@ -48,6 +49,8 @@ class Reading:
     replaced: Sequence[tuple[str, Sequence[tuple[Instant, float]]]] = ()
     """Raw samples of `kube_node_created` of the nodes that were replaced under their name in the span."""
     next_scrape: Instant | None = None
+    resources: Sequence[str] = DEFAULT_RESOURCES
+    """Names or patterns of the resources that are GPUs."""
     dropped: Counter[str] = field(default_factory=Counter)
 
     def rows(self, question: str) -> Sequence[Sample]:
@@ -82,6 +85,7 @@ def read(reading: Reading) -> Seen:
         jobs=_owners(reading, "job owners", "job_name"),
         dropped=dict(reading.dropped),
         next_scrape=reading.next_scrape,
+        resources=reading.resources,
     )
 
 
@@ -112,27 +116,53 @@ def replaced_names(answers: Answers) -> list[str]:
 def _nodes(reading: Reading) -> list[SeenNode]:
     last, first = _edges(reading, "node last", "node", max), _edges(reading, "node first", "node", min)
     created = _edges(reading, "node created", "node", max)
-    labels, annotations = _labels(reading, "node labels", "node"), _labels(reading, "node annotations", "node")
     machines = {row.labels["node"]: _machine(row.labels) for row in reading.rows("node last") if row.labels.get("node")}
     unreadable: set[str] = set()
     capacities = _amounts(reading, "node capacity", "node", unreadable)
     found = []
     for name, until in last.items():
+        if until <= reading.span.start:  # an engine looks back; that is an older span's
+            continue
         known = name in capacities and name not in unreadable
-        capacity, devices = _resources(capacities[name]) if known else (None, {})
+        capacity, devices = _resources(capacities[name], reading.resources) if known else (None, {})
         node = SeenNode(
             name=name,
             created=created.get(name),
             first=min(first.get(name, until), until),
             last=until,
             capacity=capacity,
-            labels=node_labels(labels.get(name, {})),
             devices=devices,
             machine=machines.get(name, ""),
-            price_annotation=annotations.get(name, {}).get("annotation_gpucost_dev_hourly_price"),
         )
         found += _lives(reading, node)
+    labels, annotations = _dated(reading, "node labels"), _dated(reading, "node annotations")
+    return [
+        replace(
+            node,
+            labels=node_labels(_in_life(labels, node, reading.interval)),
+            price_annotation=_in_life(annotations, node, reading.interval).get(_PRICE),
+        )
+        for node in found
+    ]
+
+
+_Dated = Mapping[str, list[tuple[Instant, Mapping[str, str]]]]
+
+
+def _dated(reading: Reading, question: str) -> _Dated:
+    """Sets of labels by name of the node, each with the time when it was last seen: a change makes a second one."""
+    found: dict[str, list[tuple[Instant, Mapping[str, str]]]] = {}
+    for row in reading.rows(question):
+        at = reading.instant(row.value)
+        if at is not None:
+            found.setdefault(row.labels.get("node", ""), []).append((at, row.labels))
     return found
+
+
+def _in_life(sets: _Dated, node: SeenNode, slack: Micros) -> Mapping[str, str]:
+    """The last set of labels that was seen while a node lived."""
+    fitting = [one for one in sets.get(node.name, ()) if node.first - slack <= one[0] <= node.last + slack]
+    return max(fitting, key=lambda one: one[0])[1] if fitting else {}
 
 
 def _machine(labels: Mapping[str, str]) -> str:
@@ -140,7 +170,7 @@ def _machine(labels: Mapping[str, str]) -> str:
 
 
 def _lives(reading: Reading, node: SeenNode) -> list[SeenNode]:
-    """One record for each creation that the raw samples of a name show; traits are those of the last."""
+    """One record for each creation that the raw samples of a name show; sizes are those of the last."""
     lives: dict[Instant, list[Instant]] = {}
     for at, value in dict(reading.replaced).get(node.name, ()):
         created = reading.instant(value)
@@ -170,7 +200,7 @@ def _pods(reading: Reading) -> list[SeenPod]:
     latest: dict[str, tuple[Instant, Sample]] = {}
     for row in reading.rows("pod last"):
         uid, at = row.labels.get(_UID, ""), reading.instant(row.value)
-        if not uid or at is None:
+        if not uid or at is None or at <= reading.span.start:  # an engine looks back; that is an older span's
             continue
         if uid in latest and latest[uid][1].labels.get("node") != row.labels.get("node"):
             reading.dropped["one pod on two nodes"] += 1
@@ -184,6 +214,7 @@ class _Details:
     """What the other answers say about pods, by UID."""
 
     def __init__(self, reading: Reading) -> None:
+        self.patterns = reading.resources
         self.times = _times(reading)
         self.first = _edges(reading, "pod first", _UID, min)
         self.labels = _labels(reading, "pod labels", _UID)
@@ -230,7 +261,8 @@ class _Details:
             return None, {}
         side = self.sidecars.get(uid, {})
         running, peak = _sum(self.requests.get(uid, {}), side), _sum(self.peaks.get(uid, {}), side)
-        return _resources({name: max(running.get(name, 0), peak.get(name, 0)) for name in running.keys() | peak.keys()})
+        most = {name: max(running.get(name, 0), peak.get(name, 0)) for name in running.keys() | peak.keys()}
+        return _resources(most, self.patterns)
 
 
 def _given(name: str) -> bool:
@@ -309,14 +341,15 @@ def _amounts(
     return found
 
 
-def _resources(amounts: Mapping[str, float]) -> tuple[Resources, dict[str, int]]:
+def _resources(amounts: Mapping[str, float], patterns: Iterable[str]) -> tuple[Resources, dict[str, int]]:
+    """CPU and memory, and units of devices: how many GPUs those are worth depends on the node."""
     devices = {
-        resource_name(name): math.ceil(value)
+        resource_name(name, patterns): math.ceil(value)
         for name, value in amounts.items()
         if name not in {"cpu", "memory"} and value > 0
     }
     cpu = math.ceil(round(amounts.get("cpu", 0.0) * 1000, 3))
-    return Resources(cpu, math.ceil(amounts.get("memory", 0.0)), devices.get(GPU, 0)), devices
+    return Resources(cpu, math.ceil(amounts.get("memory", 0.0))), devices
 
 
 def _owners(reading: Reading, question: str, key: str) -> Owners:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from gpucost.core.backfill.seen import Seen
-from gpucost.core.clock import SECOND, Instant
+from gpucost.core.clock import SECOND, Instant, Micros, floor_to
 from gpucost.core.model import Gap
 from gpucost.core.timeline import Interval
 
@@ -26,6 +26,33 @@ def next_scrape(seen: Seen, last: Instant) -> Instant:
     if seen.next_scrape is not None and usual >= seen.span.end - seen.interval:
         usual = max(usual, seen.next_scrape + SLACK)
     return usual
+
+
+def holes_of(present: Container[Instant], span: Interval, interval: Micros) -> list[Interval]:
+    """Parts of a span without a scrape, from a look every `hole_step` at whether the last `hole_window` had one.
+
+    The last scrape before a hole is only known to lie between two looks: the hole begins with the earlier one.
+    """
+    step, window = hole_step(interval), hole_window(interval)
+    holes: list[Interval] = []
+    for at in range(floor_to(span.start, SECOND), span.end + 1, step):
+        hole = Interval(at - window - step, at + step).clip(*span)
+        if at in present or hole is None:
+            continue
+        if holes and hole.start <= holes[-1].end:
+            hole = Interval(holes.pop().start, hole.end)
+        holes.append(hole)
+    return holes
+
+
+def hole_window(interval: Micros) -> Micros:
+    """How far a look reaches back: a little more than the time between two scrapes, so that one that failed shows."""
+    return interval * 6 // 5
+
+
+def hole_step(interval: Micros) -> Micros:
+    """Time between two looks."""
+    return max(SECOND, floor_to(interval // 2, SECOND))
 
 
 def subtract(spans: Iterable[Interval], taken: Interval) -> list[Interval]:
