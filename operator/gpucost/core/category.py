@@ -1,7 +1,8 @@
 """Which of the four cost drivers a workload belongs to; the label `gpucost.dev/category` has the last word.
 
 What a container runs tells more than the kind of its owner: a StatefulSet may be a vector database or a model server.
-So the order is: the label; a known program, by image or by `app.kubernetes.io/name`; the namespace; the owner's kind.
+So the order is: the label; the system's own namespaces and kinds; a known program, by image or by
+`app.kubernetes.io/name`; the owner's kind. A program of the infrastructure that holds GPUs is none.
 """
 
 from __future__ import annotations
