@@ -33,9 +33,20 @@ def test_a_new_layout_counts_from_when_it_is_seen():
     assert (again.capacity.gpus, again.physical_gpus) == (8, 0)
 
 
+def test_a_size_of_a_moment_was_none():
+    wrong = node(gpus=32)
+    shown = resized(NODE, wrong, at(3))
+    assert resized(shown, NODE, at(3) + MINUTE - 1) == NODE
+    assert resized(shown, CUT, at(3) + MINUTE - 1) == replace(CUT, earlier=(EarlierSize(at(3), Resources(gpus=8)),))
+    assert [size.until for size in resized(shown, CUT, at(3) + MINUTE).earlier] == [at(3), at(3) + MINUTE]
+
+
 def test_sizes_stay_in_order_when_the_clock_goes_back():
-    found = resized(resized(NODE, CUT, at(3)), NODE, at(3) - MINUTE)
-    assert [size.until for size in found.earlier] == [at(3), at(3)]
+    changed = resized(resized(NODE, CUT, at(3)), NODE, at(4))
+    assert [size.until for size in changed.earlier] == [at(3), at(4)]
+    for back in (at(4) - MINUTE, at(2)):
+        found = [size.until for size in resized(changed, node(gpus=7), back).earlier]
+        assert found == sorted(found)
 
 
 def test_what_is_shown_while_a_node_is_set_up_was_so_from_the_beginning():

@@ -295,7 +295,8 @@ class PriceBookStatus(ApiModel):
         default=(),
         description="Ready: the prices are in use. Invalid: some are not, and why. Conflict: another book has one too. "
         "Quarantined: a price has jumped a hundredfold and is held back; the message says how to accept it. "
-        "CommitmentsUsed: whether everything that is committed is used.",
+        "CommitmentsUsed: whether everything that is committed is used. "
+        "CostsRecorded: whether the ledger can be written.",
     )
     entries: Annotated[int, Field(ge=0)] | None = Field(None, description="Number of prices in use.")
     quarantined: Annotated[int, Field(ge=0)] | None = Field(

@@ -13,8 +13,8 @@ from gpucost.core.model import EarlierSize, Gpus, NodeFact, NodeKind, Resources
 
 SETUP = 10 * MINUTE
 """Drivers, device plugin and labels come after the node: what is shown so soon was true from its beginning."""
-
-
+_MOMENT = MINUTE
+"""Labels follow units, and slices are published one by one: a size that lasts no longer was none."""
 _TRAITS = ("instance_type", "gpu_model", "region", "zone")
 
 
@@ -39,6 +39,9 @@ def resized(known: NodeFact | None, shown: NodeFact, now: Instant) -> NodeFact:
     being_set_up = new.kind is NodeKind.NODE and now < new.start + SETUP
     if _size(known) == _size(new) or came or being_set_up:
         return new
+    if known.earlier and now < known.earlier[-1].until + _MOMENT:
+        back = known.earlier[-1] == EarlierSize(known.earlier[-1].until, *_size(new))
+        return replace(new, earlier=known.earlier[:-1] if back else known.earlier)
     until = max([now, *(size.until for size in known.earlier)])  # clocks go back
     return replace(new, earlier=(*known.earlier, EarlierSize(until, *_size(known))))
 

@@ -332,7 +332,7 @@ class Operator:
         await self.price_watch.tick(self.accounting)
         await self.accounting.sample()
         await self.accounting.flush()
-        await report(self.client, self.prices, now)
+        await report(self.client, self.prices, now, ledger=self.ledger_state.condition)
         workloads = [(r.namespace, Workload(TRAINING_JOB, r.name)) for r in self.world.trainingjobs.values()]
         ended = self.recorder.endings.lately(now())
         self.totals = await self.accounting.totals([*workloads, *ended])

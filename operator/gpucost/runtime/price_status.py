@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 _MESSAGE_LIMIT = 1024
 
 
-async def report(client: KubeClient, prices: Prices, now: Callable[[], Instant]) -> None:
-    """Write the status of every book that says something new."""
+async def report(client: KubeClient, prices: Prices, now: Callable[[], Instant], *, ledger: str | None = None) -> None:
+    """Write the status of every book that says something new; `ledger` is what keeps costs from being written down."""
     for name, book in list(prices.world.pricebooks.items()):
-        status = status_of(book, prices, now())
+        status = status_of(book, prices, now(), ledger=ledger)
         if status is None or _same(status, book.status):
             continue
         metadata = {"name": name, "uid": book.uid}
@@ -35,13 +35,13 @@ async def report(client: KubeClient, prices: Prices, now: Callable[[], Instant])
             log.warning("PriceBook/%s: status not written: %s", name, error)
 
 
-def status_of(record: Custom, prices: Prices, now: Instant) -> dict[str, Any] | None:
+def status_of(record: Custom, prices: Prices, now: Instant, *, ledger: str | None = None) -> dict[str, Any] | None:
     """The whole status of a book; None while it has not been looked at."""
     book = prices.books.get(record.name)
     if book is None:
         return None
     used = uses(book.tariff.commitments, prices.covered, now)
-    verdict = [*_verdict(record.name, book, prices.currency), *_commitments(used)]
+    verdict = [*_verdict(record.name, book, prices.currency), *_commitments(used), _recorded(ledger)]
     return {
         "observedGeneration": record.generation,
         "entries": len(book.tariff),
@@ -74,6 +74,12 @@ def _held_back(name: str, jumps: Sequence[Jump]) -> list[str]:
     values = ",".join(dict.fromkeys(f"{jump.found:f}" for jump in jumps))
     remedy = f"to accept: kubectl annotate --overwrite pricebook {name} {ACCEPT}={values}"
     return [remedy, *map(str, jumps)]
+
+
+def _recorded(ledger: str | None) -> Condition:
+    """A full or damaged ledger concerns every price, so it is told where people look at prices."""
+    why = "Written" if ledger is None else "LedgerUnavailable"
+    return Condition("CostsRecorded", ledger is None, why, _joined([ledger] if ledger else []))
 
 
 def _commitments(used: Sequence[Use]) -> Iterable[Condition]:

@@ -343,6 +343,19 @@ async def test_when_a_covered_node_ends_the_next_is_covered_and_written_anew() -
     assert status["commitments"] == [{"name": "c", "used": 1, "count": 2, "unusedHourly": "30"}]
 
 
+def test_a_ledger_that_cannot_be_written_is_told_where_prices_are_looked_at() -> None:
+    scene = Scene()
+    scene.book(**p5("55.04"))
+    scene.prices.reload()
+    assert scene.condition("CostsRecorded")["status"] == "True"
+    told = status_of(scene.world.pricebooks["b"], scene.prices, scene.at, ledger="the disk is full")
+    assert told is not None
+    [recorded] = [one for one in told["conditions"] if one["type"] == "CostsRecorded"]
+    assert (recorded["status"], recorded["reason"], recorded["message"]) == (
+        "False", "LedgerUnavailable", "the disk is full",
+    )  # fmt: skip
+
+
 async def test_the_past_of_a_node_that_is_covered_now_does_not_change_with_time() -> None:
     scene = Scene()
     scene.book(**COMMITTED)
