@@ -19,6 +19,7 @@ from gpucost.core.clock import HOUR
 from gpucost.core.model import (
     CapacityType,
     Category,
+    EarlierSize,
     NeedFact,
     NodeFact,
     PodFact,
@@ -51,15 +52,29 @@ def lives(draw):
     return (start, end) if end is None or start <= end else (end, start)
 
 
+sizes = st.builds(
+    Resources,
+    cpu_milli=st.sampled_from([0, 3000, 192_000]),
+    memory=st.sampled_from([0, 7 * GIB, 2**41 + 12345]),
+    gpus=st.sampled_from([0, 1, 3, 8, Fraction(15, 14)]),
+)
+
+
 @st.composite
 def node_facts(draw, uid):
     start, end = draw(lives())
-    size = Resources(
-        cpu_milli=draw(st.sampled_from([0, 3000, 192_000])),
-        memory=draw(st.sampled_from([0, 7 * GIB, 2**41 + 12345])),
-        gpus=draw(st.sampled_from([0, 1, 3, 8, Fraction(15, 14)])),
+    changes = sorted(draw(st.lists(times, max_size=2)))
+    return NodeFact(
+        uid,
+        f"node-{uid}",
+        start,
+        end,
+        draw(sizes),
+        capacity_type=draw(st.sampled_from(CapacityType)),
+        earlier=tuple(
+            EarlierSize(until, draw(sizes), stranded_gpus=draw(st.sampled_from([0, 1]))) for until in changes
+        ),
     )
-    return NodeFact(uid, f"node-{uid}", start, end, size, capacity_type=draw(st.sampled_from(CapacityType)))
 
 
 gpus = st.integers(0, 4) | st.sampled_from([Fraction(1, 7), Fraction(1, 2), Fraction(3, 4)])
@@ -129,6 +144,7 @@ def reference(facts, window: Interval) -> dict[str, Fraction]:
         last = min(FOREVER if node.end is None else node.end, window.end)
         changes = [fact for fact in facts if isinstance(fact, NeedFact)]
         edges = [p.start for p in prices + pods + changes] + [p.end for p in pods if p.end is not None]
+        edges += [size.until for size in node.earlier]
         cuts = sorted({first, last, *(edge for edge in edges if first < edge < last)})
         for start, end in pairwise(cuts) if first < last else ():
             in_force = max((p for p in prices if p.start <= start), key=lambda p: p.start, default=None)
@@ -136,13 +152,17 @@ def reference(facts, window: Interval) -> dict[str, Fraction]:
                 continue
             worth = Fraction(in_force.hourly) * PICO * (end - start) / HOUR
             here = [p for p in pods if p.start <= start and (p.end is None or p.end > start)]
-            shares = {p.uid: share(need_at(p, changes, start), node.capacity) for p in here}
+            shares = {p.uid: share(need_at(p, changes, start), size_at(node, start)) for p in here}
             scale = max(Fraction(1), sum(shares.values(), Fraction(0)))
             for uid, part in shares.items():
                 cost[uid] = cost.get(uid, Fraction(0)) + worth * part / scale
             idle = worth * (1 - sum(shares.values(), Fraction(0)) / scale)
             cost[f"idle:{node.uid}"] = cost.get(f"idle:{node.uid}", Fraction(0)) + idle
     return cost
+
+
+def size_at(node: NodeFact, instant: int) -> Resources:
+    return next((size.capacity for size in node.earlier if instant < size.until), node.capacity)
 
 
 def need_at(pod: PodFact, changes: list[NeedFact], instant: int) -> Resources:

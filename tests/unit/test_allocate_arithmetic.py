@@ -11,10 +11,12 @@ from gpucost.core.allocate import lane, price_timeline
 from gpucost.core.booking import book
 from gpucost.core.books import Books
 from gpucost.core.clock import HOUR, SECOND
-from gpucost.core.model import NodeKind, Resources
+from gpucost.core.late import node_change
+from gpucost.core.model import EarlierSize, NodeKind, Resources
 from gpucost.core.money import apportion, apportion_over
 from gpucost.core.report import Amounts
-from gpucost.core.shares import DOMINANT
+from gpucost.core.shares import DOMINANT, Split, SplitKind
+from gpucost.core.timeline import Interval
 from support.ledger_world import at, booked, busy, money, need, node, pod, price, span
 
 
@@ -224,7 +226,8 @@ def test_two_prices_from_one_instant_are_refused():
 
 
 def test_a_share_is_at_most_the_whole_node():
-    assert DOMINANT.units(Resources(gpus=16), node(gpus=8), 8) == 8
+    scale = DOMINANT.scale(node(gpus=8), 1)
+    assert scale.units(0, 0, 16) == scale.unit == 8
 
 
 def test_use_above_the_request_counts_from_when_it_was_seen():
@@ -288,26 +291,14 @@ def test_what_nobody_can_be_given_is_stranded_and_not_idle():
     assert abs(found[""].gpu_time - Fraction(7 * HOUR) * (1 - Fraction(1, 7) - Fraction(1, 2))) <= 3
 
 
-class HalfIsLost:
-    """A split by GPUs under which half of the node can be given to nobody."""
-
-    def unit(self, _node, _gpus):
-        return 8
-
-    def units(self, needs, _node, _unit):
-        return int(needs.gpus)
-
-    def stranded(self, _node, unit):
-        return unit // 2
-
-
 @pytest.mark.parametrize(
     ("held", "cost", "idle"),
     [(2, "2", "2"), (4, "4", "0"), (6, "4", "0")],  # of six GPUs' worth asked for there are four
 )
 def test_stranded_money_is_beside_what_pods_hold_even_when_they_ask_for_more(held, cost, idle):
-    books = Books(split=HalfIsLost())
-    books.put([node(gpus=8), price("8"), pod("a", gpus=held)])
+    books = Books(split=Split(SplitKind.GPU_ONLY))  # under which the lost half of the GPUs is charged to nobody
+    half = replace(node(gpus=4), physical_gpus=8, stranded_gpus=4)
+    books.put([half, price("8"), pod("a", gpus=held)])
     (booking,) = books.bookings(span(0, 1))
     found = {charge.pod_uid: charge.amounts.cost for charge in booking.charges}
     assert booking.difference == 0
@@ -344,3 +335,44 @@ def test_half_a_second_is_half_a_second():
     found, _ = booked([node(gpus=1), price("3600"), pod("a", 0, Fraction(1, 7200), gpus=1)], span(0, 1))
     assert found["a"].cost == money("0.5")
     assert found["a"].held_time == SECOND // 2
+
+
+# --- sizes that change ------------------------------------------------------------------------------------------------
+
+
+def repartitioned(at_hour=2):
+    """An H100 that is whole for two hours, and then `3g.40gb` + `4g.40gb`: 15/14 of what it has."""
+    fact = replace(node(gpus=1), capacity=Resources(gpus=Fraction(15, 14)), physical_gpus=1)
+    return replace(fact, earlier=(EarlierSize(at(at_hour), Resources(gpus=1)),))
+
+
+def test_cutting_up_a_gpu_anew_does_not_change_what_was_before():
+    facts = [
+        repartitioned(),
+        price("15"),
+        pod("whole", 0, 2, gpus=1),
+        pod("small", 2, 4, gpus=Fraction(1, 2)),
+        pod("large", 2, 4, gpus=Fraction(4, 7)),
+    ]
+    assert costs(facts, span(0, 4)) == {"whole": money("30"), "small": money("14"), "large": money("16")}
+
+
+@pytest.mark.parametrize("moment", [2, 2.5])
+def test_a_pod_that_stays_while_its_node_changes_is_charged_by_what_the_node_was(moment):
+    facts = [
+        replace(node(gpus=4), earlier=(EarlierSize(at(moment), Resources(gpus=8)),)),
+        price("8"),
+        pod("a", 1, 4, gpus=2),
+    ]
+    before, after = moment - 1, 4 - moment
+    found = costs(facts, span(1, 4))
+    assert found["a"] == money(str(2 * before + 4 * after))
+    assert found["a"] + found[""] == money("24")
+
+
+def test_only_the_time_in_which_the_sizes_differ_is_booked_again():
+    old = replace(node(gpus=1), end=at(9))
+    new = replace(repartitioned(), end=at(9))
+    assert node_change(old, new) == [Interval(at(2), at(9))]
+    assert node_change(new, new) == []
+    assert node_change(new, replace(new, end=at(8))) == [Interval(at(8), at(9))]

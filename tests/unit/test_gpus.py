@@ -5,13 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gpucost.core.gpus import held, is_gpu, layout
 from gpucost.core.mig import card_of
 from gpucost.core.model import NodeFact, NodeKind, Resources
-from gpucost.core.shares import DOMINANT, PRESETS, GpuOnly, Size, SplitKind, Weighted, scale_of
+from gpucost.core.shares import DOMINANT, PRESETS, Split, SplitKind
 
 F = Fraction
 GIB = 1 << 30
@@ -115,42 +113,29 @@ def test_gpu_resources_are_told_by_their_names():
     assert is_gpu("gpu.intel.com/i915", ["gpu.intel.com/*"])
 
 
-amounts = st.fractions(0, 9, max_denominator=12)
-
-
-@given(
-    st.integers(1, 9000),
-    st.integers(1, 9 * GIB),
-    st.fractions(0, 9, max_denominator=8),
-    st.tuples(st.integers(0, 20_000), st.integers(0, 20 * GIB), amounts),
-)
-def test_both_ways_to_work_out_a_dominant_share_agree(cpu, memory, gpus, needs):
-    node = NodeFact("n", "n", 0, None, Resources(cpu, memory, gpus))
-    needed = Resources(*needs)
-    unit = DOMINANT.unit(node, [needed.gpus])
-    scale = scale_of(SplitKind.DOMINANT, Size.of(node), needed.gpus.denominator)
-    share = scale.units(needed.cpu_milli, needed.memory, int(needed.gpus * scale.grain))
-    assert F(DOMINANT.units(needed, node, unit), unit) == F(share, scale.unit) <= 1
+def test_a_share_never_exceeds_the_node_and_takes_the_largest_part():
+    node = NodeFact("n", "n", 0, None, Resources(4000, 4 * GIB, F(3, 2)))
+    scale = DOMINANT.scale(node, 2)
+    assert F(scale.units(1000, 3 * GIB, 1), scale.unit) == F(3, 4)  # 1/2 of 3/2 GPUs is a third
+    assert scale.units(9000, 0, 0) == scale.units(0, 0, 100) == scale.unit
 
 
 def test_gpu_only_charges_a_lost_replica_to_nobody():
     node = NodeFact("n", "n", 0, None, Resources(1000, GIB, F(3, 4)), physical_gpus=1, stranded_gpus=F(1, 4))
-    split = GpuOnly()
-    unit = split.unit(node, [F(1, 4)])
-    assert F(split.units(Resources(gpus=F(1, 4)), node, unit), unit) == F(1, 4)
-    assert F(split.stranded(node, unit), unit) == F(1, 4)
+    scale = Split(SplitKind.GPU_ONLY).scale(node, 4)
+    assert F(scale.units(0, 0, 1), scale.unit) == F(1, 4)
+    assert F(scale.stranded, scale.unit) == F(1, 4)
 
 
 def test_weights_add_up_over_the_node():
     node = NodeFact("n", "n", 0, None, Resources(64_000, 488 * GIB, 8), physical_gpus=8)
-    split = Weighted(PRESETS["aws"])
-    unit = split.unit(node, [1])
-    assert F(split.units(Resources(gpus=1), node, unit), unit) == F(90, 1784)
-    assert split.units(Resources(64_000, 488 * GIB, 8), node, unit) == unit
+    scale = Split(SplitKind.WEIGHTED, PRESETS["aws"]).scale(node, 1)
+    assert F(scale.units(0, 0, 1), scale.unit) == F(90, 1784)
+    assert scale.units(64_000, 488 * GIB, 8) == scale.unit
 
 
-@pytest.mark.parametrize("split", [GpuOnly(), Weighted(PRESETS["opencost"])])
-def test_a_volume_is_held_whole(split):
+@pytest.mark.parametrize("kind", SplitKind)
+def test_a_volume_is_held_whole(kind):
     volume = NodeFact("v", "v", 0, None, Resources(storage=GIB), kind=NodeKind.VOLUME)
-    assert split.units(Resources(), volume, split.unit(volume, [])) == split.unit(volume, []) == 1
-    assert split.stranded(volume, 1) == 0
+    scale = Split(kind).scale(volume, 1)
+    assert (scale.units(0, 0, 0), scale.unit, scale.stranded) == (1, 1, 0)

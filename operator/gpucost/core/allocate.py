@@ -1,9 +1,9 @@
 """Who holds which part of a node, and at which price, exactly.
 
-A node's time is cut into *stretches* in which neither its price nor the set of pods on it changes. Within one, a pod's
-part of the price is its share of the node, scaled down when the shares add up to more than the node; the rest is idle.
-Shares are integers over one denominator per node (`Lane.unit`) and prices integers over another (`Lane.denominator`),
-so that the sums below are exact without the cost of rational arithmetic for every pod.
+A node's time is cut into *stretches* in which neither its price, its size nor who holds what changes. Within one, a
+pod's part of the price is its share of the node, scaled down when the shares add up to more than the node; the rest is
+idle. Shares are integers over one denominator per node (`Lane.unit`) and prices integers over another
+(`Lane.denominator`), so that the sums below are exact without the cost of rational arithmetic for every pod.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
+from typing import NamedTuple
 
 from gpucost.core.clock import HOUR, Instant
 from gpucost.core.model import CapacityType, Gpus, NodeFact, PodFact, PriceFact, Resources
 from gpucost.core.money import PICO
-from gpucost.core.shares import DOMINANT, Split
+from gpucost.core.shares import DOMINANT, Scale, Split
 from gpucost.core.timeline import Interval, Timeline
 
 FOREVER: Instant = 1 << 62
@@ -46,20 +47,24 @@ class Stay:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Time in which neither the price nor who holds what changes."""
+    """Time in which neither the price, nor the node's size, nor who holds what changes."""
 
     start: Instant
     end: Instant
     price: PriceFact | None
     """None before the node's first price."""
     demand: int
-    """Sum of the shares, in the lane's units; more than the lane's room when the node is overcommitted."""
+    """Sum of the shares, in the lane's units; more than `room` when the node is overcommitted."""
     used: Resources
     """Sum of what the pods hold."""
     weight: int
     """Cost of one share unit for one microsecond, over `Lane.denominator`, in pico-units; 0 without a price."""
     lost: int
     """Cost of the stranded share for one microsecond, over `Lane.denominator`, in pico-units."""
+    node: NodeFact
+    """The node as it was then."""
+    room: int
+    """Units that can be held: the rest of the lane's is stranded."""
 
     @property
     def saving(self) -> Fraction:
@@ -82,8 +87,6 @@ class Lane:
     node: NodeFact
     unit: int
     """Units of share that the whole node has."""
-    room: int
-    """Units that can be held: the rest is stranded."""
     denominator: int
     stays: tuple[Stay, ...]
     stretches: tuple[Stretch, ...]
@@ -106,7 +109,7 @@ class Lane:
     def share(self, units: int, stretch: Stretch) -> Fraction:
         """A share as it is charged: scaled down when the stretch is overcommitted."""
         share = Fraction(units, self.unit)
-        return share if stretch.demand <= self.room else share * Fraction(self.room, stretch.demand)
+        return share if stretch.demand <= stretch.room else share * Fraction(stretch.room, stretch.demand)
 
 
 def price_timeline(prices: Iterable[PriceFact]) -> Timeline[PriceFact]:
@@ -150,21 +153,43 @@ def lane(
     """
     alive = life(node, span)
     if alive is None:
-        return Lane(node, 1, 1, 1, (), (), ())
+        return Lane(node, 1, 1, (), (), ())
     holds = list(_holds(pods, needs, alive))
-    unit = split.unit(node, (what.gpus for _, _, what in holds))
-    stays = tuple(Stay(pod, part.start, part.end, what, split.units(what, node, unit)) for pod, part, what in holds)
-    room = unit - split.stranded(node, unit)
-    drafts = list(_sweep(alive, _cuts(stays), prices))
-    scale = lcm(*(_divisor(price, unit, room, demand) for _, price, demand, _ in drafts))
+    phases = _phases(node, alive, lcm(*(what.gpus.denominator for _, _, what in holds)), split)
+    unit = lcm(*(phase.scale.unit for phase in phases))
+    stays = tuple(stay for phase in phases for stay in phase.stays(holds, unit))
+    drafts = [draft for phase in phases for draft in _sweep(phase, _cuts(stays, phase.span), prices, unit)]
+    scale = lcm(*(_divisor(draft, unit) for draft in drafts))
     stretches = tuple(
-        Stretch(part.start, part.end, price, demand, used, *_weights(price, unit, room, demand, scale))
-        for part, price, demand, used in drafts
+        Stretch(
+            *draft.span, draft.price, draft.demand, draft.used, *_weights(draft, unit, scale), draft.node, draft.room
+        )
+        for draft in drafts
     )
-    return Lane(node, unit, room, scale * _RATE.denominator, stays, stretches, tuple(s.start for s in stretches))
+    return Lane(node, unit, scale * _RATE.denominator, stays, stretches, tuple(s.start for s in stretches))
 
 
 _Hold = tuple[PodFact, Interval, Resources]
+
+
+class _Phase(NamedTuple):
+    """Time in which the node's size does not change."""
+
+    span: Interval
+    node: NodeFact
+    scale: Scale
+
+    def stays(self, holds: Iterable[_Hold], unit: int) -> Iterator[Stay]:
+        """What is held in this time, in units of the lane."""
+        scale, each = self.scale, unit // self.scale.unit
+        for pod, span, what in holds:
+            if (part := span.clip(*self.span)) is not None:
+                units = scale.units(what.cpu_milli, what.memory, int(what.gpus * scale.grain))
+                yield Stay(pod, part.start, part.end, what, units * each)
+
+
+def _phases(node: NodeFact, alive: Interval, grain: int, split: Split) -> list[_Phase]:
+    return [_Phase(span, sized, split.scale(sized, grain)) for span, sized in node.sizes(*alive)]
 
 
 def _holds(pods: Iterable[PodFact], needs: Needs, alive: Interval) -> Iterator[_Hold]:
@@ -184,10 +209,12 @@ def _holds(pods: Iterable[PodFact], needs: Needs, alive: Interval) -> Iterator[_
 _Change = tuple[int, Gpus, int, int]  # share units, GPUs, millicores, bytes
 
 
-def _cuts(stays: Iterable[Stay]) -> dict[Instant, _Change]:
-    """Where the sum over the pods changes, and by how much."""
+def _cuts(stays: Iterable[Stay], span: Interval) -> dict[Instant, _Change]:
+    """Where the sum over the pods changes in a phase, and by how much; no stay goes beyond its phase."""
     cuts: dict[Instant, _Change] = {}
     for stay in stays:
+        if not span.start <= stay.start < span.end:
+            continue
         needs = stay.needs
         for at, sign in ((stay.start, 1), (stay.end, -1)):
             units, gpus, cpu, memory = cuts.get(at, (0, 0, 0, 0))
@@ -200,24 +227,34 @@ def _cuts(stays: Iterable[Stay]) -> dict[Instant, _Change]:
     return cuts
 
 
-_Draft = tuple[Interval, PriceFact | None, int, Resources]
+class _Draft(NamedTuple):
+    """A stretch before its money is known."""
+
+    span: Interval
+    price: PriceFact | None
+    demand: int
+    used: Resources
+    node: NodeFact
+    room: int
 
 
-def _sweep(alive: Interval, cuts: dict[Instant, _Change], prices: Timeline[PriceFact]) -> Iterator[_Draft]:
-    instants = sorted({alive.start, *cuts})
+def _sweep(phase: _Phase, cuts: dict[Instant, _Change], prices: Timeline[PriceFact], unit: int) -> Iterator[_Draft]:
+    room = unit - phase.scale.stranded * (unit // phase.scale.unit)
+    instants = sorted({phase.span.start, *cuts} - {phase.span.end})
     units = cpu = memory = 0
     gpus: Gpus = 0
     for index, instant in enumerate(instants):
         change = cuts.get(instant, (0, 0, 0, 0))
         units, gpus, cpu, memory = units + change[0], gpus + change[1], cpu + change[2], memory + change[3]
-        until = instants[index + 1] if index + 1 < len(instants) else alive.end
+        until = instants[index + 1] if index + 1 < len(instants) else phase.span.end
         for part, price in prices.segments(instant, until):
-            yield part, price, units, Resources(cpu_milli=cpu, memory=memory, gpus=gpus)
+            used = Resources(cpu_milli=cpu, memory=memory, gpus=gpus)
+            yield _Draft(part, price, units, used, phase.node, room)
 
 
-def _divisor(price: PriceFact | None, unit: int, room: int, demand: int) -> int:
+def _divisor(draft: _Draft, unit: int) -> int:
     """Denominator of what one unit costs: the node's units, or those asked for where they are more than there are."""
-    hourly = known_hourly(price)
+    hourly, room, demand = known_hourly(draft.price), draft.room, draft.demand
     if hourly is None:
         return 1
     if demand <= room:
@@ -225,12 +262,12 @@ def _divisor(price: PriceFact | None, unit: int, room: int, demand: int) -> int:
     return hourly.denominator * (demand if room == unit else unit * demand)
 
 
-def _weights(price: PriceFact | None, unit: int, room: int, demand: int, scale: int) -> tuple[int, int]:
+def _weights(draft: _Draft, unit: int, scale: int) -> tuple[int, int]:
     """Cost of a unit that somebody holds, and of everything stranded; see `Stretch`."""
-    hourly = known_hourly(price)
+    hourly, room, demand = known_hourly(draft.price), draft.room, draft.demand
     if hourly is None:
         return 0, 0
-    rate = hourly.numerator * _RATE.numerator * (scale // _divisor(price, unit, room, demand))
+    rate = hourly.numerator * _RATE.numerator * (scale // _divisor(draft, unit))
     if demand <= room:
         return rate, rate * (unit - room)
     return (rate, 0) if room == unit else (rate * room, rate * demand * (unit - room))

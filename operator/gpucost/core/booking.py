@@ -15,7 +15,7 @@ from typing import NamedTuple
 from gpucost.core.activity import PPM, Activity
 from gpucost.core.allocate import Lane, Stay, Stretch, node_cost
 from gpucost.core.clock import HOUR, Instant, Micros, floor_to
-from gpucost.core.model import CapacityType, Gpus, NodeFact, PriceFact, Resources
+from gpucost.core.model import CapacityType, Gpus, PriceFact
 from gpucost.core.money import Pico, apportion_over, half_even
 from gpucost.core.report import Amounts
 from gpucost.core.timeline import Interval, Timeline
@@ -207,15 +207,15 @@ def _activity(tally: _Tally, stay: Stay, stretch: Stretch, measured: tuple[Micro
 def _unheld(lane: Lane, span: Interval) -> Iterator[_Tally]:
     """What nobody holds, and what nobody can be given; time counts while there is some of it."""
     tallies: dict[tuple[str, CapacityType], _Tally] = {}
-    stranded = lane.node.stranded_gpus
     for stretch, first, last in lane.over(*span):
         kind, length = lane.capacity_type(stretch), last - first
-        if stretch.demand < lane.room:
+        if stretch.demand < stretch.room:
             tally = tallies.setdefault((IDLE, kind), _Tally(IDLE, kind))
-            tally.money += stretch.weight * (lane.room - stretch.demand) * length
-            _free(tally, lane.node, stretch.used, length)
+            tally.money += stretch.weight * (stretch.room - stretch.demand) * length
+            _free(tally, stretch, length)
             _elapsed(tally, stretch, length)
-        if stranded or lane.room < lane.unit:
+        stranded = stretch.node.stranded_gpus
+        if stranded or stretch.room < lane.unit:
             tally = tallies.setdefault((STRANDED, kind), _Tally(STRANDED, kind))
             tally.money += stretch.lost * length
             tally.gpu += stranded * length
@@ -228,7 +228,8 @@ def _elapsed(tally: _Tally, stretch: Stretch, length: Micros) -> None:
     tally.unpriced += 0 if stretch.weight else length
 
 
-def _free(tally: _Tally, node: NodeFact, used: Resources, length: Micros) -> None:
+def _free(tally: _Tally, stretch: Stretch, length: Micros) -> None:
+    node, used = stretch.node, stretch.used
     size = node.capacity
     gpus = (node.physical_gpus or size.gpus) - node.stranded_gpus
     tally.gpu += max(0, gpus - used.gpus) * length
@@ -247,8 +248,8 @@ def hourly(lane: Lane, at: Instant) -> dict[str, Pico | None]:
     stays = [stay for stay in lane.stays if stay.start <= at < stay.end]
     uids = [*(stay.pod.uid for stay in stays), IDLE]
     parts = [stay.units * stretch.weight * HOUR for stay in stays]
-    parts.append(max(0, lane.room - stretch.demand) * stretch.weight * HOUR)
-    if lane.room < lane.unit:
+    parts.append(max(0, stretch.room - stretch.demand) * stretch.weight * HOUR)
+    if stretch.room < lane.unit:
         uids.append(STRANDED)
         parts.append(stretch.lost * HOUR)
     if not stretch.priced:

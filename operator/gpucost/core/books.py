@@ -62,6 +62,7 @@ class Books:
 
     def put(self, facts: Iterable[Fact]) -> None:
         """Take in facts, in any order and as often as one likes. Gaps do not change cost and are not kept here."""
+        needs: dict[str, dict[Instant, Resources]] = {}
         for fact in facts:
             match fact:
                 case PodFact():
@@ -69,7 +70,7 @@ class Books:
                 case UsageFact():
                     self._put_usage(fact)
                 case NeedFact():
-                    self._put_need(fact)
+                    needs.setdefault(fact.pod_uid, {})[fact.start] = fact.needs
                 case NodeFact():
                     self.nodes[fact.uid] = merge_node(self.nodes.get(fact.uid), fact)
                     self._changed(fact.uid)
@@ -78,6 +79,8 @@ class Books:
                     self._changed(fact.node_uid)
                 case Gap():
                     pass
+        for uid, steps in needs.items():
+            self._put_needs(uid, steps)
         self.version += 1
 
     def replace_prices(self, node_uid: str, prices: Iterable[PriceFact]) -> None:
@@ -96,12 +99,11 @@ class Books:
         self.pods_of.setdefault(merged.node_uid, {})[fact.uid] = merged
         self._changed(merged.node_uid)
 
-    def _put_need(self, fact: NeedFact) -> None:
-        known = self.needs.get(fact.pod_uid, _NEVER)
-        self.needs[fact.pod_uid] = known.put(fact.start, fact.needs)
-        pod = self.pods.get(fact.pod_uid)
+    def _put_needs(self, uid: str, steps: dict[Instant, Resources]) -> None:
+        self.needs[uid] = self.needs.get(uid, _NEVER).with_steps(steps)
+        pod = self.pods.get(uid)
         if pod is not None:
-            self._changed_from(pod.node_uid, fact.start)
+            self._changed_from(pod.node_uid, min(steps))
 
     def _put_usage(self, fact: UsageFact) -> None:
         self.activities.setdefault(fact.pod_uid, Activity()).put(fact.start, to_ppm(fact.gpu_active))

@@ -135,10 +135,14 @@ _GKE_NAMES = {"nvidia-tesla-a100": "A100-40GB"}  # GKE's name for the 40 GB mode
 
 
 def traits(labels: Labels) -> Traits:
-    """Instance type, GPU model and place of a node, from whichever label tells them."""
+    """Instance type, GPU model and place of a node, from whichever label tells them.
+
+    Under MIG's single strategy the label of the memory is that of a slice, so it says nothing about the model.
+    """
+    product = _first(labels, _GPU)
     return Traits(
         instance_type=_first(labels, _INSTANCE),
-        gpu_model=gpu_model(_first(labels, _GPU), memory_mib=_first(labels, _GPU_MEMORY)),
+        gpu_model=gpu_model(product, memory_mib="" if _MIG.search(product) else _first(labels, _GPU_MEMORY)),
         region=_first(labels, _REGION),
         zone=_first(labels, _ZONE),
     )

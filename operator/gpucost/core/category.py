@@ -1,7 +1,8 @@
 """Which of the four cost drivers a workload belongs to; the label `gpucost.dev/category` has the last word.
 
 What a container runs tells more than the kind of its owner: a StatefulSet may be a vector database or a model server.
-So the order is: the label; a known program, by image or by `app.kubernetes.io/name`; the namespace; the owner's kind.
+So the order is: the label; the system's own namespaces and kinds; a known program, by image or by
+`app.kubernetes.io/name`; the owner's kind. A program of the infrastructure that holds GPUs is none.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from gpucost.core.model import Category, Gpus, Workload
 LABEL = "gpucost.dev/category"
 NAME_LABEL = "app.kubernetes.io/name"
 
+_BY_VALUE: Mapping[str, Category] = {category.value: category for category in Category}
 _TRAINING_KINDS = frozenset(
     {"TrainingJob", "Job", "CronJob", "JobSet", "TrainJob", "PyTorchJob", "TFJob", "MPIJob", "XGBoostJob", "RayJob"}
 )
@@ -73,8 +75,8 @@ def category_of(
     *, namespace: str, workload: Workload, labels: Mapping[str, str], gpus: Gpus, program: Category | None = None
 ) -> Category:
     """Detect the category from the label, the program, the namespace, the owner's kind and whether it holds GPUs."""
-    if labels.get(LABEL) in set(Category):
-        return Category(labels[LABEL])
+    if (told := _BY_VALUE.get(labels.get(LABEL, ""))) is not None:
+        return told
     if namespace in _SYSTEM_NAMESPACES or workload.kind in {"DaemonSet", "Node", "Service"}:
         return Category.INFRASTRUCTURE
     if program is not None and (program is not Category.INFRASTRUCTURE or not gpus):

@@ -13,6 +13,9 @@ from gpucost.core.allocate import FOREVER
 from gpucost.core.model import PriceFact
 from gpucost.core.timeline import Interval, Timeline
 
+UNKNOWN = "unknown: "
+"""What a price's source, or a pod's note, begins with when nobody can tell; the reason follows."""
+
 
 class Doubt(NamedTuple):
     """A span and the reason."""
@@ -32,7 +35,7 @@ def masked(prices: Sequence[PriceFact], doubts: Collection[Doubt]) -> list[Price
         price = timeline.at(instant)
         assert price is not None
         reasons = sorted(doubt for doubt in doubts if doubt.span.start <= instant < doubt.span.end)
-        hourly, source = (None, f"unknown: {reasons[0].reason}") if reasons else (price.hourly, price.source)
+        hourly, source = (None, f"{UNKNOWN}{reasons[0].reason}") if reasons else (price.hourly, price.source)
         on_demand = None if reasons else price.on_demand
         steps.append(PriceFact(price.node_uid, instant, hourly, price.capacity_type, source, on_demand))
     return steps

@@ -89,15 +89,15 @@ def _nobody(lane: Lane, who: str, booked: Pico, part: Interval) -> Iterator[_Pie
 def _left(lane: Lane, who: str, stretch: Stretch) -> int:
     """What it costs for one microsecond, over the lane's denominator; 1 where there is some of it without a price."""
     if who == IDLE:
-        units = max(0, lane.room - stretch.demand)
+        units = max(0, stretch.room - stretch.demand)
         return units * stretch.weight if stretch.priced else min(units, 1)
-    return stretch.lost if stretch.priced else min(lane.unit - lane.room, 1)
+    return stretch.lost if stretch.priced else min(lane.unit - stretch.room, 1)
 
 
 def _rest(lane: Lane, who: str, stretch: Stretch, span: Interval, cost: Pico | None) -> Line:
-    node = lane.node
+    node = stretch.node
     free = (node.physical_gpus or node.capacity.gpus) - node.stranded_gpus - stretch.used.gpus
-    units = lane.room - stretch.demand if who == IDLE else lane.unit - lane.room
+    units = stretch.room - stretch.demand if who == IDLE else lane.unit - stretch.room
     return Line(
         pod="(idle)" if who == IDLE else "(stranded)",
         node=node.name,
@@ -146,10 +146,10 @@ def _line(lane: Lane, stay: Stay, stretch: Stretch, span: Interval, cost: Pico |
 
 def share_of(stay: Stay, lane: Lane, stretch: Stretch) -> str:
     """What made the share, such as `4 of 8 GPUs`; says so when the node is overcommitted."""
-    text = _largest(stay.needs, lane.node)
+    text = _largest(stay.needs, stretch.node)
     if stay.pod.note:
         text += f", {stay.pod.note}"
-    if stretch.demand > lane.room:
+    if stretch.demand > stretch.room:
         text += f", scaled down because the pods ask for {float(Fraction(stretch.demand, lane.unit)):.2f} of the node"
     return text
 

@@ -160,12 +160,11 @@ class _Builder:
         return shared // self.replicas
 
     def _with_mig(self, whole: int, shared: int) -> Layout:
-        if self.physical is None:
-            raise ValueError("MIG instances need the number of GPUs in the machine")
+        physical = self._cut_alike() if self.physical is None else self.physical
         on_shared = self._shared_on(shared) if shared else 0
-        gpus = self.physical - whole - on_shared
+        gpus = physical - whole - on_shared
         if gpus < 1 or Fraction(gpus).denominator > 1:
-            raise ValueError(f"MIG instances need whole GPUs to be on, and {self.physical} less the others is {gpus}")
+            raise ValueError(f"MIG instances need whole GPUs to be on, and {physical} less the others is {gpus}")
         profiles = {name: kind for name, kind in self.offer.mig.items() if kind[1]}
         card = card_of(self.model, self.memory_gib, frozenset(profile for profile, _, _ in profiles.values()))
         parts = {name: card.part(profile) / self._share(shared) for name, (profile, _, shared) in profiles.items()}
@@ -174,7 +173,17 @@ class _Builder:
         replica = Fraction(1, self.replicas)
         others = {**dict.fromkeys(self.offer.whole, Fraction(1)), **dict.fromkeys(self.offer.shared, replica)}
         every = {name: _plain(part) for name, part in {**others, **parts}.items()}
-        return Layout(_plain(self.physical), _plain(whole + on_shared + max(sliced, gpus)), _plain(stranded), every)
+        return Layout(_plain(physical), _plain(whole + on_shared + max(sliced, gpus)), _plain(stranded), every)
+
+    def _cut_alike(self) -> int:
+        """GPUs under the instances of the single strategy, where every GPU is cut into as many as fit."""
+        if not profile_in(self.model) or len(self.offer.mig) != 1:
+            raise ValueError("MIG instances need the number of GPUs in the machine")
+        ((profile, units, shared),) = self.offer.mig.values()
+        card = card_of(self.model, self.memory_gib, frozenset({profile}))
+        size = card.slices(profile)
+        most = min(card.whole.compute // size.compute, card.whole.memory // size.memory)
+        return ceil(Fraction(units, most * self._share(shared)))
 
     def _share(self, shared: bool) -> int:
         return self.replicas if shared else 1

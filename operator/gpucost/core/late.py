@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from gpucost.core.allocate import FOREVER
 from gpucost.core.clock import Instant
@@ -28,12 +29,25 @@ def node_change(old: NodeFact | None, new: NodeFact) -> list[Interval]:
     """Spans in which the cost of a node or of its parts differs."""
     if old is None:
         return [_life(new)]
-    same = _size(old) == _size(new)
-    return _life_change(_life(old), _life(new), same=same)
+    before, after, same = _life(old), _life(new), (old.capacity_type, old.kind) == (new.capacity_type, new.kind)
+    changes = _life_change(before, after, same=same)
+    both = before.clip(*after)
+    return changes if both is None or not same else [*changes, *_resized(old, new, both)]
 
 
-def _size(fact: NodeFact) -> tuple[object, ...]:
-    return fact.capacity, fact.capacity_type, fact.kind, fact.physical_gpus, fact.stranded_gpus
+def _resized(old: NodeFact, new: NodeFact, span: Interval) -> Iterator[Interval]:
+    """Spans in which two facts say that a node has different sizes."""
+    cuts = sorted(
+        {span.start, *(size.until for fact in (old, new) for size in fact.earlier if size.until > span.start)}
+    )
+    for start, end in pairwise([*(cut for cut in cuts if cut < span.end), span.end]):
+        if _size_at(old, start) != _size_at(new, start):
+            yield Interval(start, end)
+
+
+def _size_at(fact: NodeFact, instant: Instant) -> tuple[object, ...]:
+    (_, sized), *_ = fact.sizes(instant, instant + 1)
+    return sized.capacity, sized.physical_gpus, sized.stranded_gpus
 
 
 def _life_change(old: Interval, new: Interval, *, same: bool) -> list[Interval]:

@@ -7,8 +7,8 @@ one twice changes nothing and every cost can be computed from them again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -220,6 +220,16 @@ class NodeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierSize:
+    """What a node offered until an instant: GPUs are cut up and handed out anew during its life."""
+
+    until: Instant
+    capacity: Resources
+    physical_gpus: Gpus = 0
+    stranded_gpus: Gpus = 0
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFact:
     """Life and size of one node, or of another thing that costs by the hour (`kind`).
 
@@ -242,6 +252,24 @@ class NodeFact:
     """GPUs in the machine (0: as many as `capacity`); differs where slices or replicas are lost or do not fill it."""
     stranded_gpus: Gpus = 0
     """GPUs' worth of compute that nobody can be given: what no MIG profile fits any more, a lost replica."""
+    earlier: tuple[EarlierSize, ...] = ()
+    """Sizes before the present one, in order of time; the first holds from the beginning."""
+
+    def sizes(self, start: Instant, end: Instant) -> Iterator[tuple[Interval, NodeFact]]:
+        """The node as it was in each part of `[start, end)`."""
+        for size in self.earlier:
+            if start < (until := min(size.until, end)):
+                sized = replace(
+                    self,
+                    capacity=size.capacity,
+                    physical_gpus=size.physical_gpus,
+                    stranded_gpus=size.stranded_gpus,
+                    earlier=(),
+                )
+                yield Interval(start, until), sized
+                start = until
+        if start < end:
+            yield Interval(start, end), self
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,68 +6,27 @@ Shares are integers over one denominator per node, so that sums of them are exac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
 from math import lcm
-from typing import Protocol
 
-from gpucost.core.model import Gpus, NodeFact, NodeKind, Resources
+from gpucost.core.model import Gpus, NodeFact, NodeKind
 
 _GIB = 1 << 30
-
-
-class Split(Protocol):
-    """A way to divide a node among those who hold parts of it."""
-
-    def unit(self, node: NodeFact, gpus: Iterable[Gpus]) -> int:
-        """Units of share that the whole node has, fine enough for whoever holds such amounts of GPUs."""
-
-    def units(self, needs: Resources, node: NodeFact, unit: int) -> int:
-        """Share of whoever has such needs, from 0 to `unit`."""
-
-    def stranded(self, node: NodeFact, unit: int) -> int:
-        """Share that nobody can be given."""
-
-
-class DominantShare:
-    """The largest of the shares of GPUs, CPU and memory, over the resources that the node has."""
-
-    def unit(self, node: NodeFact, gpus: Iterable[Gpus]) -> int:
-        """See `Split`."""
-        size = node.capacity
-        if node.kind is not NodeKind.NODE:
-            return 1
-        parts = lcm(size.gpus.denominator, *(amount.denominator for amount in gpus))
-        return lcm(int(size.gpus * parts) or 1, size.cpu_milli or 1, size.memory or 1)
-
-    def units(self, needs: Resources, node: NodeFact, unit: int) -> int:
-        """See `Split`; at most the whole node."""
-        size = node.capacity
-        if node.kind is not NodeKind.NODE:
-            return unit
-        share = 0
-        if size.gpus:
-            share = int(min(needs.gpus, size.gpus) * unit // size.gpus)
-        if size.cpu_milli:
-            share = max(share, min(needs.cpu_milli, size.cpu_milli) * (unit // size.cpu_milli))
-        if size.memory:
-            share = max(share, min(needs.memory, size.memory) * (unit // size.memory))
-        return share
-
-    def stranded(self, node: NodeFact, unit: int) -> int:  # noqa: ARG002
-        """None: its money is in the shares of those who hold the rest."""
-        return 0
 
 
 class SplitKind(StrEnum):
     """Names of the splits."""
 
     DOMINANT = "dominantShare"
+    """The largest of the shares of GPUs, CPU and memory, over the resources that the node has."""
     GPU_ONLY = "gpuOnly"
+    """Part of the machine's GPUs, a lost replica is stranded; a node without any is split by `dominantShare`."""
     WEIGHTED = "weighted"
+    """Weighted needs over the weighted capacity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,55 +149,30 @@ def _weighted(weights: Weights, size: Size, grain: int) -> Scale:
     return Scale(unit or 1, 0, grain, False, gpus, size.cpu, size.memory, per_gpu, per_cpu, per_memory)
 
 
-class _Scaled:
-    """A split that reads everything from its scales; exact for any amounts of GPUs that `unit` was told of."""
+class _Whole(Scale):
+    """Of what is held whole or not at all."""
 
-    def scale(self, size: Size, grain: int = 1) -> Scale:
-        """Shares of a node of that size; every amount of GPUs must be a multiple of `1/grain`."""
-        raise NotImplementedError
+    __slots__ = ()
 
-    def unit(self, node: NodeFact, gpus: Iterable[Gpus]) -> int:
-        """See `Split`."""
-        if node.kind is not NodeKind.NODE:
-            return 1
-        return self.scale(Size.of(node), lcm(*(amount.denominator for amount in gpus))).unit
-
-    def units(self, needs: Resources, node: NodeFact, unit: int) -> int:
-        """See `Split`; at most the whole node."""
-        if node.kind is not NodeKind.NODE:
-            return unit
-        scale = self.scale(Size.of(node), needs.gpus.denominator)
-        gpus = int(needs.gpus * scale.grain)
-        return scale.units(needs.cpu_milli, needs.memory, gpus) * (unit // scale.unit)
-
-    def stranded(self, node: NodeFact, unit: int) -> int:
-        """See `Split`."""
-        if node.kind is not NodeKind.NODE:
-            return 0
-        scale = self.scale(Size.of(node))
-        return scale.stranded * (unit // scale.unit)
+    def units(self, cpu: int, memory: int, gpus: int) -> int:  # noqa: ARG002
+        """All of it."""
+        return self.unit
 
 
-class GpuOnly(_Scaled):
-    """Part of the machine's GPUs; a node without any is split by `DominantShare`.
-
-    A replica of a shared GPU that was lost is charged to nobody: it is stranded.
-    """
-
-    def scale(self, size: Size, grain: int = 1) -> Scale:
-        """See `_Scaled`."""
-        return scale_of(SplitKind.GPU_ONLY, size, grain)
+_WHOLE = _Whole(1, 0, 1, True, 0, 0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Weighted(_Scaled):
-    """Weighted needs over the weighted capacity."""
+class Split:
+    """A way to divide a node among those who hold parts of it; volumes and load balancers are never divided."""
 
-    weights: Weights
+    kind: SplitKind = SplitKind.DOMINANT
+    weights: Weights | None = None
+    """Of `weighted`; None is the preset `aws`."""
 
-    def scale(self, size: Size, grain: int = 1) -> Scale:
-        """See `_Scaled`."""
-        return scale_of(SplitKind.WEIGHTED, size, grain, self.weights)
+    def scale(self, node: NodeFact, grain: int) -> Scale:
+        """Shares of a node; every amount of GPUs that is asked about must be a multiple of `1/grain`."""
+        return scale_of(self.kind, Size.of(node), grain, self.weights) if node.kind is NodeKind.NODE else _WHOLE
 
 
-DOMINANT = DominantShare()
+DOMINANT = Split()

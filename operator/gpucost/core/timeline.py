@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -45,13 +45,9 @@ class Timeline(Generic[T]):
             raise ValueError("two values from the same instant")
         return cls(starts, tuple(value for _, value in ordered))
 
-    def put(self, start: Instant, value: T) -> Timeline[T]:
-        """With another step; one from the same instant is replaced."""
-        index = bisect_left(self.starts, start)
-        rest = index + (index < len(self.starts) and self.starts[index] == start)
-        return Timeline(
-            (*self.starts[:index], start, *self.starts[rest:]), (*self.values[:index], value, *self.values[rest:])
-        )
+    def with_steps(self, steps: Mapping[Instant, T]) -> Timeline[T]:
+        """With other steps; one from the same instant is replaced. Takes time by the length, so add many at once."""
+        return Timeline.of({**dict(zip(self.starts, self.values, strict=True)), **steps}.items())
 
     def since(self, instant: Instant) -> Timeline[T]:
         """Without what was over at an instant; the value in force then stays."""

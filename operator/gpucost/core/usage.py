@@ -191,7 +191,7 @@ def _of_pod(devices: Mapping[str, _Reading], holder: Held) -> float | Unknown:
     if len(devices) > holder.most:
         return Unknown(f"{len(devices)} GPUs report for {holder.most} held")
     total = 0.0
-    for reading in devices.values():
+    for _, reading in sorted(devices.items()):  # whoever answered first, the reason is the same
         share = judge(reading.signals, reading.device)
         if isinstance(share, Unknown):
             return share

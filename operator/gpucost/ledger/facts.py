@@ -14,13 +14,14 @@ from sqlalchemy.engine import Connection
 
 from gpucost.core.books import Books, Fact
 from gpucost.core.clock import Instant
-from gpucost.core.model import CapacityType, Gap, NeedFact, NodeFact, PodFact, PriceFact, UsageFact, Workload
+from gpucost.core.model import CapacityType, Gap, NeedFact, NodeFact, NodeKind, PodFact, PriceFact, UsageFact, Workload
 from gpucost.core.timeline import Interval
 from gpucost.ledger import bulk, rows
 from gpucost.ledger.db import Db
 from gpucost.ledger.schema import gaps, marks, needs, nodes, pods, prices, usage
 
 T = TypeVar("T")
+LAST: Instant = (1 << 62) - 1
 _CHUNK = 500  # values in one statement; SQLite's limit is far above
 
 _TABLES: dict[type, tuple[Table, Any]] = {
@@ -164,6 +165,27 @@ def open_facts(db: Db, table: Table, make: Any) -> list[Any]:
     """Pods or nodes that have not ended."""
     query = select(table).where(table.c.cluster == db.cluster, table.c.ended.is_(None))
     return list(map(make, db.connection.execute(query)))
+
+
+def last_needs(db: Db, pod_uids: Iterable[str]) -> list[NeedFact]:
+    """The last value of each pod that has one."""
+    now = Interval(LAST, LAST + 1)
+    found = (db.connection.execute(_in_force(db, needs, part, now)) for part in chunks(sorted(pod_uids)))
+    return [rows.need_fact(row) for part in found for row in part]
+
+
+def noted_on_open_nodes(db: Db, prefix: str) -> list[PodFact]:
+    """Pods that have ended, of nodes that have not, with notes that begin so."""
+    same_node = and_(nodes.c.cluster == pods.c.cluster, nodes.c.uid == pods.c.node_uid)
+    query = select(pods).join(nodes, same_node).where(pods.c.cluster == db.cluster, nodes.c.ended.is_(None))
+    query = query.where(pods.c.ended.is_not(None), pods.c.note.startswith(prefix, autoescape=True))
+    return list(map(rows.pod_fact, db.connection.execute(query)))
+
+
+def ended_balancers(db: Db) -> list[str]:
+    """UIDs of load balancers that have ended."""
+    query = select(nodes.c.uid).where(nodes.c.cluster == db.cluster, nodes.c.ended.is_not(None))
+    return [row.uid for row in db.connection.execute(query.where(nodes.c.kind == NodeKind.LOAD_BALANCER.value))]
 
 
 def ended_on(db: Db, kind: str, capacity_type: CapacityType) -> list[tuple[PodFact, str]]:

@@ -34,7 +34,6 @@ from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
 from gpucost.ledger.recorded import Recorded, recorded
 from gpucost.ledger.retirement import Retirement
 from gpucost.ledger.rollups import HOURLY
-from gpucost.ledger.schema import needs as need_table
 from gpucost.ledger.schema import nodes as node_table
 from gpucost.ledger.schema import pods as pod_table
 from gpucost.ledger.settled import Settled, WorkloadKey, key_of
@@ -211,11 +210,18 @@ class Ledger:
         """Nodes, and other things that cost by the hour, that lived in a span."""
         return self._read(lambda db: list(map(rows.node_fact, facts.overlapping(db, node_table, "uid", span, None))))
 
-    def needs(self, uids: Iterable[str]) -> list[NeedFact]:
-        """Everything recorded of what some pods count for (of volumes: their sizes), in order of time."""
+    def last_needs(self, uids: Iterable[str]) -> list[NeedFact]:
+        """What some pods count for now, of those of which something was recorded."""
         wanted = list(uids)
-        found = self._read(lambda db: list(facts.by_keys(db, need_table, "pod_uid", wanted, rows.need_fact)))
-        return sorted(found, key=lambda fact: fact.start)
+        return self._read(lambda db: facts.last_needs(db, wanted))
+
+    def noted(self, prefix: str) -> list[PodFact]:
+        """Pods that have ended, of nodes that have not, with notes that begin so."""
+        return self._read(lambda db: facts.noted_on_open_nodes(db, prefix))
+
+    def ended_balancers(self) -> list[str]:
+        """UIDs of load balancers that have ended."""
+        return self._read(facts.ended_balancers)
 
     def ended_pods(self, *, kind: str, capacity_type: CapacityType) -> list[tuple[PodFact, str]]:
         """Pods of workloads of a kind that have ended on nodes paid for so, each with the name of its node."""

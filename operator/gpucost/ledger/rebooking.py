@@ -61,7 +61,8 @@ def late_hours(
         elif isinstance(fact, NodeFact):
             old = known.nodes.get(fact.uid)
             late.add(fact.uid, node_change(old, merge_node(old, fact)), watermark)
-        known.put([fact])
+        if isinstance(fact, (PodFact, NodeFact, PriceFact)):
+            known.put([fact])
     for uid in {fact.node_uid for fact in batch if isinstance(fact, PriceFact)}:
         late.add(uid, price_change(before.get(uid, ()), known.prices[uid].values()), watermark)
     _values(db, batch, late, watermark)

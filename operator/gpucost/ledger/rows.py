@@ -6,12 +6,14 @@ import json
 import sys
 from decimal import Decimal
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 from gpucost.core.activity import PPM, to_ppm
 from gpucost.core.model import (
     CapacityType,
     Category,
+    EarlierSize,
     Gap,
     Gpus,
     NeedFact,
@@ -62,7 +64,26 @@ def node_row(fact: NodeFact) -> Row:
         "kind": fact.kind.value,
         "physical_gpus": str(fact.physical_gpus),
         "stranded_gpus": str(fact.stranded_gpus),
+        "earlier": json.dumps([_earlier_row(size) for size in fact.earlier], separators=(",", ":")),
     }
+
+
+def _earlier_row(size: EarlierSize) -> Row:
+    return {
+        "until": size.until,
+        **_size(size.capacity),
+        "physical_gpus": str(size.physical_gpus),
+        "stranded_gpus": str(size.stranded_gpus),
+    }
+
+
+def _earlier_sizes(text: str) -> tuple[EarlierSize, ...]:
+    if text == "[]":
+        return ()
+    found = (SimpleNamespace(**size) for size in json.loads(text))
+    return tuple(
+        EarlierSize(one.until, _resources(one), _gpus(one.physical_gpus), _gpus(one.stranded_gpus)) for one in found
+    )
 
 
 def node_fact(row: Any) -> NodeFact:
@@ -81,6 +102,7 @@ def node_fact(row: Any) -> NodeFact:
         kind=NodeKind(row.kind),
         physical_gpus=_gpus(row.physical_gpus),
         stranded_gpus=_gpus(row.stranded_gpus),
+        earlier=_earlier_sizes(row.earlier),
     )
 
 

@@ -4,6 +4,7 @@ Every table begins with `cluster`, so that several clusters may share one databa
 epoch, money is pico-units, both in 64 bits: a single charge always fits (an hour of a node would have to cost nine
 million), sums may not and are formed in two halves (`charges.sums`). Prices are decimal text, because a binary float
 would not be what somebody wrote; GPUs are rational text (`8`, `3/7`), because a slice is no decimal.
+The sizes that a node had before are JSON in its row (`earlier`): most nodes have none, and they are read with it.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ nodes = Table(
     _key("kind"),
     Column("physical_gpus", String(64), nullable=False),
     Column("stranded_gpus", String(64), nullable=False),
+    Column("earlier", Text, nullable=False),
     PrimaryKeyConstraint("cluster", "uid"),
 )
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from gpucost.core.booking import IDLE, STRANDED
 from gpucost.core.books import Books
 from gpucost.core.clock import Instant, from_datetime, to_datetime
-from gpucost.core.model import CapacityType, Category, NodeKind, Workload
+from gpucost.core.model import CapacityType, Category, Gpus, NodeKind, Workload
 from gpucost.core.money import Pico
+from gpucost.core.pricing import priced_gpus
 from gpucost.core.report import Amounts, Row
 from gpucost.core.timeline import Interval
 from gpucost.ledger.charges import zero
@@ -33,6 +34,9 @@ class NodeTotal:
     """Price of the node per hour."""
     price_source: str
     kind: NodeKind = NodeKind.NODE
+    instance_type: str = ""
+    gpus: Gpus = 0
+    """GPUs that the price is for, however they are cut up and handed out."""
 
 
 @dataclass
@@ -189,7 +193,16 @@ class Pass:
             used, idle, stranded = plus(used, part.used), plus(idle, part.idle), plus(stranded, part.stranded)
         price = books.timeline(uid).at(self.now)
         source = price.source if price is not None else ""
-        name = books.nodes[uid].name
+        fact = books.nodes[uid]
         return NodeTotal(
-            uid, name, Amounts(*used), Amounts(*idle), Amounts(*stranded), rate, source, books.nodes[uid].kind
+            uid=uid,
+            name=fact.name,
+            used=Amounts(*used),
+            idle=Amounts(*idle),
+            stranded=Amounts(*stranded),
+            hourly=rate,
+            price_source=source,
+            kind=fact.kind,
+            instance_type=fact.instance_type,
+            gpus=priced_gpus(fact),
         )

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from gpucost.core.clock import SECOND, Instant, Micros
+from gpucost.core.doubt import UNKNOWN
 from gpucost.core.model import CapacityType, NodeKind, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Row
@@ -96,7 +97,6 @@ class Accounting:
         marks = await self.call(self.ledger.marks)
         things = await self.call(self.ledger.open_nodes)
         pods = {pod.uid: pod for pod in await self.call(self.ledger.open_pods)}
-        needs = await self.call(lambda: self.ledger.needs([*pods, *(thing.uid for thing in things)]))
         assets = {thing.uid: thing for thing in things if thing.kind is not NodeKind.NODE}
         return Past(
             observed_until=int(marks.get(OBSERVED_UNTIL) or 0),
@@ -104,7 +104,9 @@ class Accounting:
             open_pods={uid: pod for uid, pod in pods.items() if pod.node_uid not in assets},
             open_assets=assets,
             open_holders={uid: pod for uid, pod in pods.items() if pod.node_uid in assets},
-            needs=needs,
+            needs=await self.call(lambda: self.ledger.last_needs(pods)),
+            doubted=await self.call(lambda: self.ledger.noted(UNKNOWN)),
+            former_balancers=await self.call(self.ledger.ended_balancers),
             node_history=node_history,
             pod_history=pod_history,
         )

@@ -8,6 +8,7 @@ nodes is true of theirs.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +16,6 @@ from gpucost.core.category import category_of
 from gpucost.core.clock import Instant
 from gpucost.core.model import (
     Gap,
-    NeedFact,
     NodeFact,
     NodeKind,
     PodFact,
@@ -23,14 +23,15 @@ from gpucost.core.model import (
     Resources,
     Workload,
 )
+from gpucost.core.resizing import resized
 from gpucost.core.timeline import Interval
 from gpucost.runtime.recorder import BROKEN_WATCH, Recorder
 from gpucost.runtime.recovery import UNSEEN, Past
 from gpucost.sources.assets import ClaimRecord, ServiceRecord, VolumeRecord
 from gpucost.sources.reflector import Change
 
-Sizes = list[tuple[Instant, int]]
-"""Size of a volume in bytes, from each instant on."""
+_LIFE = "#"
+"""A Service that is given a load balancer again has `UID#1`, then `UID#2`: each of them has one life."""
 
 
 @dataclass
@@ -39,7 +40,9 @@ class Assets:
 
     recorder: Recorder
     now: Callable[[], Instant]
-    prices_of: Callable[[NodeFact, Sizes], list[PriceFact]]
+    prices_of: Callable[[NodeFact], list[PriceFact]]
+    waiting: bool = False
+    """Whether `recover` is still to come: only the ledger knows since when things are, so nothing is concluded."""
     volumes: dict[str, VolumeRecord] = field(default_factory=dict)
     claims: dict[str, ClaimRecord] = field(default_factory=dict)
     services: dict[str, ServiceRecord] = field(default_factory=dict)
@@ -47,7 +50,8 @@ class Assets:
     """Last fact of every volume and load balancer that has not ended."""
     holders: dict[str, PodFact] = field(default_factory=dict)
     """Last fact of every claim and Service that holds one."""
-    sizes: dict[str, Sizes] = field(default_factory=dict)
+    _former: Counter[str] = field(default_factory=Counter)
+    """How many load balancers a Service had before, by its UID."""
     _volume_of: dict[str, str] = field(default_factory=dict)
     """UID of the volume by that of its claim."""
 
@@ -63,12 +67,15 @@ class Assets:
             return
         if change.new.claim:
             self._volume_of[change.new.claim] = change.new.uid
-        self._resized(change.new)
+        if self.waiting:
+            return
         self._thing(_volume_fact(change.new))
         self._bind(change.new)
 
     def claim_changed(self, change: Change[ClaimRecord]) -> None:
         """A claim appeared or went."""
+        if self.waiting:
+            return
         if change.new is None:
             assert change.old is not None
             self._holder_ended(change.old.uid, self._end(change), gap=not change.seen)
@@ -79,13 +86,21 @@ class Assets:
 
     def service_changed(self, change: Change[ServiceRecord]) -> None:
         """A Service got a load balancer, or lost it."""
+        if self.waiting:
+            return
         if change.new is None or change.new.balanced is None:
             if change.old is not None and change.old.balanced is not None:
-                self._holder_ended(change.old.uid, self._end(change), gap=not change.seen)
-                self._thing_ended(change.old.uid, self._end(change), gap=not change.seen)
+                uid = self._balancer(change.old.uid)
+                self._holder_ended(uid, self._end(change), gap=not change.seen)
+                self._thing_ended(uid, self._end(change), gap=not change.seen)
             return
-        self._thing(_balancer_fact(change.new, change.new.balanced))
-        self._hold(_service_fact(change.new, change.new.balanced))
+        uid, since = self._balancer(change.new.uid), change.new.balanced
+        self._thing(_balancer_fact(change.new, uid, since))
+        self._hold(_service_fact(change.new, uid, since))
+
+    def _balancer(self, service: str) -> str:
+        former = self._former[service]
+        return f"{service}{_LIFE}{former}" if former else service
 
     def _end(self, change: Change[VolumeRecord] | Change[ClaimRecord] | Change[ServiceRecord]) -> Instant:
         return self.now() if change.seen or change.new is not None else change.last_seen
@@ -95,25 +110,18 @@ class Assets:
         if claim is not None:
             self._hold(_claim_fact(claim, volume))
 
-    def _resized(self, volume: VolumeRecord) -> None:
-        known = self.things.get(volume.uid)
-        steps = self.sizes.setdefault(volume.uid, [(volume.created, volume.size if known is None else _size(known))])
-        if steps[-1][1] != volume.size:
-            steps.append((self.now(), volume.size))
-            self.recorder.add(
-                *(NeedFact(volume.uid, since, Resources(storage=size)) for since, size in steps[-2:]),
-            )
-
     # --- facts --------------------------------------------------------------------------------------------------------
 
     def _thing(self, fact: NodeFact) -> None:
-        if self.things.get(fact.uid) != fact:
+        known = self.things.get(fact.uid)
+        fact = resized(known, fact, self.now())
+        if known != fact:
             self.things[fact.uid] = fact
             self.recorder.add(fact)
             self._price(fact)
 
     def _price(self, fact: NodeFact) -> None:
-        self.recorder.price(fact.uid, self.prices_of(fact, self.sizes.get(fact.uid, [])))
+        self.recorder.price(fact.uid, self.prices_of(fact))
 
     def _hold(self, fact: PodFact) -> None:
         known = self.holders.get(fact.uid)
@@ -125,9 +133,13 @@ class Assets:
 
     def _thing_ended(self, uid: str, end: Instant, *, gap: bool) -> None:
         fact = self.things.pop(uid, None)
-        self.sizes.pop(uid, None)
         if fact is not None:
+            self._count(fact)
             self._ended(replace(fact, end=max(end, fact.start)), BROKEN_WATCH if gap else "")
+
+    def _count(self, ended: NodeFact) -> None:
+        if ended.kind is NodeKind.LOAD_BALANCER:
+            self._former[_service_of(ended.uid)] += 1
 
     def _holder_ended(self, uid: str, end: Instant, *, gap: bool) -> None:
         fact = self.holders.pop(uid, None)
@@ -149,9 +161,8 @@ class Assets:
 
     def recover(self, past: Past) -> None:
         """Take up what the ledger knows; what is gone since ended at some time after it was last seen."""
-        for need in past.needs:
-            if need.pod_uid in past.open_assets:
-                self.sizes.setdefault(need.pod_uid, []).append((need.start, need.needs.storage))
+        self.waiting = False
+        self._former.update(map(_service_of, past.former_balancers))
         for uid, holder in past.open_holders.items():
             if uid in self.claims or self._balances(uid):
                 self.holders[uid] = holder
@@ -161,19 +172,21 @@ class Assets:
             if uid in self.volumes or self._balances(uid):
                 self.things[uid] = thing
             else:
+                self._count(thing)
                 self._ended(replace(thing, end=max(past.observed_until, thing.start)), UNSEEN)
         for volume in self.volumes.values():
             self.volume_changed(Change(volume, volume))
         for service in self.services.values():
             self.service_changed(Change(service, service))
+        self.reprice()
 
     def _balances(self, uid: str) -> bool:
-        service = self.services.get(uid)
+        service = self.services.get(_service_of(uid))
         return service is not None and service.balanced is not None
 
 
-def _size(fact: NodeFact) -> int:
-    return fact.capacity.storage
+def _service_of(balancer: str) -> str:
+    return balancer.partition(_LIFE)[0]
 
 
 def _volume_fact(volume: VolumeRecord) -> NodeFact:
@@ -206,9 +219,9 @@ def _claim_fact(claim: ClaimRecord, volume: VolumeRecord) -> PodFact:
     )
 
 
-def _balancer_fact(service: ServiceRecord, since: Instant) -> NodeFact:
+def _balancer_fact(service: ServiceRecord, uid: str, since: Instant) -> NodeFact:
     return NodeFact(
-        uid=service.uid,
+        uid=uid,
         name=str(service.key),
         start=since,
         end=None,
@@ -218,15 +231,15 @@ def _balancer_fact(service: ServiceRecord, since: Instant) -> NodeFact:
     )
 
 
-def _service_fact(service: ServiceRecord, since: Instant) -> PodFact:
+def _service_fact(service: ServiceRecord, uid: str, since: Instant) -> PodFact:
     workload = Workload("Service", service.name)
     return PodFact(
-        uid=service.uid,
+        uid=uid,
         namespace=service.namespace,
         name=service.name,
         workload=workload,
         category=category_of(namespace=service.namespace, workload=workload, labels=service.labels, gpus=0),
-        node_uid=service.uid,
+        node_uid=uid,
         start=since,
         end=None,
         requests=Resources(),

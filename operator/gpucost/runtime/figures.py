@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from gpucost.core.capacity import gpus_of
 from gpucost.core.model import Category, NodeKind, Workload
 from gpucost.core.money import PICO, Pico
 from gpucost.core.report import Amounts
@@ -20,7 +19,7 @@ def fill(figures: Figures, totals: Totals, world: World, ended: Ended) -> None:
     """Take over what a tick computed; `ended` says what workloads were of which nothing lives any more."""
     figures.update_counter(figures.cost, dict(_costs(totals, world, ended)))
     figures.update_counter(figures.gpu_time, dict(_gpu_time(totals, world, ended)))
-    figures.gpu_price = dict(_gpu_prices(totals, world))
+    figures.gpu_price = dict(_gpu_prices(totals))
     figures.version += 1
     figures.conservation = totals.difference
     ours = (row for (_, workload), row in totals.workloads.items() if workload.kind == TRAINING_JOB)
@@ -76,11 +75,7 @@ def _gpu_time(totals: Totals, world: World, ended: Ended) -> Iterator[tuple[Labe
             yield (*labels, "stranded"), node.stranded.gpu_time
 
 
-def _gpu_prices(totals: Totals, world: World) -> Iterator[tuple[Labels, float]]:
-    for uid, node in totals.nodes.items():
-        record = world.nodes.get(uid)
-        if record is None or not record.capacity.gpus or node.hourly is None:
-            continue
-        instance = record.labels.get("node.kubernetes.io/instance-type", "")
-        gpus = gpus_of(instance, record.capacity.gpus)
-        yield (node.name, instance, node.price_source), float(node.hourly / gpus / PICO)
+def _gpu_prices(totals: Totals) -> Iterator[tuple[Labels, float]]:
+    for node in totals.nodes.values():
+        if node.gpus and node.hourly is not None:
+            yield (node.name, node.instance_type, node.price_source), float(node.hourly / node.gpus / PICO)

@@ -40,16 +40,14 @@ class Holdings:
 
     def slice_changed(self, change: Change[SliceRecord]) -> str:
         """Devices appeared, changed or went; the name of the node concerned."""
-        for record in (change.old, change.new):
-            for device in record.devices if record is not None else ():
-                if record is change.new:
-                    self._devices[device.id] = device
-                else:
-                    self._devices.pop(device.id, None)
         record = change.new or change.old
         assert record is not None
         here = self._slices_on.setdefault(record.node, set())
         here.add(record.uid) if change.new is not None else here.discard(record.uid)
+        for device in change.old.devices if change.old is not None else ():
+            self._devices.pop(device.id, None)
+        for device in self._on(record.node):  # another slice may describe the same device
+            self._devices[device.id] = device
         return record.node
 
     def claim_changed(self, change: Change[Claim]) -> set[str]:
@@ -75,7 +73,7 @@ class Holdings:
     def node_fact(self, node: Node) -> NodeFact:
         """Life, size and traits of a node."""
         found, offered = traits(node.labels), self._layout(node)
-        through_claims = self._physical(node.name)
+        through_claims = physical(self._on(node.name), self.drivers)
         capacity, whole = offered.capacity + through_claims, offered.physical + through_claims
         return NodeFact(
             uid=node.uid,
@@ -91,6 +89,10 @@ class Holdings:
             physical_gpus=whole if whole != capacity else 0,
             stranded_gpus=offered.stranded,
         )
+
+    def layout_of(self, node_uid: str) -> Layout | None:
+        """How a node offered GPUs by its device plugin when it last did."""
+        return self._layouts.get(node_uid)
 
     def problem(self, node: Node) -> str:
         """Why nobody can tell how a node's GPUs are offered; empty when that is known."""
@@ -128,18 +130,18 @@ class Holdings:
 
     def _layout(self, node: Node) -> Layout:
         offered = offer(node.devices, node.labels, self.resources)
-        if offered is None:
-            self._layouts.pop(node.uid, None)
+        if offered is None:  # a plugin that restarts offers nothing for a while: what pods hold is worth what it was
             return Layout(physical=node.capacity.gpus, capacity=node.capacity.gpus)
         self._layouts[node.uid] = offered
         return offered
 
     def _on(self, node: str) -> Iterable[Device]:
-        slices = (self.slices[uid] for uid in sorted(self._slices_on.get(node, ())) if uid in self.slices)
-        return (device for record in slices for device in record.devices)
-
-    def _physical(self, node: str) -> int:
-        return physical(self._on(node), self.drivers)
+        """Devices of the newest generation of each pool: while a driver publishes anew, the old slices stay."""
+        found = [self.slices[uid] for uid in sorted(self._slices_on.get(node, ())) if uid in self.slices]
+        newest: dict[tuple[str, str], int] = {}
+        for record in found:
+            newest[record.pool] = max(record.generation, newest.get(record.pool, 0))
+        return (device for record in found if record.generation == newest[record.pool] for device in record.devices)
 
     def _model(self, node: str) -> str:
         return next((device.model for device in self._on(node) if device.id.driver in self.drivers), "")

@@ -100,7 +100,7 @@ class Operator:
         read_pod = partial(pod_record, kept=settings.kept_labels)
         self.recorder = Recorder(self.world, now, self.prices.of, holdings, read_pod)
         self.world.on_claimed = self.recorder.owners_changed
-        self.assets = Assets(self.recorder, now, self.prices.of_asset)
+        self.assets = Assets(self.recorder, now, self.prices.of_asset, waiting=True)
         self.caches = Caches.build(self.client, self.world, self.recorder, self.assets, now)
         self.resources = CustomResources(self.world, on_prices=self._prices_changed)
         self.controller = TrainingController(
@@ -111,7 +111,7 @@ class Operator:
             now=now,
             provider=self.provider,
             cost_of=self.cost_of,
-            interruptions_of=self.recorder.interruptions_of,
+            interruptions_of=self.recorder.endings.interruptions_of,
             instance=self.identity,
         )
         self.publisher = Publisher(
@@ -235,7 +235,7 @@ class Operator:
         for fact, node in await accounting.call(
             lambda: ledger.ended_pods(kind=TRAINING_JOB, capacity_type=CapacityType.SPOT)
         ):
-            self.recorder.note_end(fact, node)
+            self.recorder.endings.note(fact, node)
         recover(self.world, self.recorder, past)
         self.assets.recover(past)
         backfill = backfill_of(
@@ -334,7 +334,7 @@ class Operator:
         await self.accounting.flush()
         await report(self.client, self.prices, now, ledger=self.ledger_state.condition)
         workloads = [(r.namespace, Workload(TRAINING_JOB, r.name)) for r in self.world.trainingjobs.values()]
-        ended = self.recorder.lately_ended()
+        ended = self.recorder.endings.lately(now())
         self.totals = await self.accounting.totals([*workloads, *ended])
         fill(self.figures, self.totals, self.world, ended)
         for key in self.world.trainingjobs:
@@ -343,6 +343,7 @@ class Operator:
         self.figures.data_times["kubernetes"] = min(m.last_heard for m in self.caches.all)
         self.figures.errors["unreadable objects"] = sum(m.rejected for m in self.caches.all)
         self.figures.errors["pods on nodes never seen"] = self.recorder.skipped["node never seen"]
+        self.figures.errors["pods on two nodes"] = self.recorder.skipped["second node"]
         self.figures.tick_seconds = time.monotonic() - started
         self.figures.ticks += 1
         self._beat = time.monotonic()

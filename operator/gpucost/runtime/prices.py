@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from gpucost.api.convert import Converted, PriceList, Term, conflicts, price_list
 from gpucost.core import exported as seen
+from gpucost.core.allocate import FOREVER
 from gpucost.core.assets import asset_prices
 from gpucost.core.clock import Instant
 from gpucost.core.commitments import Coverage, coverage
@@ -157,8 +158,9 @@ class Prices:
 
     # --- what the books say -------------------------------------------------------------------------------------------
 
-    def of_asset(self, fact: NodeFact, sizes: Sequence[tuple[Instant, int]]) -> list[PriceFact]:
+    def of_asset(self, fact: NodeFact) -> list[PriceFact]:
         """Price timeline of a volume, from its sizes over time, or of a load balancer."""
+        sizes = [(span.start, sized.capacity.storage) for span, sized in fact.sizes(fact.start, FOREVER)]
         return asset_prices(
             fact.kind,
             uid=fact.uid,
@@ -167,7 +169,7 @@ class Prices:
             region=fact.region,
             storage_class=fact.instance_type,
             load_balancer_class=fact.instance_type,
-            size_bytes=sizes or fact.capacity.storage,
+            size_bytes=sizes,
             entries=self.assets,
             built_in=self.built_in_assets,
         )

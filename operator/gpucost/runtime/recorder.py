@@ -6,19 +6,18 @@ writing them again after a crash changes nothing; what happened while nobody wat
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gpucost.core.allocate import FOREVER
 from gpucost.core.category import category_of
-from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant
-from gpucost.core.doubt import Doubt, masked
+from gpucost.core.clock import HOUR, SECOND, Instant
+from gpucost.core.doubt import UNKNOWN
 from gpucost.core.dra import Holding
 from gpucost.core.model import (
     CapacityType,
-    Category,
     Gap,
     NeedFact,
     Node,
@@ -27,25 +26,26 @@ from gpucost.core.model import (
     PodFact,
     PriceFact,
     Resources,
-    Unknown,
     Workload,
 )
+from gpucost.core.resizing import resized
 from gpucost.core.timeline import Interval
-from gpucost.core.training.state import Interruption
+from gpucost.runtime.doubts import Doubts
+from gpucost.runtime.endings import Endings
 from gpucost.runtime.holdings import Holdings
 from gpucost.runtime.world import TRAINING_JOB, World
 from gpucost.sources.records import last_touched, pod_record
 from gpucost.sources.reflector import Change
+
+log = logging.getLogger(__name__)
 
 Fact = NodeFact | PodFact | NeedFact | Gap
 Prices = dict[str, list[PriceFact]]
 """Price timelines by node UID, each replacing what was known."""
 
 _CLOCK_SLACK = 2 * SECOND  # times of the API server have whole seconds
-_ORDERLY = frozenset({"", "Succeeded", "Failed", "Deleted", "vanished"})
 BROKEN_WATCH = "deleted while the watch was broken"
 _KEEP_ENDED_NODES = 2 * HOUR
-_KEEP_ENDED_WORKLOADS = 15 * MINUTE
 _NODE_PATIENCE = 10 * SECOND
 _SETTLING = 10 * SECOND  # after it was bound, a pod's claims and devices may still come to be known
 
@@ -67,17 +67,13 @@ class Recorder:
     """Resolved workloads of those pods: an owner may be deleted before its pods."""
     reserved: dict[str, Resources] = field(default_factory=dict)
     """What each of those pods reserves now; more or less than in its fact after a resize, or in a shared claim."""
-    doubts: dict[str, dict[str, Doubt]] = field(default_factory=dict)
-    """Pods whose part of a node nobody can tell, by UID of the node and of the pod."""
+    doubts: Doubts = field(default_factory=Doubts)
     skipped: Counter[str] = field(default_factory=Counter)
-    interruptions: dict[tuple[str, Workload], dict[str, Interruption]] = field(default_factory=dict)
-    """Pods of TrainingJobs that lost their spot node, by UID."""
-    ended: dict[tuple[str, Workload], tuple[Instant, Category]] = field(default_factory=dict)
-    """Workloads of which a pod has ended lately: when that was written, and what they were."""
+    endings: Endings = field(default_factory=Endings)
     _by_name: dict[str, list[str]] = field(default_factory=dict)
     _dirty: dict[str, Pod] = field(default_factory=dict)
-    _resolved: set[str] = field(default_factory=set)
-    """UIDs of pods of which it was not known what they hold, and now is: from the beginning."""
+    _elsewhere: set[str] = field(default_factory=set)
+    """UIDs of pods that were seen on a second node."""
     _rearranged: set[str] = field(default_factory=set)
     """UIDs of nodes whose devices have changed."""
     _queue: list[Fact] = field(default_factory=list)
@@ -99,8 +95,11 @@ class Recorder:
 
     def node_seen(self, node: Node) -> None:
         """A node as the API server shows it, or showed it before it went."""
-        fact = self.holdings.node_fact(node)
-        known = self.nodes.get(fact.uid)
+        layout = self.holdings.layout_of(node.uid)
+        known, shown = self.nodes.get(node.uid), self.holdings.node_fact(node)
+        if layout != self.holdings.layout_of(node.uid):
+            self._rearranged.add(node.uid)
+        fact = resized(known, shown, self.now())
         if known is not None and replace(known, end=None) == fact:
             return
         self.nodes.pop(fact.uid, None)
@@ -108,12 +107,25 @@ class Recorder:
         self._queue.append(fact)
         self._price_node(fact, node)
 
+    def resume_nodes(self, facts: Iterable[NodeFact]) -> None:
+        """Know from the ledger what living nodes were: what they show now follows on that."""
+        known = {fact.uid: fact for fact in facts}
+        self.nodes.update(known)
+        self._queue = [fact for fact in self._queue if not (isinstance(fact, NodeFact) and fact.uid in known)]
+        for uid in known:
+            node = self.world.nodes[uid]
+            self.node_seen(node)
+            self._price_node(self.nodes[uid], node)
+
     def _price_node(self, fact: NodeFact, node: Node) -> None:
+        self._prices[fact.uid] = self._known_prices(fact, node, self.prices_of(fact, node))
+
+    def _known_prices(self, fact: NodeFact, node: Node | None, prices: list[PriceFact]) -> list[PriceFact]:
         """What nobody can tell the parts of has no price: it would be charged to the wrong pods."""
-        prices = self.prices_of(fact, node)
-        if reason := self.holdings.problem(node):
-            prices = [PriceFact(fact.uid, fact.start, None, fact.capacity_type, f"unknown: {reason}")]
-        self._prices[fact.uid] = masked(prices, list(self.doubts.get(fact.uid, {}).values()))
+        reason = self.holdings.problem(node) if node is not None else ""
+        if reason and not fact.capacity.gpus:  # else it is known what they were, and only new pods are in doubt
+            return [PriceFact(fact.uid, fact.start, None, fact.capacity_type, f"{UNKNOWN}{reason}")]
+        return self.doubts.masked(fact.uid, prices)
 
     def node_ended(self, uid: str, end: Instant, gap: str | None = None) -> None:
         """A node's life is over; with `gap`, it ended at some time between `end` and now."""
@@ -163,6 +175,9 @@ class Recorder:
         end = max(end, fact.start)
         self._queue.append(replace(fact, end=end, end_reason="vanished"))
         self._forget_pod(fact.uid)
+        node, record = self.nodes.get(fact.node_uid), self.world.nodes.get(fact.node_uid)
+        if self.doubts.recall([replace(fact, end=end)]) and node is not None and record is not None:
+            self._price_node(node, record)
         if gap and end < self.now():
             self._queue.append(Gap(fact.uid, Interval(end, self.now()), gap))
 
@@ -221,37 +236,40 @@ class Recorder:
             node = self._node_at(pod.node_name, pod.bound)
             if node is None:
                 self._without_node(pod)
-                continue
-            fact = self._pod_fact(pod, node)
-            self._note_interruption(fact, node)
-            fact, needs = self._stands(fact)
-            facts += needs if self.written.get(pod.uid) == fact else [fact, *needs]
-            self._remember(fact)
+            else:
+                facts += self._news_of(*self._first_place(pod, node))
         self._forget_nodes()
         prices, self._prices = self._prices, {}
         late = self.now() - _NODE_PATIENCE
         return facts, prices, all(pod.bound is not None and pod.bound < late for pod in self._dirty.values())
+
+    def _news_of(self, pod: Pod, node: NodeFact) -> list[Fact]:
+        """What is to be written of a pod."""
+        fact = self._pod_fact(pod, node)
+        if node.capacity_type is CapacityType.SPOT and fact.workload.kind == TRAINING_JOB:
+            self.endings.note(fact, node.name)
+        fact, needs = self._stands(fact)
+        news: list[Fact] = [*needs] if self.written.get(pod.uid) == fact else [fact, *needs]
+        self._remember(fact)
+        return news
+
+    def _first_place(self, pod: Pod, node: NodeFact) -> tuple[Pod, NodeFact]:
+        """A pod is bound once: one that is seen on a second node stays where it was, until it ends."""
+        known = self.written.get(pod.uid)
+        if known is None or known.node_uid == node.uid:
+            return pod, node
+        first = self.nodes.get(known.node_uid) or NodeFact(known.node_uid, "", known.start, None, Resources())
+        if pod.uid not in self._elsewhere:
+            self._elsewhere.add(pod.uid)
+            self.skipped["second node"] += 1
+            log.warning("pod %s/%s is seen on node %s too: it stays on its first", pod.namespace, pod.name, node.name)
+        return replace(pod, bound=known.start), first
 
     def _look_again_at_pods(self) -> None:
         """Pods of nodes whose devices have changed may hold something else."""
         nodes, self._rearranged = self._rearranged, set()
         if nodes:
             self.claims_changed([fact.uid for fact in self.written.values() if fact.node_uid in nodes])
-
-    def _note_interruption(self, fact: PodFact, node: NodeFact) -> None:
-        if node.capacity_type is CapacityType.SPOT and fact.workload.kind == TRAINING_JOB:
-            self.note_end(fact, node.name)
-
-    def note_end(self, fact: PodFact, node: str) -> None:
-        """A pod of a TrainingJob ended on a spot node: an interruption, unless it ended in good order."""
-        if fact.end is not None and fact.end_reason not in _ORDERLY:
-            note = Interruption(fact.uid, fact.end, node, fact.end_reason)
-            self.interruptions.setdefault((fact.namespace, fact.workload), {})[fact.uid] = note
-
-    def interruptions_of(self, namespace: str, workload: Workload) -> tuple[Interruption, ...]:
-        """Pods of a workload that lost their spot node, in order of time."""
-        found = self.interruptions.get((namespace, workload), {})
-        return tuple(sorted(found.values(), key=lambda one: (one.at, one.pod_uid)))
 
     def put_back(self, facts: list[Fact], prices: Prices) -> None:
         """Keep what could not be written for the next time."""
@@ -295,33 +313,19 @@ class Recorder:
 
     def _held(self, pod: Pod, node: NodeFact) -> Holding:
         """GPUs' worth that a pod holds; where nobody can tell, none, and the node has no price meanwhile."""
-        found, doubts = self.holdings.of_pod(pod, node.uid), self.doubts.get(node.uid, {})
-        doubt = None
-        if isinstance(found, Unknown):
-            assert pod.bound is not None
-            end = FOREVER if pod.ended is None else max(pod.ended, pod.bound)
-            doubt, found = Doubt(Interval(pod.bound, end), f"{pod.namespace}/{pod.name}: {found.reason}"), Holding(0)
-        if doubts.get(pod.uid) != doubt:
-            self._doubt(node, pod.uid, doubt)
-        return found
-
-    def _doubt(self, node: NodeFact, uid: str, doubt: Doubt | None) -> None:
-        doubts = self.doubts.setdefault(node.uid, {})
-        doubts.pop(uid, None)
-        if doubt is not None:
-            doubts[uid] = doubt
-        else:
-            self._resolved.add(uid)
+        found = self.holdings.of_pod(pod, node.uid)
+        held = self.doubts.held(found, self.written.get(pod.uid), self.reserved.get(pod.uid))
         record = self.world.nodes.get(node.uid)
-        if record is not None:
+        if self.doubts.note(node.uid, pod, held) and record is not None:
             self._price_node(node, record)
+        return held
 
     def _stands(self, fact: PodFact) -> tuple[PodFact, list[NeedFact]]:
         """A fact as it is to be written. It keeps what the pod reserved at first; what it reserves later is a need."""
         known, before = self.written.get(fact.uid), self.reserved.get(fact.uid)
         self.reserved[fact.uid] = fact.requests
-        now, resolved = self.now(), fact.uid in self._resolved
-        self._resolved.discard(fact.uid)
+        now, resolved = self.now(), fact.uid in self.doubts.resolved
+        self.doubts.resolved.discard(fact.uid)
         if known is None or resolved or fact.requests == known.requests == before:
             return fact, []
         if fact.end is None and now - fact.start < _SETTLING:  # claims and devices are watched beside the pods
@@ -339,15 +343,9 @@ class Recorder:
             return "NodeGone"
         return pod.phase if pod.phase in {"Succeeded", "Failed"} else "Deleted"
 
-    def lately_ended(self) -> dict[tuple[str, Workload], Category]:
-        """Workloads of which a pod has ended: asked for a while longer, so that their final figures are seen."""
-        horizon = self.now() - _KEEP_ENDED_WORKLOADS
-        self.ended = {key: (at, category) for key, (at, category) in self.ended.items() if at > horizon}
-        return {key: category for key, (_, category) in self.ended.items()}
-
     def _remember(self, fact: PodFact) -> None:
         if fact.end is not None and self.written.get(fact.uid) != fact:
-            self.ended[fact.namespace, fact.workload] = (self.now(), fact.category)
+            self.endings.ended[fact.namespace, fact.workload] = (self.now(), fact.category)
         if fact.end is None or fact.uid in self.world.pods:
             self.written[fact.uid] = fact
         else:
@@ -357,6 +355,7 @@ class Recorder:
         self.written.pop(uid, None)
         self.workloads.pop(uid, None)
         self.reserved.pop(uid, None)
+        self._elsewhere.discard(uid)
 
     def _node_at(self, name: str, instant: Instant) -> NodeFact | None:
         """The node that bore a name at an instant; names are reused, UIDs are not."""
@@ -368,7 +367,7 @@ class Recorder:
         horizon = self.now() - _KEEP_ENDED_NODES
         for uid in [n.uid for n in self.nodes.values() if n.end is not None and n.end < horizon]:
             fact = self.nodes.pop(uid)
-            self.doubts.pop(uid, None)
+            self.doubts.forget_node(uid)
             self.holdings.forget_node(uid)
             names = self._by_name[fact.name]
             names.remove(uid)
@@ -384,7 +383,9 @@ class Recorder:
 
     def repriced(self, timelines: Prices) -> None:
         """Timelines that have changed, of nodes that live or have ended lately."""
-        self._prices.update({uid: timeline for uid, timeline in timelines.items() if uid in self.nodes})
+        for uid, steps in timelines.items():
+            if uid in self.nodes:
+                self._prices[uid] = self._known_prices(self.nodes[uid], self.world.nodes.get(uid), steps)
 
 
 def _last_proof(change: Change[Node] | Change[Pod]) -> Instant:

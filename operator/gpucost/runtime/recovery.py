@@ -42,7 +42,11 @@ class Past:
     open_holders: Mapping[str, PodFact] = field(default_factory=dict)
     """Claims and Services that hold them."""
     needs: Sequence[NeedFact] = ()
-    """What has changed of what all of these count for, in order of time."""
+    """What pods count for since their last change."""
+    former_balancers: Sequence[str] = ()
+    """UIDs of load balancers that have ended: a Service may get another."""
+    doubted: Sequence[PodFact] = ()
+    """Pods of open nodes that ended before anybody could tell what they held."""
 
     @property
     def told_everything(self) -> bool:
@@ -52,6 +56,8 @@ class Past:
 
 def recover(world: World, recorder: Recorder, past: Past) -> None:
     """Bring the recorder up to date; call it when every cache is complete and before the first write."""
+    recorder.doubts.recall([*past.doubted, *past.open_pods.values()])
+    recorder.resume_nodes(fact for uid, fact in past.open_nodes.items() if uid in world.nodes)
     needs = {need.pod_uid: need.needs for need in past.needs}
     for pod in past.open_pods.values():
         recorder.adopt_pod(pod, needs.get(pod.uid))
@@ -66,13 +72,13 @@ def _latest(history: History) -> dict[str, tuple[str, Json]]:
 
 def _nodes(world: World, recorder: Recorder, past: Past) -> None:
     gone = {uid: body for uid, (kind, body) in _latest(past.node_history).items() if kind == "DELETED"}
+    for uid, fact in past.open_nodes.items():
+        if uid not in world.nodes:
+            recorder.adopt_node(fact)
     for uid, body in gone.items():
         if uid not in world.nodes:
             _node_seen_going(recorder, body)
-    for uid, fact in past.open_nodes.items():
-        if uid in world.nodes or uid in gone:
-            continue
-        recorder.adopt_node(fact)
+    for uid in past.open_nodes.keys() - world.nodes.keys() - gone.keys():
         recorder.node_ended(uid, past.observed_until, UNSEEN)
 
 

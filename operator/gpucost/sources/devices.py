@@ -25,6 +25,8 @@ class SliceRecord:
     node: str
     generation: int
     devices: tuple[Device, ...]
+    pool: tuple[str, str] = ("", "")
+    """Driver and name."""
 
 
 def slice_record(body: Json) -> SliceRecord:
@@ -37,6 +39,7 @@ def slice_record(body: Json) -> SliceRecord:
         node=sys.intern(spec.get("nodeName") or ""),
         generation=int(pool.get("generation", 0)),
         devices=tuple(_device(driver, name, device) for device in spec.get("devices") or ()),
+        pool=(driver, name),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from gpucost.core.booking import IDLE
 from gpucost.core.clock import DAY, HOUR, MINUTE
-from gpucost.core.model import CapacityType, Category, Gap, Workload
+from gpucost.core.model import CapacityType, Category, EarlierSize, Gap, NodeKind, Workload
 from gpucost.core.selector import parse_selector
 from gpucost.ledger import Ledger
 from support.ledger_world import T0, at, busy, money, need, node, pod, price, span
@@ -360,7 +360,33 @@ def test_clusters_in_one_database_do_not_mix(url):
         assert west.report(span(0, 5), now=NOW).total.cost == money("5")
 
 
-def test_what_pods_count_for_is_told_in_order_of_time(ledger):
+def test_what_a_start_asks_of_the_past_is_told(ledger):
+    ended, doubted = (
+        replace(pod("p", 0, 1), note="unknown: no table"),
+        replace(pod("q", 0, 2), note="unknown: no table"),
+    )
+    balancer = replace(node("s", 0, 1, gpus=0), kind=NodeKind.LOAD_BALANCER)
+    ledger.record([node("n1"), node("n2", 0, 3), ended, replace(doubted, node_uid="n2"), pod("r", 0, 1), balancer])
+    ledger.record([replace(balancer, uid="t", end=None)])
+    assert [fact.uid for fact in ledger.noted("unknown: ")] == ["p"]  # q's node has ended: nobody prices it again
+    assert ledger.ended_balancers() == ["s"]
+
+
+def test_a_node_that_changes_leaves_what_is_settled_as_it_is(ledger):
+    """A whole H100 is cut into `3g.40gb` + `4g.40gb` after two hours, which is told an hour late."""
+    whole = node(gpus=1)
+    ledger.record([whole, price("15"), pod("a", 0, 2, gpus=1), pod("b", 2, gpus=Fraction(1, 2))])
+    ledger.settle(at(4))
+    cut = replace(whole, capacity=replace(whole.capacity, gpus=Fraction(15, 14)), physical_gpus=1)
+    cut = replace(cut, earlier=(EarlierSize(at(2), whole.capacity),))
+    ledger.record([cut])
+    assert ledger.open_nodes() == [cut]
+    found = {row.key: row.amounts.cost for row in ledger.report(span(0, 4), now=at(4), by="pod").rows}
+    assert {key.rpartition("/")[2]: cost for key, cost in found.items()} == {"a": money("30"), "b": money("14")}
+    assert ledger.conservation(at(4)) == 0
+
+
+def test_of_what_a_pod_counts_for_the_last_is_told(ledger):
     late, early = need("p", 2, gpus=1), need("p", 1, gpus=Fraction(1, 7))
     ledger.record([late, early, need("q", 0, cpus=1)])
-    assert ledger.needs(["p", "unknown"]) == [early, late]
+    assert ledger.last_needs(["p", "unknown"]) == [late]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from gpucost.core.clock import HOUR, SECOND, format_rfc3339
-from gpucost.core.model import Category, Gap, NeedFact, NodeFact, NodeKind, PodFact, Workload
+from gpucost.core.model import Category, Gap, NodeFact, NodeKind, PodFact, Workload
 from gpucost.runtime.assets import Assets
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.recovery import Past
@@ -30,7 +30,7 @@ class Scene:
 
     def __post_init__(self):
         self.recorder = Recorder(World(), lambda: self.at, lambda _fact, _node: [])
-        self.assets = Assets(self.recorder, lambda: self.at, lambda _fact, _sizes: [])
+        self.assets = Assets(self.recorder, lambda: self.at, lambda _fact: [])
 
     def change(self, mirror, handler, new):
         old = mirror.get(new.uid)
@@ -97,9 +97,9 @@ def test_a_resize_is_kept_with_the_size_before_it(scene):
     scene.volume()
     scene.facts()
     scene.volume(replace(VOLUME, size=200 * GIB))
-    needs = scene.facts(NeedFact)
-    assert [(n.start, n.needs.storage) for n in needs] == [(T0, 100 * GIB), (scene.at, 200 * GIB)]
-    assert scene.assets.sizes["v1"] == [(T0, 100 * GIB), (scene.at, 200 * GIB)]
+    (volume,) = scene.facts(NodeFact)
+    assert [(size.until, size.capacity.storage) for size in volume.earlier] == [(scene.at, 100 * GIB)]
+    assert (volume.capacity.storage, volume.start) == (200 * GIB, T0)
 
 
 def test_what_went_while_nobody_watched_leaves_a_gap(scene):
@@ -128,9 +128,10 @@ def test_after_a_start_only_what_has_changed_is_written(scene):
     scene.claim()
     known = scene.facts()
     later = Scene(at=scene.at + HOUR)
+    later.assets.waiting = True
     later.volume()
     later.claim()
-    later.facts()
+    assert later.facts() == []
     things = {fact.uid: fact for fact in known if isinstance(fact, NodeFact)}
     holders = {fact.uid: fact for fact in known if isinstance(fact, PodFact)}
     gone = replace(holders["c1"], uid="c9")
@@ -147,6 +148,73 @@ def test_after_a_start_only_what_has_changed_is_written(scene):
     facts = later.facts()
     assert [(fact.uid, fact.end) for fact in facts if isinstance(fact, PodFact)] == [("c9", T0 + 5 * SECOND)]
     assert [fact.uid for fact in facts if isinstance(fact, Gap)] == ["c9"]
+
+
+def restarted(scene, known, *, former=()):
+    """Another operator that sees what is there, and is told what the ledger knows."""
+    later = Scene(at=scene.at + HOUR)
+    later.past = Past(
+        observed_until=scene.at,
+        open_nodes={},
+        open_pods={},
+        node_history=None,
+        pod_history=None,
+        open_assets={fact.uid: fact for fact in known if isinstance(fact, NodeFact) and fact.end is None},
+        open_holders={fact.uid: fact for fact in known if isinstance(fact, PodFact) and fact.end is None},
+        former_balancers=former,
+    )
+    later.assets.waiting = True
+    return later
+
+
+def test_a_resize_while_nobody_watched_leaves_the_past_as_it_was(scene):
+    scene.volume()
+    later = restarted(scene, scene.facts())
+    later.volume(replace(VOLUME, size=200 * GIB))
+    later.assets.recover(later.past)
+    (volume,) = later.facts(NodeFact)
+    assert [(size.until, size.capacity.storage) for size in volume.earlier] == [(later.at, 100 * GIB)]
+
+
+BALANCED = ServiceRecord("s1", "web", "shop", balanced=T0 + SECOND)
+UNBALANCED = ServiceRecord("s1", "web", "shop")
+
+
+def test_a_load_balancer_whose_address_changes_keeps_its_beginning(scene):
+    scene.service(BALANCED)
+    known = scene.facts()
+    moved = replace(BALANCED, balanced=scene.at)  # field managers tell when the status was set last
+    scene.service(moved)
+    assert scene.facts() == []
+    later = restarted(scene, known)
+    later.service(moved)
+    later.assets.recover(later.past)
+    assert later.facts() == []
+
+
+def test_a_service_that_is_given_a_load_balancer_again_begins_another_life(scene):
+    scene.service(BALANCED)
+    scene.service(UNBALANCED)
+    known = scene.facts()
+    scene.service(replace(BALANCED, balanced=scene.at + HOUR))
+    again = [(fact.uid, fact.start, fact.end) for fact in scene.facts()]
+    assert again == [("s1#1", scene.at + HOUR, None)] * 2
+    later = restarted(scene, known, former=["s1"])
+    later.service(replace(BALANCED, balanced=scene.at + HOUR))
+    later.assets.recover(later.past)
+    assert [(fact.uid, fact.start, fact.end) for fact in later.facts()] == again
+    later.service(UNBALANCED)
+    assert [(fact.uid, fact.end) for fact in later.facts()] == [("s1#1", later.at)] * 2
+
+
+def test_a_load_balancer_that_went_while_nobody_watched_is_not_taken_up_again(scene):
+    scene.service(BALANCED)
+    later = restarted(scene, scene.facts())
+    later.service(UNBALANCED)
+    later.assets.recover(later.past)
+    later.facts()
+    later.service(replace(BALANCED, balanced=later.at))
+    assert {fact.uid for fact in later.facts()} == {"s1#1"}
 
 
 def test_a_volume_tells_its_class_place_and_claim():

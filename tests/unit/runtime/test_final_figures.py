@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
+
 from gpucost.core.clock import HOUR, MINUTE, SECOND
 from gpucost.core.model import CapacityType, Category, NodeFact, Owner, Pod, PriceFact, Resources, Workload
 from gpucost.core.money import PICO
@@ -38,7 +41,7 @@ def test_a_job_that_lived_between_two_passes_is_counted_whole() -> None:
     facts, _, _ = recorder.drain()
     with Ledger("sqlite://") as ledger:
         ledger.record([*recorder.nodes.values(), *facts, PriceFact("n1", T0, 6, CapacityType.ON_DEMAND, "test")])  # type: ignore[arg-type]
-        ended = recorder.lately_ended()
+        ended = recorder.endings.lately(clock)
         assert ended == {BERT: Category.TRAINING}
         now = T0 + HOUR
         totals = Totals(now, ledger.workload_totals(now, ended), by_capacity=ledger.capacity_totals(now, ended))
@@ -48,4 +51,19 @@ def test_a_job_that_lived_between_two_passes_is_counted_whole() -> None:
     assert (totals.workloads[BERT].hourly, totals.workloads[BERT].pods) == (0, 0)
 
     clock += 16 * MINUTE
-    assert recorder.lately_ended() == {}
+    assert recorder.endings.lately(clock) == {}
+
+
+def test_the_price_of_a_gpu_is_that_of_a_card_however_it_is_shared() -> None:
+    """Four replicas of each of two GPUs: to Kubernetes a node of eight."""
+    node = NodeFact("n1", "gpu-0", T0, None, Resources(8000, 0, 2), instance_type="g6.12xlarge")
+    fraction = NodeFact("n2", "gpu-1", T0, None, Resources(8000, 0, Fraction(1, 4)), instance_type="g6f.2xlarge")
+    prices = [PriceFact(uid, T0, Decimal(6), CapacityType.ON_DEMAND, "test") for uid in ("n1", "n2")]
+    figures, now = Figures(), T0 + HOUR
+    with Ledger("sqlite://") as ledger:
+        ledger.record([node, fraction, *prices])
+        fill(figures, Totals(now, nodes=ledger.node_totals(now)), World(), {})
+    assert dict(figures.gpu_price) == {
+        ("gpu-0", "g6.12xlarge", "test"): 3.0,
+        ("gpu-1", "g6f.2xlarge", "test"): 24.0,
+    }

@@ -9,10 +9,11 @@ import pytest
 from gpucost.core.clock import HOUR, SECOND
 from gpucost.core.doubt import Doubt, masked
 from gpucost.core.dra import Claim, Device, DeviceId, Holding
-from gpucost.core.model import CapacityType, NeedFact, Node, Pod, PodFact, PriceFact, Resources, Unknown
+from gpucost.core.model import CapacityType, NeedFact, Node, NodeFact, Pod, PodFact, PriceFact, Resources, Unknown
 from gpucost.core.timeline import Interval
 from gpucost.runtime.holdings import Holdings
 from gpucost.runtime.recorder import Recorder
+from gpucost.runtime.recovery import Past, recover
 from gpucost.runtime.world import World
 from gpucost.sources import devices
 from gpucost.sources.devices import SliceRecord
@@ -231,3 +232,200 @@ def test_doubt_hides_a_price_for_as_long_as_it_lasts():
         (15, None, "unknown: c", None),
         (20, 2, "list", 3),
     ]
+
+
+def test_labels_of_the_single_strategy_count_slices_and_not_gpus():
+    """GPU feature discovery writes the number and the memory of the slices under the names of those of the GPUs."""
+    slices = gpu_node(
+        {"nvidia.com/gpu": 14}, count="14", product=f"{H100}-MIG-1g.10gb", **{"nvidia.com/gpu.memory": "9984"}
+    )
+    holdings = Holdings()
+    fact = holdings.node_fact(slices)
+    assert (fact.capacity.gpus, fact.physical_gpus, fact.gpu_model) == (2, 0, "H100-80GB-HBM3")
+    assert holdings.of_pod(gpu_pod("p", {"nvidia.com/gpu": 1}), "n1") == Holding(Fraction(1, 7))
+    large = gpu_node(
+        {"nvidia.com/gpu": 3}, count="3", product="NVIDIA-H200-MIG-3g.71gb", **{"nvidia.com/gpu.memory": "71424"}
+    )
+    fact = Holdings().node_fact(large)
+    assert (fact.capacity.gpus, fact.gpu_model) == (2, "H200")  # the second GPU has one slice yet
+
+
+def test_a_node_with_a_part_of_a_gpu_has_that_part():
+    node = gpu_node({"nvidia.com/gpu": 1}, product="NVIDIA-L4", **{"node.kubernetes.io/instance-type": "g6f.2xlarge"})
+    holdings = Holdings()
+    assert holdings.node_fact(node).capacity.gpus == Fraction(1, 4)
+    assert holdings.of_pod(gpu_pod("p", {"nvidia.com/gpu": 1}), "n1") == Holding(Fraction(1, 4))
+
+
+def test_devices_that_are_published_anew_count_once():
+    holdings = with_claims()
+    pool = ("gpu.nvidia.com", "gpu-0")
+    for uid, generation in (("s1", 1), ("s2", 2)):
+        record = SliceRecord(uid, "gpu-0", generation, (*WHOLE, SLICE), pool)
+        old = holdings.slices.get(uid)
+        holdings.slices[uid] = record
+        holdings.slice_changed(Change(old, record))
+    assert holdings.node_fact(Node("n1", "gpu-0", T0, Resources(8000, 0, 0))).capacity.gpus == 2
+    old = holdings.slices.pop("s1")
+    holdings.slice_changed(Change(old, None))
+    holdings.claims["c"] = Claim("c", "c", "research", (WHOLE[0].id,), ("p",))
+    holdings.claim_changed(Change(None, holdings.claims["c"]))
+    assert holdings.of_pod(gpu_pod("p", {}), "n1") == Holding(1)  # the new slice describes it still
+
+
+# --- nodes that change ------------------------------------------------------------------------------------------------
+
+
+class Shown:
+    """A recorder over one node that shows itself differently from time to time."""
+
+    def __init__(self):
+        self.at, self.world = T0 + HOUR, World()
+        prices = [PriceFact("n1", T0, 8, CapacityType.ON_DEMAND, "list")]
+        self.recorder = Recorder(self.world, lambda: self.at, lambda _fact, _node: prices)
+        self.prices = {}
+
+    def node(self, units, **labels):
+        node, old = gpu_node(units, **labels), self.world.nodes.get("n1")
+        self.world.nodes["n1"] = self.world.node_by_name["gpu-0"] = node
+        self.recorder.node_changed(Change(old, node))
+
+    def pod(self, uid, units, **more):
+        pod, old = gpu_pod(uid, units, **more), self.world.pods.get(uid)
+        self.world.pods[uid] = pod
+        self.recorder.pod_changed(Change(old, pod))
+
+    def written(self, kind=object):
+        facts, prices, _ = self.recorder.drain()
+        self.prices.update(prices)
+        return [fact for fact in facts if isinstance(fact, kind)]
+
+
+@pytest.fixture
+def shown():
+    return Shown()
+
+
+def test_a_device_plugin_that_restarts_changes_nothing(shown):
+    shown.node({"nvidia.com/mig-1g.10gb": 7})
+    shown.pod("p", {"nvidia.com/mig-1g.10gb": 1})
+    shown.written()
+    shown.at += HOUR
+    shown.node({})
+    shown.pod("p", {"nvidia.com/mig-1g.10gb": 1}, labels={"gpucost.dev/team": "nlp"})
+    (fact,) = shown.written()
+    assert fact.requests.gpus == Fraction(1, 7)
+    shown.node({"nvidia.com/mig-1g.10gb": 7})
+    assert shown.written() == []
+
+
+def test_a_gpu_that_is_cut_up_keeps_its_past(shown):
+    shown.node({"nvidia.com/gpu": 1})
+    shown.written()
+    shown.at += HOUR
+    shown.node({"nvidia.com/mig-3g.40gb": 1, "nvidia.com/mig-4g.40gb": 1})
+    (fact,) = shown.written(NodeFact)
+    assert (fact.capacity.gpus, fact.physical_gpus) == (Fraction(15, 14), 1)
+    assert [(size.until, size.capacity.gpus) for size in fact.earlier] == [(shown.at, 1)]
+
+
+def test_labels_that_come_after_the_pod_end_the_doubt(shown):
+    shown.node({"nvidia.com/mig-3g.40gb": 2}, count="")
+    shown.pod("p", {"nvidia.com/mig-3g.40gb": 1})
+    (fact,) = shown.written(PodFact)
+    assert fact.note == "unknown: MIG instances need the number of GPUs in the machine"
+    assert [price.hourly for price in shown.prices["n1"]] == [None]
+    shown.at += SECOND
+    shown.node({"nvidia.com/mig-3g.40gb": 2})
+    (fact,) = shown.written(PodFact)
+    assert (fact.requests.gpus, fact.note) == (Fraction(1, 2), "")
+    assert [price.hourly for price in shown.prices["n1"]] == [8]
+
+
+def test_labels_that_go_for_a_while_do_not_make_the_past_unknown(shown):
+    shown.node({"nvidia.com/mig-3g.40gb": 2})
+    shown.pod("p", {"nvidia.com/mig-3g.40gb": 1})
+    shown.written()
+    shown.at += HOUR
+    shown.node({"nvidia.com/mig-3g.40gb": 2}, count="")
+    assert shown.written(PodFact) == []
+    assert [price.hourly for price in shown.prices["n1"]] == [8]
+    shown.pod("q", {"nvidia.com/mig-3g.40gb": 1})  # of this one nobody knows what it holds
+    shown.written()
+    assert shown.prices["n1"][-1].hourly is None
+
+
+def test_what_a_pod_held_does_not_become_unknown_with_its_slices():
+    scene = Scene(with_claims())
+    scene.claim("p")
+    scene.pod("p")
+    scene.drain()
+    scene.at += HOUR
+    record = scene.recorder.holdings.slices.pop("s1")
+    scene.recorder.devices_changed(scene.recorder.holdings.slice_changed(Change(record, None)))
+    facts, prices = scene.drain()
+    assert facts == []
+    assert all(price.hourly == 8 for steps in prices.values() for price in steps)
+
+
+def test_a_pod_that_ended_in_doubt_keeps_its_time_unknown_after_a_start(shown):
+    shown.node({"nvidia.com/mig-3g.40gb": 2}, count="")
+    end = T0 + HOUR // 2
+    shown.pod("p", {"nvidia.com/mig-3g.40gb": 1}, ended=end)
+    (doubted,) = shown.written(PodFact)
+    node = shown.recorder.nodes["n1"]
+    later = Shown()
+    later.at += HOUR
+    later.node({"nvidia.com/mig-3g.40gb": 2})
+    recover(later.world, later.recorder, Past(later.at, {"n1": node}, {}, None, None, doubted=[doubted]))
+    later.written()
+    assert [(price.start, price.hourly) for price in later.prices["n1"]] == [(T0, None), (end, 8)]
+
+
+def test_a_start_goes_on_with_the_sizes_that_the_ledger_knows(shown):
+    shown.node({"nvidia.com/gpu": 1})
+    (known,) = shown.written(NodeFact)
+    later = Shown()
+    later.at += HOUR
+    later.node({"nvidia.com/mig-3g.40gb": 1, "nvidia.com/mig-4g.40gb": 1})
+    recover(later.world, later.recorder, Past(later.at, {"n1": known}, {}, None, None))
+    (fact,) = later.written(NodeFact)
+    assert [(size.until, size.capacity.gpus) for size in fact.earlier] == [(later.at, 1)]
+
+
+def test_a_pod_that_is_seen_on_a_second_node_stays_on_its_first_and_is_counted(shown, caplog):
+    shown.node({"nvidia.com/gpu": 8}, count="8")
+    other = Node("n2", "gpu-1", T0, Resources(8000, 0, 0), devices={"nvidia.com/gpu": 8})
+    shown.world.nodes["n2"] = other
+    shown.recorder.node_changed(Change(None, other))
+    shown.pod("p", {"nvidia.com/gpu": 1})
+    shown.written()
+    for end in (None, T0 + 2 * HOUR):
+        pod = Pod(
+            "p", "p", "research", T0, node_name="gpu-1", bound=T0 + HOUR, devices={"nvidia.com/gpu": 1}, ended=end
+        )
+        shown.world.pods["p"] = pod
+        shown.recorder.pod_changed(Change(pod, pod))
+        facts = shown.written(PodFact)
+        assert [(fact.node_uid, fact.start, fact.end) for fact in facts] == ([] if end is None else [("n1", T0, end)])
+    assert shown.recorder.skipped["second node"] == 1
+    assert "pod research/p is seen on node gpu-1 too" in caplog.text
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_doubt_about_a_living_pod_survives_a_start(shown, gone):
+    """Until it is known what the pod held: then that counts from its beginning. One that vanishes leaves its doubt."""
+    shown.node({"nvidia.com/mig-3g.40gb": 2}, count="")
+    shown.pod("p", {"nvidia.com/mig-3g.40gb": 1})
+    (doubted,) = shown.written(PodFact)
+    later = Shown()
+    later.at += HOUR
+    later.node({"nvidia.com/mig-3g.40gb": 2})
+    if not gone:
+        later.pod("p", {"nvidia.com/mig-3g.40gb": 1})
+    past = Past(shown.at, {"n1": shown.recorder.nodes["n1"]}, {"p": doubted}, None, None)
+    recover(later.world, later.recorder, past)
+    (fact,) = later.written(PodFact)
+    expected = [(T0, None), (shown.at, 8)] if gone else [(T0, 8)]
+    assert [(price.start, price.hourly) for price in later.prices["n1"]] == expected
+    assert (fact.requests.gpus, fact.end) == ((0, shown.at) if gone else (Fraction(1, 2), None))

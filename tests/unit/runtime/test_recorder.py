@@ -204,7 +204,7 @@ def test_a_disrupted_pod_on_spot_is_an_interruption_of_its_trainingjob(scene):
     scene.pod()
     scene.pod(ended=T0 + HOUR, phase="Failed", disruption="EvictionByEvictionAPI")
     scene.written()
-    (note,) = scene.recorder.interruptions_of("research", Workload("TrainingJob", "bert"))
+    (note,) = scene.recorder.endings.interruptions_of("research", Workload("TrainingJob", "bert"))
     assert (note.pod_uid, note.at, note.node, note.reason) == ("p1", T0 + HOUR, "gpu-0", "EvictionByEvictionAPI")
 
 

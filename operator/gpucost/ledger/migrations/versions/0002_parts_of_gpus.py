@@ -20,6 +20,7 @@ def upgrade() -> None:
         batch.add_column(sa.Column("kind", sa.String(253), nullable=False, server_default="Node"))
         batch.add_column(sa.Column("physical_gpus", _RATIONAL, nullable=False, server_default="0"))
         batch.add_column(sa.Column("stranded_gpus", _RATIONAL, nullable=False, server_default="0"))
+        batch.add_column(sa.Column("earlier", sa.Text, nullable=False, server_default="[]"))
     with op.batch_alter_table("pods") as batch:
         batch.add_column(sa.Column("note", sa.Text, nullable=False, server_default=""))
     op.create_table(
