@@ -78,6 +78,7 @@ class Stays:
             lane = lane_of(pod.node)
             if lane is None:
                 self._no_node(pod, place)
+                self._by_itself(pod, place)
             else:
                 self._pod(pod, place, lane)
         if len(set(uids)) != len(uids):
@@ -227,6 +228,16 @@ class Stays:
         named = [lane.uid for lane in self.lanes.values() if lane.name == pod.node]
         hint = f"; {pod.node!r} is a name, its UID is {named[0]!r}" if named else ""
         self.problems.add(f"$.pods[{place}].node", f"no node has the UID {pod.node!r}{hint}")
+
+    def _by_itself(self, pod: Pod, place: int) -> None:
+        """Name what is wrong with a pod whatever its node may be."""
+        for name, text in (pod.requests or {}).items():
+            self._value(_PARSERS.get(name) or values.whole, text, at(f"$.pods[{place}].requests", name))
+        if pod.workload is not None:
+            self._workload(pod.workload, place)
+        if _plain_span(pod.intervals) is None:
+            self._spans(pod.intervals, place)
+        list(self.usage.lines(pod.usage or Usage(), place))
 
 
 def _plain_span(intervals: Sequence[Span]) -> tuple[tuple[Instant, Instant]] | None:

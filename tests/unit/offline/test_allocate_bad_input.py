@@ -182,6 +182,13 @@ def test_all_problems_are_named_at_once():
     ]
 
 
+def test_a_pod_on_no_node_is_told_what_else_is_wrong_with_it():
+    lost = pod("p", (2, 1), on="n9", cpu="16x", workload="nameless", usage={"cpu": "many"})
+    said = run(scenario([node(gpus=1)], [lost], (0, 10))).stderr
+    for place in ("node", "requests.cpu", "workload", "intervals[0]", "usage.cpu"):
+        assert f"$.pods[0].{place}" in said
+
+
 def test_pods_on_a_faulty_node_are_not_blamed_for_it():
     assert [line.split(":")[0] for line in problems(changed("nodes.0.start", 5))] == ["$.nodes[0].start"]
 
