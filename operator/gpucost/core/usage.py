@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gpucost.core.model import Gpus, Unknown
 from gpucost.core.signals import ENGINE_ACTIVE, GPU_UTIL, METRICS, Device, checked, judge
@@ -26,9 +27,8 @@ SCRAPED_NODE = "scraped_node"
 """Label that our own scraping adds: an exporter that was found by its pod's labels speaks for its own node only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One series of one metric, averaged over the sampling window."""
+class Sample(NamedTuple):
+    """One series of one metric, averaged over the sampling window; a tuple, because tens of thousands are read."""
 
     labels: Labels
     value: float
@@ -83,8 +83,10 @@ def pod_of(labels: Labels) -> PodName | None:
 
     Without `honor_labels`, Prometheus keeps the exporter's own pod under `pod` and renames ours to `exported_pod`.
     """
-    prefix = "exported_" if labels.get("exported_pod") else ""
-    namespace, pod = labels.get(f"{prefix}namespace", ""), labels.get(f"{prefix}pod", "")
+    if pod := labels.get("exported_pod"):
+        namespace = labels.get("exported_namespace")
+    else:
+        pod, namespace = labels.get("pod"), labels.get("namespace")
     return (namespace, pod) if namespace and pod else None
 
 
@@ -99,7 +101,8 @@ def device_of(labels: Labels) -> str:
     if not device:
         host = labels.get("Hostname") or labels.get("hostname") or ""
         device = f"{host}/{labels.get('gpu', '')}"
-    return f"{device}/{labels['GPU_I_ID']}" if labels.get("GPU_I_ID") else device
+    instance = labels.get("GPU_I_ID")
+    return f"{device}/{instance}" if instance else device
 
 
 def activity(samples: Mapping[str, Iterable[Sample]], held: Mapping[PodName, Held]) -> Activity:
@@ -119,31 +122,31 @@ def _readings(
 ) -> tuple[dict[str, dict[str, _Reading]], Counter[tuple[str, str]], bool]:
     """Sound signals by pod UID and device."""
     dropped: Counter[tuple[str, str]] = Counter()
-    readings: dict[str, dict[str, _Reading]] = {}
+    readings: dict[str, dict[str, _Reading]] = {holder.uid: {} for holder in held.values()}
     renamed = False
-    for metric, sample, holder in _of_pods(samples, held):
-        if isinstance(holder, str):
-            dropped[metric, holder] += 1
+    for metric, labels, value, holder in _of_pods(samples, held):
+        objection = _objection(labels, holder)
+        if objection:
+            dropped[metric, objection] += 1
             continue
-        renamed = renamed or bool(sample.labels.get("exported_pod"))
-        value = checked(metric, sample.value)
-        if isinstance(value, str):
-            dropped[metric, value] += 1
-        elif not _take(readings.setdefault(holder.uid, {}), metric, value, sample.labels):
+        renamed = renamed or bool(labels.get("exported_pod"))
+        sound = checked(metric, value)
+        if isinstance(sound, str):
+            dropped[metric, sound] += 1
+        elif not _take(readings[holder.uid], metric, sound, labels):
             dropped[metric, DUPLICATE] += 1
     return readings, dropped, renamed
 
 
 def _of_pods(
     samples: Mapping[str, Iterable[Sample]], held: Mapping[PodName, Held]
-) -> Iterator[tuple[str, Sample, Held | str]]:
-    """Samples of pods that hold GPUs."""
+) -> Iterator[tuple[str, Labels, float, Held]]:
+    """Samples that bear the names of pods that hold GPUs."""
     for metric in METRICS:
-        for sample in samples.get(metric, ()):
-            name = pod_of(sample.labels)
-            holder = held.get(name) if name is not None else None
-            if holder is not None:
-                yield metric, sample, _objection(sample.labels, holder) or holder
+        for labels, value in samples.get(metric, ()):
+            name = pod_of(labels)
+            if name is not None and (holder := held.get(name)) is not None:
+                yield metric, labels, value, holder
 
 
 def _objection(labels: Labels, holder: Held) -> str:
@@ -185,15 +188,17 @@ def _slices(profile: str) -> int:
 def _of_pod(devices: Mapping[str, _Reading], holder: Held) -> float | Unknown:
     if not devices:
         return Unknown("no series")
-    least = holder.most if all(reading.device.mig for reading in devices.values()) else holder.least
-    if len(devices) < least:
-        return Unknown(f"{len(devices)} of {least} GPUs report")
     if len(devices) > holder.most:
         return Unknown(f"{len(devices)} GPUs report for {holder.most} held")
-    total = 0.0
+    if len(devices) < holder.most:
+        least = holder.most if all(reading.device.mig for reading in devices.values()) else holder.least
+        if len(devices) < least:
+            return Unknown(f"{len(devices)} of {least} GPUs report")
+    total, weight = 0.0, 0
     for reading in devices.values():
         share = judge(reading.signals, reading.device)
         if isinstance(share, Unknown):
             return share
         total += share * reading.weight
-    return total / sum(reading.weight for reading in devices.values())
+        weight += reading.weight
+    return total / weight

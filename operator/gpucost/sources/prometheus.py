@@ -69,7 +69,4 @@ class UseSource:
 
 
 async def _ask(engine: PromQL, questions: Mapping[str, str]) -> dict[str, list[Sample]]:
-    return {
-        name: [Sample(one.labels, one.value) for one in await engine.query(promql)]
-        for name, promql in questions.items()
-    }
+    return {name: await engine.query(promql) for name, promql in questions.items()}
