@@ -25,12 +25,12 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from bench.figures import Figure
-from bench.ledger import GIB, T0, ledger_facts
+from bench.ledger import T0, ledger_facts
 from bench.process import status_mib
 from bench.scene import say
 from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant
 from gpucost.core.model import Node, NodeFact, Pod, PodFact
-from gpucost.core.signals import ENGINE_ACTIVE, GPU_UTIL, MEMORY_USED, POWER, TENSOR_ACTIVE, DRAM_ACTIVE
+from gpucost.core.signals import DRAM_ACTIVE, ENGINE_ACTIVE, GPU_UTIL, MEMORY_USED, POWER, TENSOR_ACTIVE
 from gpucost.ledger import Ledger
 from gpucost.runtime import collector
 from gpucost.runtime.accounting import Accounting, Totals
@@ -137,7 +137,9 @@ class Pass:
     def _answer(self) -> None:
         shares = {uid: self._random.uniform(0.2, 0.95) for uid in self.world.pods}
         for metric in self.metrics:
-            self.answers.bodies[metric] = _body(self._gpu(pod, metric, shares[pod.uid]) for pod in self.world.pods.values())
+            self.answers.bodies[metric] = _body(
+                self._gpu(pod, metric, shares[pod.uid]) for pod in self.world.pods.values()
+            )
         for metric, value in (("container_cpu_usage_seconds_total", 0.9), ("container_memory_working_set_bytes", 9e8)):
             self.answers.bodies[metric] = _body(
                 ({"namespace": p.namespace, "pod": p.name, "uid": p.uid}, value) for p in self.world.pods.values()
@@ -213,8 +215,19 @@ def measure() -> list[Figure]:
             figure = partial(Figure, bench=NAME, unit="s CPU")
             for name, samples in one.taken.items():
                 figures.append(figure(name=f"{name}, {len(metrics)} GPU metrics", samples=tuple(samples[2:])))
-            figures.append(Figure(bench=NAME, name=f"size of a scrape, {len(metrics)}", unit="MiB", samples=(one.scrape() / 2**20,)))
-            figures.append(Figure(bench=NAME, name=f"memory with the bench itself, {len(metrics)}", unit="MiB", samples=(status_mib("self", "VmRSS"),)))
+            figures.append(
+                Figure(
+                    bench=NAME, name=f"size of a scrape, {len(metrics)}", unit="MiB", samples=(one.scrape() / 2**20,)
+                )
+            )
+            figures.append(
+                Figure(
+                    bench=NAME,
+                    name=f"memory with the bench itself, {len(metrics)}",
+                    unit="MiB",
+                    samples=(status_mib("self", "VmRSS"),),
+                )
+            )
     return figures
 
 

@@ -3,7 +3,7 @@
 While the caches fill, hundreds of thousands of objects are made that all stay, and the collector walks over them again
 and again for nothing: measured, a fifth of the processor time until the first pass. So it is off until then, and what
 is there by then is set aside from later collections. A pass makes as many objects anew and lets go of the last one's,
-all without cycles; with Python's own thresholds the collector took more than a quarter of each, so it comes more seldom.
+all without cycles: with Python's own thresholds the collector took a quarter of each, so it comes more seldom.
 """
 
 from __future__ import annotations
