@@ -147,18 +147,14 @@ class Pass:
 
     def _gpu(self, pod: Pod, metric: str, share: float) -> tuple[dict[str, str], float]:
         node, gpu = pod.node_name or "", pod.name.rpartition("-")[2].lstrip("0") or "0"
-        labels = {
-            "DCGM_FI_DRIVER_VERSION": "550.54.15",
+        labels = {  # what is left by the question's `max by`
             "Hostname": node,
             "UUID": f"GPU-{pod.uid}",
-            "container": "main",
-            "device": f"nvidia{gpu}",
             "gpu": gpu,
             "instance": f"{node}:9400",
             "job": "dcgm-exporter",
             "modelName": "NVIDIA H100 80GB HBM3",
             "namespace": pod.namespace,
-            "pci_bus_id": "00000000:1B:00.0",
             "pod": pod.name,
         }
         return labels, share * _SCALE.get(metric, 1.0)

@@ -7,7 +7,7 @@ value may be absurd. All of that is settled here, before `core.signals` judges e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -25,6 +25,12 @@ NOT_THAT_NODE = "exporter of another node"
 
 SCRAPED_NODE = "scraped_node"
 """Label that our own scraping adds: an exporter that was found by its pod's labels speaks for its own node only."""
+
+LABELS = (
+    *("namespace", "pod", "pod_uid", "exported_namespace", "exported_pod", "exported_pod_uid"),
+    *("UUID", "uuid", "Hostname", "hostname", "gpu", "GPU_I_ID", "GPU_I_PROFILE", "modelName", "job", "instance"),
+)
+"""Everything that is read of a series' labels here, in all spellings: a source need not hand on the others."""
 
 
 class Sample(NamedTuple):
@@ -90,11 +96,6 @@ def pod_of(labels: Labels) -> PodName | None:
     return (namespace, pod) if namespace and pod else None
 
 
-def pod_uid_of(labels: Labels) -> str:
-    """UID of the pod that uses the GPU; empty where the exporter does not tell."""
-    return labels.get("exported_pod_uid") or labels.get("pod_uid") or ""
-
-
 def device_of(labels: Labels) -> str:
     """Identity of the GPU or MIG slice, in either spelling of the labels."""
     device = labels.get("UUID") or labels.get("uuid")
@@ -124,44 +125,37 @@ def _readings(
     dropped: Counter[tuple[str, str]] = Counter()
     readings: dict[str, dict[str, _Reading]] = {holder.uid: {} for holder in held.values()}
     renamed = False
-    for metric, labels, value, holder in _of_pods(samples, held):
-        objection = _objection(labels, holder)
-        if objection:
-            dropped[metric, objection] += 1
-            continue
-        renamed = renamed or bool(labels.get("exported_pod"))
-        sound = checked(metric, value)
-        if isinstance(sound, str):
-            dropped[metric, sound] += 1
-        elif not _take(readings[holder.uid], metric, sound, labels):
-            dropped[metric, DUPLICATE] += 1
-    return readings, dropped, renamed
-
-
-def _of_pods(
-    samples: Mapping[str, Iterable[Sample]], held: Mapping[PodName, Held]
-) -> Iterator[tuple[str, Labels, float, Held]]:
-    """Samples that bear the names of pods that hold GPUs."""
     for metric in METRICS:
         for labels, value in samples.get(metric, ()):
             name = pod_of(labels)
-            if name is not None and (holder := held.get(name)) is not None:
-                yield metric, labels, value, holder
+            holder = held.get(name) if name is not None else None
+            if holder is None:
+                continue
+            problem = _objection(labels, holder)
+            if not problem:
+                renamed = renamed or "exported_pod" in labels
+                problem = _take(readings[holder.uid], metric, value, labels)
+            if problem:
+                dropped[metric, problem] += 1
+    return readings, dropped, renamed
 
 
 def _objection(labels: Labels, holder: Held) -> str:
     """Why a sample that bears the name of a pod is not about it; empty when it is."""
-    if (uid := pod_uid_of(labels)) and uid != holder.uid:
+    if (uid := labels.get("exported_pod_uid") or labels.get("pod_uid")) and uid != holder.uid:
         return NOT_THIS_POD
     return NOT_THAT_NODE if labels.get(SCRAPED_NODE, holder.node) != holder.node else ""
 
 
-def _take(devices: dict[str, _Reading], metric: str, value: float, labels: Labels) -> bool:
-    """Keep a signal of a device; False when two exporters tell it.
+def _take(devices: dict[str, _Reading], metric: str, value: float, labels: Labels) -> str:
+    """Keep a signal of a device, or say why not.
 
-    Then the first by name counts, and not the one that answered first. One exporter may list a device several times,
-    once for each of its shares.
+    When two exporters tell it, the first by name counts, and not the one that answered first. One exporter may list a
+    device several times, once for each of its shares.
     """
+    sound = checked(metric, value)
+    if isinstance(sound, str):
+        return sound
     identity = device_of(labels)
     reading = devices.get(identity)
     if reading is None:
@@ -170,9 +164,9 @@ def _take(devices: dict[str, _Reading], metric: str, value: float, labels: Label
         reading = devices[identity] = _Reading(device, _slices(profile))
     exporter = _exporter(labels)
     before = reading.exporters.get(metric)
-    if before is None or exporter < before or (exporter == before and value > reading.signals[metric]):
-        reading.exporters[metric], reading.signals[metric] = exporter, value
-    return before is None or before == exporter
+    if before is None or exporter < before or (exporter == before and sound > reading.signals[metric]):
+        reading.exporters[metric], reading.signals[metric] = exporter, sound
+    return "" if before is None or before == exporter else DUPLICATE
 
 
 def _exporter(labels: Labels) -> tuple[str, str]:
