@@ -35,7 +35,7 @@ from gpucost.ledger import Ledger
 from gpucost.runtime import collector
 from gpucost.runtime.accounting import Accounting, Totals
 from gpucost.runtime.figures import fill
-from gpucost.runtime.metrics import Figures, FiguresCollector, render
+from gpucost.runtime.metrics import Exposition, Figures, FiguresCollector
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.sampling import Sampling
 from gpucost.runtime.world import World
@@ -95,8 +95,9 @@ class Pass:
             engine=engine,
         )
         self.accounting = Accounting(self.ledger, recorder, None, self.figures, clock)  # type: ignore[arg-type]
-        self.registry = CollectorRegistry()
-        self.registry.register(FiguresCollector(self.figures, clock))
+        registry = CollectorRegistry()
+        registry.register(FiguresCollector(self.figures, clock))
+        self.exposition = Exposition(registry, self.figures)
 
     def run(self, profile: cProfile.Profile | None = None) -> None:
         """One pass, each part timed."""
@@ -124,7 +125,7 @@ class Pass:
 
     def scrape(self) -> int:
         """Size of an exposition."""
-        return len(render(self.registry))
+        return len(self.exposition.text())
 
     def _time(self, name: str, part: Callable[[], object], profile: cProfile.Profile | None) -> None:
         began = time.process_time()

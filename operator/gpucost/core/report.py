@@ -69,6 +69,9 @@ class Amounts(NamedTuple):
         return None if self.held_time and self.unpriced_time == self.held_time else self.cost
 
 
+_NONE = Amounts()
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of a report. Fields that the grouping does not tell apart are empty."""
@@ -96,7 +99,7 @@ class NodeUse:
     used: Amounts
     """What pods held."""
     idle: Amounts
-    stranded: Amounts = Amounts()
+    stranded: Amounts = _NONE
     hourly: Pico | None = 0
     """Of the whole node right now; None when it has no price, 0 when it is gone."""
     idle_hourly: Pico | None = 0
