@@ -13,7 +13,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import agent, allocate, export, idle, ledger, machine, reaction, retention, scene, serving, startup, tick
+from bench import (
+    agent,
+    allocate,
+    export,
+    idle,
+    ledger,
+    machine,
+    parts,
+    reaction,
+    retention,
+    scene,
+    serving,
+    startup,
+    tick,
+)
 from bench.figures import Figure, load_baseline, save_baseline, table
 from local import LocalCluster, MissingProgram, StartError
 from local.programs import CONTROL_PLANE, require
@@ -21,6 +35,7 @@ from local.programs import CONTROL_PLANE, require
 ALONE = {
     "allocate": allocate.measure,
     "ledger": ledger.measure,
+    "parts": parts.measure,
     "retention": retention.measure,
     "serving": serving.measure,
     "export": export.measure,

@@ -23,7 +23,15 @@ NODES = 1000
 NAMESPACES = 20
 BIG, SMALL = 12, 8  # pods on a node of 16 and of 8 GPUs
 PODS = NODES // 2 * (BIG + SMALL)
-METRICS = (("DCGM_FI_PROF_GR_ENGINE_ACTIVE", 1.0), ("DCGM_FI_DEV_GPU_UTIL", 100.0))
+METRICS = (
+    ("DCGM_FI_PROF_GR_ENGINE_ACTIVE", 1.0),
+    ("DCGM_FI_DEV_GPU_UTIL", 100.0),
+    ("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", 0.9),
+    ("DCGM_FI_PROF_DRAM_ACTIVE", 0.7),
+    ("DCGM_FI_DEV_FB_USED", 60_000.0),
+    ("DCGM_FI_DEV_POWER_USAGE", 600.0),
+)
+"""What the operator reads of a dcgm-exporter that is set up as it comes, and the values at full activity."""
 
 
 def say(text: str) -> None:

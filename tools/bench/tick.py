@@ -20,7 +20,11 @@ PERIOD = 10
 TICKS = 6
 WARM_UP = 2
 SCRAPES = 3
-CPU, MEMORY, QUERIES = 1.0, 300.0, 2.0  # promises; one query for each of two metrics
+CPU, MEMORY, QUERIES = (
+    1.0,
+    300.0,
+    10.0,
+)  # promises; one query for each of seven metrics, two of pods, now and then prices
 
 
 def measure(cluster: LocalCluster) -> list[Figure]:

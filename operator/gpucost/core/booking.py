@@ -8,7 +8,7 @@ difference between the two is a real check of the arithmetic, exported as `gpuco
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from gpucost.core.money import Pico, apportion_over, half_even
 from gpucost.core.report import Amounts
 from gpucost.core.timeline import Interval, Timeline
 
-FIELDS = tuple(field.name for field in fields(Amounts))
+FIELDS = Amounts._fields
 """Order of the numbers in `Charge.values`: that of `Amounts`."""
 
 IDLE = ""
@@ -32,6 +32,8 @@ STRANDED = "stranded"
 NOBODY = frozenset({IDLE, STRANDED})
 
 _MIB = 1 << 20
+
+_SPOT, _ON_DEMAND = CapacityType.SPOT, CapacityType.ON_DEMAND
 
 
 class Charge(NamedTuple):
@@ -46,7 +48,7 @@ class Charge(NamedTuple):
     @property
     def amounts(self) -> Amounts:
         """The numbers by name."""
-        return Amounts(*self.values)
+        return Amounts._make(self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +148,10 @@ class _Tally:
             held,
             unknown,
             cost if len(money) == 1 and self.pod_uid not in NOBODY else 0,
-            cost if self.capacity_type is CapacityType.SPOT else 0,
-            cost if self.capacity_type is CapacityType.ON_DEMAND else 0,
+            cost if self.capacity_type is _SPOT else 0,
+            cost if self.capacity_type is _ON_DEMAND else 0,
             _whole(self.gpu),
-            _whole(Fraction(self.active_time, PPM)),
+            _millionth(self.active_time),
             _whole(self.known_time),
             self.cpu,
             (self.memory + _MIB // 2) // _MIB,
@@ -162,6 +164,14 @@ class _Tally:
 def _whole(amount: Gpus) -> int:
     """GPU-microseconds are stored whole: parts of a GPU rarely come out even."""
     return amount if isinstance(amount, int) else half_even(Fraction(amount))
+
+
+def _millionth(amount: Gpus) -> int:
+    """A millionth, rounded half to even; without rational arithmetic where the amount is whole, as it mostly is."""
+    if not isinstance(amount, int):
+        return half_even(Fraction(amount, PPM))
+    floor, rest = divmod(amount, PPM)
+    return floor + (2 * rest > PPM or (2 * rest == PPM and floor % 2))
 
 
 def _held(lane: Lane, activities: Mapping[str, Activity], span: Interval) -> Iterator[_Tally]:
@@ -192,7 +202,7 @@ def _stay(tally: _Tally, stay: Stay, stretch: Stretch, length: Micros) -> None:
     tally.memory += needs.memory * length
     if not stretch.weight:
         tally.unpriced += length
-    if tally.capacity_type is CapacityType.SPOT and (ratio := stretch.saving):
+    if tally.capacity_type is _SPOT and (ratio := stretch.saving):
         tally.savings[ratio] = tally.savings.get(ratio, 0) + money
 
 

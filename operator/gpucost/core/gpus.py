@@ -50,6 +50,12 @@ NO_GPUS = Layout()
 
 def is_gpu(resource: str, patterns: Iterable[str] = DEFAULT_RESOURCES) -> bool:
     """Whether a resource name is that of a GPU; patterns may hold `*` and `?`."""
+    return _matches(resource, tuple(patterns))
+
+
+@lru_cache(maxsize=4096)
+def _matches(resource: str, patterns: tuple[str, ...]) -> bool:
+    """There are few names of resources in a cluster, and they are asked about for every pod at every pass."""
     return any(fnmatchcase(resource, pattern) for pattern in patterns)
 
 

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from gpucost.core.clock import SECOND, Instant, Micros, floor_to
 from gpucost.core.model import NeedFact, Pod, Resources
@@ -30,8 +31,7 @@ _CPU_STEP = 50
 _MEMORY_STEP = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """Mean use of a pod over the sampling window; None is unknown, and counts as the request."""
 
     cpu_milli: float | None = None
@@ -181,27 +181,29 @@ def _by_pod(
     dropped: Counter[tuple[str, str]],
 ) -> dict[str, float]:
     found: dict[str, float] = {}
-    for sample in series:
-        uid = _uid(sample.labels, *known)
+    for labels, value in series:
+        uid = _uid(labels, *known)
         if uid is None:
             continue
-        reason = _absurd(sample.value, most)
+        reason = _absurd(value, most)
         if reason is not None:
             dropped[metric, reason] += 1
-        else:
-            found[uid] = max(found.get(uid, 0.0), sample.value)
+        elif value >= found.get(uid, 0.0):
+            found[uid] = value
     return found
 
 
 def _absurd(value: float, most: float) -> str | None:
+    if 0.0 <= value <= most:
+        return None
     if not math.isfinite(value):
         return "not a number"
-    return "negative" if value < 0 else "out of range" if value > most else None
+    return "negative" if value < 0 else "out of range"
 
 
 def _uid(labels: Labels, names: Mapping[PodName, Pod], living: set[str]) -> str | None:
-    told = (labels.get("uid") or labels.get("pod_uid") or "").replace("_", "-")
-    if told:
+    if told := labels.get("uid") or labels.get("pod_uid"):
+        told = told.replace("_", "-")
         return told if told in living else None
     name = pod_of(labels)
     pod = names.get(name) if name is not None else None

@@ -7,9 +7,11 @@ micro-units only when it is written down, always together with its siblings.
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
 from gpucost.core.clock import Instant, Micros
 from gpucost.core.model import CapacityType, Category, Gpus, NodeFact, Workload
@@ -17,9 +19,10 @@ from gpucost.core.money import Pico
 from gpucost.core.timeline import Interval
 
 
-@dataclass(frozen=True, slots=True)
-class Amounts:
+class Amounts(NamedTuple):
     """Cost of a stretch of time and what it paid for; amounts add up field by field.
+
+    A tuple, because tens of thousands are made at every pass.
 
     `cost` is what is known to be owed: `active + held + unknown_activity + non_gpu` for pods; idle and stranded cost is
     none of these four. Time without a price adds to `unpriced_time` and not to the cost; `held_time` is all pod time,
@@ -47,24 +50,8 @@ class Amounts:
     saved: Pico = 0
     """What the same time on demand would have cost more; negative when spot was dearer, 0 where nobody knows."""
 
-    def __add__(self, other: Amounts) -> Amounts:
-        return Amounts(
-            self.cost + other.cost,
-            self.active + other.active,
-            self.held + other.held,
-            self.unknown_activity + other.unknown_activity,
-            self.non_gpu + other.non_gpu,
-            self.spot + other.spot,
-            self.on_demand + other.on_demand,
-            self.gpu_time + other.gpu_time,
-            self.active_gpu_time + other.active_gpu_time,
-            self.known_gpu_time + other.known_gpu_time,
-            self.cpu_time + other.cpu_time,
-            self.memory_time + other.memory_time,
-            self.held_time + other.held_time,
-            self.unpriced_time + other.unpriced_time,
-            self.saved + other.saved,
-        )
+    def __add__(self, other: Amounts) -> Amounts:  # type: ignore[override]
+        return Amounts._make(map(operator.add, self, other))
 
     @property
     def coverage(self) -> Fraction | None:
@@ -80,6 +67,9 @@ class Amounts:
     def known_cost(self) -> Pico | None:
         """Cost, or None when no part of the time had a price: unknown is not zero."""
         return None if self.held_time and self.unpriced_time == self.held_time else self.cost
+
+
+_NONE = Amounts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +99,7 @@ class NodeUse:
     used: Amounts
     """What pods held."""
     idle: Amounts
-    stranded: Amounts = Amounts()
+    stranded: Amounts = _NONE
     hourly: Pico | None = 0
     """Of the whole node right now; None when it has no price, 0 when it is gone."""
     idle_hourly: Pico | None = 0

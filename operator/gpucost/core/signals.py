@@ -37,6 +37,8 @@ _LIMITS: Mapping[str, float] = {MEMORY_USED: 4 * 1024 * 1024, POWER: 20_000.0}
 METRICS = (*SCALE, *_LIMITS)
 """Everything that is read from exporters."""
 
+_MOST: Mapping[str, float] = {**SCALE, **_LIMITS}
+
 _SLACK = 1.0001  # averages of exact ones may come out a little above one
 NOTHING = 0.01
 """Below this share of time a signal says that nothing ran."""
@@ -71,6 +73,8 @@ class Device:
 
 def checked(metric: str, value: float) -> float | str:
     """A sound value (a share of time in 0..1, MiB or watts), or why it is none."""
+    if 0.0 <= value <= _MOST.get(metric, 1.0):  # nearly all are
+        return value / SCALE.get(metric, 1.0)
     if not math.isfinite(value):
         return "not a number"
     value /= SCALE.get(metric, 1.0)
@@ -92,9 +96,10 @@ def judge(signals: Mapping[str, float], device: Device) -> float | Unknown:
         return Unknown("no signal that tells of time")
     if max(shares.values()) < NOTHING:
         return _nothing(shares, signals, device)
+    busiest = max([shares.get(part, 0.0) for part in _PARTS])
     for name in _WHOLES:
         share = shares.get(name, 0.0)
-        if share >= NOTHING and all(shares.get(part, 0.0) <= share + _ABOVE for part in _PARTS):
+        if share >= NOTHING and busiest <= share + _ABOVE:
             return share
     return Unknown("its counters contradict each other")
 

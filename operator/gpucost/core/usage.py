@@ -7,8 +7,9 @@ value may be absurd. All of that is settled here, before `core.signals` judges e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gpucost.core.model import Gpus, Unknown
 from gpucost.core.signals import ENGINE_ACTIVE, GPU_UTIL, METRICS, Device, checked, judge
@@ -25,10 +26,15 @@ NOT_THAT_NODE = "exporter of another node"
 SCRAPED_NODE = "scraped_node"
 """Label that our own scraping adds: an exporter that was found by its pod's labels speaks for its own node only."""
 
+LABELS = (
+    *("namespace", "pod", "pod_uid", "exported_namespace", "exported_pod", "exported_pod_uid"),
+    *("UUID", "uuid", "Hostname", "hostname", "gpu", "GPU_I_ID", "GPU_I_PROFILE", "modelName", "job", "instance"),
+)
+"""Everything that is read of a series' labels here, in all spellings: a source need not hand on the others."""
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One series of one metric, averaged over the sampling window."""
+
+class Sample(NamedTuple):
+    """One series of one metric, averaged over the sampling window; a tuple, because tens of thousands are read."""
 
     labels: Labels
     value: float
@@ -83,14 +89,11 @@ def pod_of(labels: Labels) -> PodName | None:
 
     Without `honor_labels`, Prometheus keeps the exporter's own pod under `pod` and renames ours to `exported_pod`.
     """
-    prefix = "exported_" if labels.get("exported_pod") else ""
-    namespace, pod = labels.get(f"{prefix}namespace", ""), labels.get(f"{prefix}pod", "")
+    if pod := labels.get("exported_pod"):
+        namespace = labels.get("exported_namespace")
+    else:
+        pod, namespace = labels.get("pod"), labels.get("namespace")
     return (namespace, pod) if namespace and pod else None
-
-
-def pod_uid_of(labels: Labels) -> str:
-    """UID of the pod that uses the GPU; empty where the exporter does not tell."""
-    return labels.get("exported_pod_uid") or labels.get("pod_uid") or ""
 
 
 def device_of(labels: Labels) -> str:
@@ -99,7 +102,8 @@ def device_of(labels: Labels) -> str:
     if not device:
         host = labels.get("Hostname") or labels.get("hostname") or ""
         device = f"{host}/{labels.get('gpu', '')}"
-    return f"{device}/{labels['GPU_I_ID']}" if labels.get("GPU_I_ID") else device
+    instance = labels.get("GPU_I_ID")
+    return f"{device}/{instance}" if instance else device
 
 
 def activity(samples: Mapping[str, Iterable[Sample]], held: Mapping[PodName, Held]) -> Activity:
@@ -119,46 +123,39 @@ def _readings(
 ) -> tuple[dict[str, dict[str, _Reading]], Counter[tuple[str, str]], bool]:
     """Sound signals by pod UID and device."""
     dropped: Counter[tuple[str, str]] = Counter()
-    readings: dict[str, dict[str, _Reading]] = {}
+    readings: dict[str, dict[str, _Reading]] = {holder.uid: {} for holder in held.values()}
     renamed = False
-    for metric, sample, holder in _of_pods(samples, held):
-        if isinstance(holder, str):
-            dropped[metric, holder] += 1
-            continue
-        renamed = renamed or bool(sample.labels.get("exported_pod"))
-        value = checked(metric, sample.value)
-        if isinstance(value, str):
-            dropped[metric, value] += 1
-        elif not _take(readings.setdefault(holder.uid, {}), metric, value, sample.labels):
-            dropped[metric, DUPLICATE] += 1
-    return readings, dropped, renamed
-
-
-def _of_pods(
-    samples: Mapping[str, Iterable[Sample]], held: Mapping[PodName, Held]
-) -> Iterator[tuple[str, Sample, Held | str]]:
-    """Samples of pods that hold GPUs."""
     for metric in METRICS:
-        for sample in samples.get(metric, ()):
-            name = pod_of(sample.labels)
+        for labels, value in samples.get(metric, ()):
+            name = pod_of(labels)
             holder = held.get(name) if name is not None else None
-            if holder is not None:
-                yield metric, sample, _objection(sample.labels, holder) or holder
+            if holder is None:
+                continue
+            problem = _objection(labels, holder)
+            if not problem:
+                renamed = renamed or "exported_pod" in labels
+                problem = _take(readings[holder.uid], metric, value, labels)
+            if problem:
+                dropped[metric, problem] += 1
+    return readings, dropped, renamed
 
 
 def _objection(labels: Labels, holder: Held) -> str:
     """Why a sample that bears the name of a pod is not about it; empty when it is."""
-    if (uid := pod_uid_of(labels)) and uid != holder.uid:
+    if (uid := labels.get("exported_pod_uid") or labels.get("pod_uid")) and uid != holder.uid:
         return NOT_THIS_POD
     return NOT_THAT_NODE if labels.get(SCRAPED_NODE, holder.node) != holder.node else ""
 
 
-def _take(devices: dict[str, _Reading], metric: str, value: float, labels: Labels) -> bool:
-    """Keep a signal of a device; False when two exporters tell it.
+def _take(devices: dict[str, _Reading], metric: str, value: float, labels: Labels) -> str:
+    """Keep a signal of a device, or say why not.
 
-    Then the first by name counts, and not the one that answered first. One exporter may list a device several times,
-    once for each of its shares.
+    When two exporters tell it, the first by name counts, and not the one that answered first. One exporter may list a
+    device several times, once for each of its shares.
     """
+    sound = checked(metric, value)
+    if isinstance(sound, str):
+        return sound
     identity = device_of(labels)
     reading = devices.get(identity)
     if reading is None:
@@ -167,9 +164,9 @@ def _take(devices: dict[str, _Reading], metric: str, value: float, labels: Label
         reading = devices[identity] = _Reading(device, _slices(profile))
     exporter = _exporter(labels)
     before = reading.exporters.get(metric)
-    if before is None or exporter < before or (exporter == before and value > reading.signals[metric]):
-        reading.exporters[metric], reading.signals[metric] = exporter, value
-    return before is None or before == exporter
+    if before is None or exporter < before or (exporter == before and sound > reading.signals[metric]):
+        reading.exporters[metric], reading.signals[metric] = exporter, sound
+    return "" if before is None or before == exporter else DUPLICATE
 
 
 def _exporter(labels: Labels) -> tuple[str, str]:
@@ -185,15 +182,17 @@ def _slices(profile: str) -> int:
 def _of_pod(devices: Mapping[str, _Reading], holder: Held) -> float | Unknown:
     if not devices:
         return Unknown("no series")
-    least = holder.most if all(reading.device.mig for reading in devices.values()) else holder.least
-    if len(devices) < least:
-        return Unknown(f"{len(devices)} of {least} GPUs report")
     if len(devices) > holder.most:
         return Unknown(f"{len(devices)} GPUs report for {holder.most} held")
-    total = 0.0
+    if len(devices) < holder.most:
+        least = holder.most if all(reading.device.mig for reading in devices.values()) else holder.least
+        if len(devices) < least:
+            return Unknown(f"{len(devices)} of {least} GPUs report")
+    total, weight = 0.0, 0
     for _, reading in sorted(devices.items()):  # whoever answered first, the reason is the same
         share = judge(reading.signals, reading.device)
         if isinstance(share, Unknown):
             return share
         total += share * reading.weight
-    return total / sum(reading.weight for reading in devices.values())
+        weight += reading.weight
+    return total / weight

@@ -294,7 +294,7 @@ class Ledger:
                 facts.write_marks(db, {_WATERMARK: str(span.end)})
 
         self._database.write(write)
-        self._watermark = span.end
+        self._watermark, self._pass = span.end, None
         self._settled.take(bookings, self._books)
         return len(bookings)
 

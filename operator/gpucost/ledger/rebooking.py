@@ -46,6 +46,10 @@ class Late:
                 self.hours[node_uid] = Interval(min(start, known.start), max(end, known.end))
 
 
+_Value = NeedFact | UsageFact
+_VALUES = (NeedFact, UsageFact)
+
+
 def late_hours(
     db: Db, batch: Sequence[Fact], watermark: Instant | None, horizon: Instant | None = None
 ) -> tuple[Late, list[Fact]]:
@@ -56,6 +60,8 @@ def late_hours(
     late, known = Late(horizon=horizon or 0), facts.stored(db, batch)
     before = {uid: list(timeline.values()) for uid, timeline in known.prices.items()}
     for fact in batch:
+        if isinstance(fact, _VALUES):  # thousands at every pass; `_values` compares them with what is stored
+            continue
         if isinstance(fact, PodFact):
             _pod(late, known.pods.get(fact.uid), fact, watermark)
         elif isinstance(fact, NodeFact):
@@ -80,13 +86,12 @@ def _pod(late: Late, old: PodFact | None, fact: PodFact, watermark: Instant | No
         late.workloads |= {key_of(old), key_of(new)}
 
 
-_Value = NeedFact | UsageFact
 _FEW = 4
 
 
 def _values(db: Db, batch: Sequence[Fact], late: Late, watermark: Instant | None) -> None:
     """What pods needed and did, each from an instant until the next value."""
-    found = [fact for fact in batch if isinstance(fact, _Value) and fact.start < (watermark or 0)]
+    found = [fact for fact in batch if isinstance(fact, _VALUES) and fact.start < (watermark or 0)]
     if not found:
         return
     uids = {fact.pod_uid for fact in found}

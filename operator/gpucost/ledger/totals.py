@@ -6,7 +6,8 @@ the instant, which is what a pass costs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gpucost.core.booking import IDLE, STRANDED
@@ -17,8 +18,8 @@ from gpucost.core.money import Pico
 from gpucost.core.pricing import priced_gpus
 from gpucost.core.report import Amounts, Row
 from gpucost.core.timeline import Interval
-from gpucost.ledger.charges import zero
-from gpucost.ledger.settled import NOTHING, NodeSum, Sums, Unheld, WorkloadKey, added, key_of, plus
+from gpucost.ledger.charges import Sum, zero
+from gpucost.ledger.settled import NOTHING, NodeSum, Sums, Unheld, WorkloadKey, key_of, plus
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Live:
     hourly: Pico | None = 0
     pods: int = 0
     category: Category | None = None
+    workload: Workload | None = None
+    """Whose these pods are, if they are one's."""
 
     def take(self, rate: Pico | None, category: Category) -> None:
         """Add a pod."""
@@ -103,6 +106,8 @@ class Pass:
     rates: Rates
     live: dict[WorkloadKey, Live]
     namespaces: dict[str, Live]
+    _kinds: dict[WorkloadKey, Mapping[CapacityType, Amounts]] = field(default_factory=dict)
+    """Totals of workloads since the beginning. A pass does not outlive a change of the settled sums."""
 
     @classmethod
     def of(cls, books: Books, now: Instant, watermark: Instant | None) -> Pass:
@@ -116,7 +121,7 @@ class Pass:
         namespaces: dict[str, Live] = {}
         for uid, rate in rates.pods.items():
             pod = books.pods[uid]
-            live.setdefault(key_of(pod), Live()).take(rate, pod.category)
+            live.setdefault(key_of(pod), Live(workload=pod.workload)).take(rate, pod.category)
             namespaces.setdefault(pod.namespace, Live()).take(rate, pod.category)
         return cls(now, books.version, month, sums, rates, live, namespaces)
 
@@ -132,35 +137,44 @@ class Pass:
 
     def workload_rows(self, settled: Sums, also: Iterable[WorkloadKey]) -> dict[tuple[str, Workload], Row]:
         """Totals since the beginning."""
-        rows = (self._workload(key, settled) for key in dict.fromkeys([*self.live, *also]))
-        return {(row.namespace, row.workload): row for row in rows if row.workload is not None}
+        return {
+            (key[0], whose): self._workload(key, whose, kinds) for key, whose, kinds in self._workloads(settled, also)
+        }
 
-    def _workload(self, key: WorkloadKey, settled: Sums) -> Row:
-        parts = [*settled.workloads.get(key, {}).values(), *self.open.workloads.get(key, {}).values()]
-        namespace, kind, name = key
+    def _workload(self, key: WorkloadKey, whose: Workload, kinds: Mapping[CapacityType, Amounts]) -> Row:
         live = self.live.get(key, _NOBODY)
-        return Row(
-            key=f"{namespace}/{kind}/{name}",
-            amounts=Amounts(*added(parts)),
-            hourly=live.hourly,
-            namespace=namespace,
-            workload=Workload(kind, name),
-            category=live.category,
-            pods=live.pods,
-        )
+        amounts = next(iter(kinds.values())) if len(kinds) == 1 else sum(kinds.values(), Amounts())
+        return Row("/".join(key), amounts, live.hourly, key[0], whose, live.category, live.pods)
+
+    def _workloads(
+        self, settled: Sums, also: Iterable[WorkloadKey]
+    ) -> Iterator[tuple[WorkloadKey, Workload, Mapping[CapacityType, Amounts]]]:
+        """Whatever lives or is asked for, with its totals by how nodes are paid for; added up once in a pass."""
+        for key in dict.fromkeys([*self.live, *also]):
+            live, kinds = self.live.get(key), self._kinds.get(key)
+            if kinds is None:
+                kinds = self._kinds[key] = self._added(settled.workloads.get(key), self.open.workloads.get(key))
+            yield key, Workload(*key[1:]) if live is None or live.workload is None else live.workload, kinds
+
+    def _added(
+        self, before: Mapping[CapacityType, Sum] | None, present: Mapping[CapacityType, Sum] | None
+    ) -> dict[CapacityType, Amounts]:
+        if not before or not present:
+            return {kind: Amounts._make(total) for kind, total in sorted((before or present or {}).items())}
+        return {
+            kind: Amounts._make(map(operator.add, before.get(kind, NOTHING), present.get(kind, NOTHING)))
+            for kind in sorted(before.keys() | present.keys())
+        }
 
     def capacity_amounts(
         self, settled: Sums, also: Iterable[WorkloadKey]
     ) -> dict[tuple[tuple[str, Workload], CapacityType], Amounts]:
         """Totals since the beginning, by how their nodes are paid for."""
-        found: dict[tuple[tuple[str, Workload], CapacityType], Amounts] = {}
-        for key in dict.fromkeys([*self.live, *also]):
-            namespace, *names = key
-            before, present = settled.workloads.get(key, {}), self.open.workloads.get(key, {})
-            for kind in sorted({*before, *present}):
-                total = added([kinds[kind] for kinds in (before, present) if kind in kinds])
-                found[(namespace, Workload(*names)), kind] = Amounts(*total)
-        return found
+        return {
+            ((key[0], whose), kind): amounts
+            for key, whose, kinds in self._workloads(settled, also)
+            for kind, amounts in kinds.items()
+        }
 
     def unheld_amounts(self, settled: Sums) -> dict[Unheld, Amounts]:
         """Totals of what idled and of what was stranded, by how the node is paid for."""

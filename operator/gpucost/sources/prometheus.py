@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from gpucost.core.clock import Instant
 from gpucost.core.needs import CPU, MEMORY
 from gpucost.core.signals import METRICS
-from gpucost.core.usage import Sample
+from gpucost.core.usage import LABELS, Sample
 from gpucost.sources.promql import PrometheusError, PromQL
 
 __all__ = ["PrometheusError", "UseSource", "UtilisationSource"]
 
+# Half of the labels are not read, and answers are the largest part of what a pass reads. Where series differ in nothing
+# else (one GPU, listed once for each of its shares), the larger value counts, as it would here.
+_GPUS = f"max by ({', '.join(LABELS)}) (avg_over_time({{metric}}[{{window}}s]))"
 _POD_LABELS = "namespace, pod, exported_namespace, exported_pod, uid, pod_uid"
 # cAdvisor names a container's cgroup, and with it the pod's UID, in `id`. The inner max joins what several scrapes, or
 # the lives of a restarted container, say of one container; the pause container is POD or has no name.
@@ -42,7 +45,9 @@ class UtilisationSource:
 
         Raises `PrometheusError` when any metric could not be read: half an answer would look like silence of the rest.
         """
-        answers = await _ask(self.engine, {metric: f"avg_over_time({metric}[{self.window}s])" for metric in METRICS})
+        answers = await _ask(
+            self.engine, {metric: _GPUS.format(metric=metric, window=self.window) for metric in METRICS}
+        )
         if any(answers.values()):
             self.last_success = now
         return answers
@@ -69,7 +74,4 @@ class UseSource:
 
 
 async def _ask(engine: PromQL, questions: Mapping[str, str]) -> dict[str, list[Sample]]:
-    return {
-        name: [Sample(one.labels, one.value) for one in await engine.query(promql)]
-        for name, promql in questions.items()
-    }
+    return {name: await engine.query(promql) for name, promql in questions.items()}

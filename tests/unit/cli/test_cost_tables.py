@@ -63,7 +63,7 @@ def test_tables_fit_80_columns_and_end_with_where_the_prices_come_from(ask: Run,
 
 def test_long_names_are_cut_and_numbers_never(ask: Run, api: CostApi) -> None:
     name = "a-training-run-with-a-name-that-is-as-long-as-kubernetes-allows-it"
-    large = replace(ROWS[0].amounts, cost=1_234_567_891 * 10**9, gpu_time=98_765 * HOUR)
+    large = ROWS[0].amounts._replace(cost=1_234_567_891 * 10**9, gpu_time=98_765 * HOUR)
     api.provider.rows = (replace(ROWS[0], workload=Workload("TrainingJob", name), amounts=large),)
     result = ask("workload", "-A")
     assert max(map(len, result.stdout.splitlines())) <= 80
