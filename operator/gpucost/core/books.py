@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpucost.core.activity import Activity, to_ppm
-from gpucost.core.allocate import FOREVER, Lane, lane, price_timeline
+from gpucost.core.allocate import FOREVER, Lane, Stretch, lane, price_timeline
 from gpucost.core.booking import Booking, book, hourly, hours
 from gpucost.core.clock import HOUR, Instant, floor_to
 from gpucost.core.model import Gap, NeedFact, NodeFact, PodFact, PriceFact, Resources, UsageFact
@@ -57,6 +57,8 @@ class Books:
     _lanes: dict[str, dict[Instant, Lane]] = field(default_factory=dict)
     _timelines: dict[str, Timeline[PriceFact]] = field(default_factory=dict)
     _full: dict[str, dict[Instant, Booking]] = field(default_factory=dict)
+    _rates: dict[str, tuple[Stretch, dict[str, Pico | None]]] = field(default_factory=dict)
+    """Rates of the stretch that was asked for last: they do not change within it."""
 
     # --- facts --------------------------------------------------------------------------------------------------------
 
@@ -120,6 +122,7 @@ class Books:
         self._lanes.pop(node_uid, None)
         self._full.pop(node_uid, None)
         self._timelines.pop(node_uid, None)
+        self._rates.pop(node_uid, None)
 
     # --- booking ------------------------------------------------------------------------------------------------------
 
@@ -168,7 +171,14 @@ class Books:
 
     def hourly(self, node_uid: str, at: Instant) -> dict[str, Pico | None]:
         """See `booking.hourly`."""
-        return hourly(self.lane(node_uid, floor_to(at, HOUR)), at)
+        lane = self.lane(node_uid, floor_to(at, HOUR))
+        stretch = next((stretch for stretch, _, _ in lane.over(at, at + 1)), None)
+        if stretch is None:
+            return {}
+        known = self._rates.get(node_uid)
+        if known is None or known[0] is not stretch:
+            known = self._rates[node_uid] = stretch, hourly(lane, at)
+        return dict(known[1])
 
     # --- life of the set ----------------------------------------------------------------------------------------------
 

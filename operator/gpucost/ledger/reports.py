@@ -8,8 +8,9 @@ code, so it does not show where one ends and the next begins.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, literal, select
@@ -24,14 +25,13 @@ from gpucost.core.report import Amounts, NodeUse, Report, Row
 from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
 from gpucost.ledger import charges as store
-from gpucost.ledger import rolled
+from gpucost.ledger import hour_sums, rolled
 from gpucost.ledger.charges import Sum
 from gpucost.ledger.db import Db
-from gpucost.ledger.kept import Kept
 from gpucost.ledger.quality import quality
 from gpucost.ledger.rows import node_fact
 from gpucost.ledger.schema import charges, nodes, pods, rolled_charges, rolled_keys
-from gpucost.ledger.settled import NOTHING, plus
+from gpucost.ledger.settled import NOTHING, added, plus
 from gpucost.ledger.shelf import Shelf
 from gpucost.ledger.totals import Live, Rates
 
@@ -46,7 +46,6 @@ class Desk:
     watermark: Instant | None
     now: Instant
     shelf: Shelf
-    kept: Kept = field(default_factory=Kept)
     horizon: Instant | None = None
     """Before it, only roll-ups are left."""
 
@@ -149,14 +148,6 @@ class _Tally:
         """What idled, or was stranded, on all nodes."""
         return sum((Amounts(*total) for total in self.unheld[who].values()), Amounts())
 
-    def book(self, booking: Booking, books: Books) -> None:
-        self.nodes += booking.cost
-        for charge in booking.charges:
-            if charge.pod_uid in NOBODY:
-                self.take_unheld(charge.pod_uid, charge.node_uid, charge.values)
-            else:
-                self.take(holder_of(books, books.pods[charge.pod_uid]), charge.values)
-
 
 def _precedence(group: Group) -> tuple[str, str, str]:
     workload = group.workload or Workload("", "")
@@ -169,6 +160,50 @@ def holder_of(books: Books, pod: PodFact) -> Holder:
     return Holder(pod.namespace, pod.workload, pod.category, pod.name, pod.node_uid, node.name, pod.labels, node.kind)
 
 
+@dataclass
+class _Booked:
+    """Charges of pods that nothing in the report tells apart, and one of the pods."""
+
+    pod: PodFact
+    values: list[tuple[int, ...]] = field(default_factory=list)
+
+
+def _take_booked(tally: _Tally, bookings: Iterable[Booking], books: Books) -> None:
+    """Sum up first, then find out whose it is: there are thousands of charges of a few dozen."""
+    look, found = _looks(tally), dict[tuple[NodeKind, Any], _Booked]()
+    for booking in bookings:
+        kind = books.nodes[booking.node_uid].kind
+        tally.nodes += booking.cost
+        for charge in booking.charges:
+            if charge.pod_uid in NOBODY:
+                tally.take_unheld(charge.pod_uid, charge.node_uid, charge.values)
+                continue
+            pod = books.pods[charge.pod_uid]
+            same = found.get((kind, look(pod)))
+            if same is None:
+                same = found[kind, look(pod)] = _Booked(pod)
+            same.values.append(charge.values)
+    for same in found.values():
+        tally.take(holder_of(books, same.pod), added(same.values))
+
+
+_ATTRIBUTES = {
+    "namespace": "namespace",
+    "kind": "workload",
+    "workload": "workload",
+    "category": "category",
+    "pod": "name",
+    "node": "node_uid",
+    "labels": "uid",
+}
+"""Where a pod has what a report needs; labels are a pod's own."""
+
+
+def _looks(tally: _Tally) -> Callable[[PodFact], Any]:
+    """What a report needs to know of a pod, as something to compare; the kind of its node aside."""
+    return attrgetter(*dict.fromkeys(_ATTRIBUTES[name] for name in sorted(_needed(tally) - {"asset"})))
+
+
 def report(desk: Desk, span: Interval, by: By, namespace: str | None, selector: Selector | None) -> Report:
     """Cost of a window by one grouping, of a namespace or of selected pods alone when asked so."""
     dimensions(by)  # refuses one that does not exist
@@ -179,10 +214,8 @@ def report(desk: Desk, span: Interval, by: By, namespace: str | None, selector: 
     _take_settled(desk, tally, pieces.settled)
     for edge in pieces.edges:
         stored = desk.shelf.edge(desk.db, floor_to(edge.start, HOUR))
-        for booking in stored.bookings(edge):
-            tally.book(booking, stored)
-    for booking in desk.books.bookings(pieces.open):
-        tally.book(booking, desk.books)
+        _take_booked(tally, stored.bookings(edge), stored)
+    _take_booked(tally, desk.books.bookings(pieces.open), desk.books)
     return _finished(desk, tally, span)
 
 
@@ -205,6 +238,8 @@ _NEEDED: dict[str, frozenset[str]] = {
     "asset": frozenset({"namespace", "asset"}),
 }
 _LABELS = frozenset({"labels"}) | _NEEDED["namespace"]
+_SUMMED = frozenset({"namespace", "asset"})
+"""What `hour_sums` tells apart."""
 
 
 def _needed(tally: _Tally) -> frozenset[str]:
@@ -216,10 +251,16 @@ def _needed(tally: _Tally) -> frozenset[str]:
 def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
     if span.length <= 0:
         return
-    if tally.by == "namespace" and tally.whole:
-        _take_hours(desk, tally, span)
-        return
     needed = _needed(tally)
+    if needed <= _SUMMED:
+        _take_hours(desk, tally, span)
+    else:
+        _take_details(desk, tally, span, needed)
+    if tally.whole:
+        _take_unheld(desk, tally, span)
+
+
+def _take_details(desk: Desk, tally: _Tally, span: Interval, needed: frozenset[str]) -> None:
     shown = [c if name in needed else literal("").label(name) for name, c in _COLUMNS.items()]
     by = [_COLUMNS[name] for name in _COLUMNS if name in needed]
     names = _node_names(desk) if tally.by_node else {}
@@ -227,25 +268,24 @@ def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
     if tally.namespace is not None:
         where.append(pods.c.namespace == tally.namespace)
     question = ("held", frozenset(needed), tally.namespace, span)
-    for key, total in desk.kept.get(question, lambda: store.totals(desk.db, by, *where, shown=shown)):
+    for key, total in desk.shelf.answer(question, lambda: store.totals(desk.db, by, *where, shown=shown)):
         space, kind, workload, category, pod, node, labels, asset = key
         what = Category(category) if category else Category.OTHER
         selected = json.loads(labels) if labels else {}
         paid = NodeKind(asset) if asset else NodeKind.NODE
         who = Holder(space, Workload(kind, workload), what, pod, node, names.get(node, ""), selected, paid)
         tally.take(who, total)
-    if tally.whole:
-        _take_unheld(desk, tally, span)
 
 
 def _take_hours(desk: Desk, tally: _Tally, span: Interval) -> None:
-    """The question that is asked most: whole hours by namespace."""
+    """What pods held by namespace and kind of asset: the questions that are asked most, of hours summed up before."""
+    sums: dict[hour_sums.Name, list[Sum]] = {}
     for hour in desk.shelf.hours(desk.db, span):
-        for name, total in hour.namespaces:
-            tally.take(Holder(name, Workload("", ""), Category.OTHER, "", "", ""), total)
-        for who, total in hour.unheld:
-            tally.take_unheld(who, "", total)
-        tally.nodes += hour.nodes
+        for name, total in hour.held.items():
+            sums.setdefault(name, []).append(total)
+    for (namespace, asset), totals in sums.items():
+        who = Holder(namespace, Workload("", ""), Category.OTHER, "", "", "", asset=asset)
+        tally.take(who, added(totals))
 
 
 _ROLLED = {
@@ -282,13 +322,20 @@ def _take_rolled(desk: Desk, tally: _Tally, span: Interval) -> None:
 
 
 def _take_unheld(desk: Desk, tally: _Tally, span: Interval) -> None:
-    by = (charges.c.pod_uid, charges.c.node_uid) if tally.by_node else (charges.c.pod_uid,)
-    rest = desk.kept.get(
-        ("unheld", len(by), span), lambda: store.totals(desk.db, by, store.in_hours(span), store.nobody)
-    )
-    for (who, *node), total in rest:
-        tally.take_unheld(who, "".join(node), total)
-    tally.nodes += store.node_cost(desk.db, span)
+    """What nobody held, and the nodes' own cost."""
+    hours = desk.shelf.hours(desk.db, span)
+    tally.nodes += sum(hour.cost for hour in hours)
+    if not tally.by_node:
+        for hour in hours:
+            for who, total in hour.unheld.items():
+                tally.take_unheld(who, "", total)
+        return
+    by = (charges.c.pod_uid, charges.c.node_uid)
+    question = ("unheld", span)
+    for (who, node), total in desk.shelf.answer(
+        question, lambda: store.sums(desk.db, by, store.in_hours(span), store.nobody)
+    ):
+        tally.take_unheld(who, node, total)
 
 
 def _node_names(desk: Desk) -> dict[str, str]:
@@ -342,11 +389,16 @@ def _by_cost(row: Row) -> tuple[bool, Pico, str]:
 
 
 def _live(books: Books, rates: Rates, tally: _Tally) -> dict[str, Live]:
-    live: dict[str, Live] = {}
+    look, keys, live = _looks(tally), dict[tuple[NodeKind, Any], str | None](), dict[str, Live]()
     for uid, rate in rates.pods.items():
-        holder = holder_of(books, books.pods[uid])
-        if tally.wants(holder):
-            live.setdefault(group_of(tally.by, holder).key, Live()).take(rate, holder.category)
+        pod = books.pods[uid]
+        same = (books.nodes[pod.node_uid].kind, look(pod))
+        if same not in keys:
+            holder = holder_of(books, pod)
+            keys[same] = group_of(tally.by, holder).key if tally.wants(holder) else None
+        key = keys[same]
+        if key is not None:
+            live.setdefault(key, Live()).take(rate, pod.category)
     return live
 
 
