@@ -11,7 +11,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from math import lcm
 from typing import NamedTuple
 
@@ -119,7 +121,13 @@ def price_timeline(prices: Iterable[PriceFact]) -> Timeline[PriceFact]:
 
 def known_hourly(price: PriceFact | None) -> Fraction | None:
     """Price of a whole node per hour; None when nobody knows it (a price of 0 is not known)."""
-    return Fraction(price.hourly) if price is not None and price.hourly else None
+    return _exactly(price.hourly) if price is not None and price.hourly else None
+
+
+@lru_cache(maxsize=4096)
+def _exactly(amount: Decimal) -> Fraction:
+    """Prices are few, and every node has one that is asked for at every pass."""
+    return Fraction(amount)
 
 
 def life(node: NodeFact, span: Interval) -> Interval | None:
