@@ -34,7 +34,7 @@ Name = tuple[str, NodeKind]
 
 @dataclass
 class HourSums:
-    """One settled hour: what pods owe, what nobody held by `NOBODY`, and what the nodes cost by their own integration."""
+    """One settled hour: what pods owe, what nobody held, and what the nodes cost by their own integration."""
 
     held: dict[Name, Sum] = field(default_factory=dict)
     unheld: dict[str, Sum] = field(default_factory=dict)

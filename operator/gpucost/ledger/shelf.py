@@ -1,9 +1,9 @@
 """What reports need again and again of settled hours, kept in memory between two questions.
 
-A window moves, its whole settled hours do not. Three things are at hand: what hours come to (`hour_sums`), answers about
-whole spans by finer groupings, and books of the hour in which a window begins, of which only a part counts. Settled
-hours change only when a late fact has them booked again, when they are rolled up (`clear`), or when a pod of theirs gets
-another name (`rename`).
+A window moves, its whole settled hours do not. Three things are at hand: what hours come to (`hour_sums`), answers
+about whole spans by finer groupings, and books of the hour in which a window begins, of which only a part counts.
+Settled hours change only when a late fact has them booked again, when they are rolled up (`clear`), or when a pod of
+theirs gets another name (`rename`).
 """
 
 from __future__ import annotations
