@@ -54,6 +54,8 @@ class Books:
     pods_of: dict[str, dict[str, PodFact]] = field(default_factory=dict)
     version: int = 0
     """Grows with every change."""
+    changes: int = 0
+    """Grows with every change of who holds what at which price, which is not what GPUs do."""
     _lanes: dict[str, dict[Instant, Lane]] = field(default_factory=dict)
     _timelines: dict[str, Timeline[PriceFact]] = field(default_factory=dict)
     _full: dict[str, dict[Instant, Booking]] = field(default_factory=dict)
@@ -115,10 +117,12 @@ class Books:
 
     def _changed_from(self, node_uid: str, start: Instant) -> None:
         """Who holds how much changed from an instant on."""
+        self.changes += 1
         _drop_from(self._lanes.get(node_uid, {}), start)
         _drop_from(self._full.get(node_uid, {}), start)
 
     def _changed(self, node_uid: str) -> None:
+        self.changes += 1
         self._lanes.pop(node_uid, None)
         self._full.pop(node_uid, None)
         self._timelines.pop(node_uid, None)
@@ -179,6 +183,17 @@ class Books:
         if known is None or known[0] is not stretch:
             known = self._rates[node_uid] = stretch, hourly(lane, at)
         return dict(known[1])
+
+    def steady(self, at: Instant) -> Interval:
+        """Time around an instant in which all rates are the same, as far as is known."""
+        hour = floor_to(at, HOUR)
+        start, end = hour, hour + HOUR
+        for node in self.nodes.values():
+            if node.start > at:
+                end = min(end, node.start)
+            for stretch, _, _ in self.lane(node.uid, hour).over(at, at + 1):
+                start, end = max(start, stretch.start), min(end, stretch.end)
+        return Interval(start, end)
 
     # --- life of the set ----------------------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ from gpucost.ledger.schema import nodes as node_table
 from gpucost.ledger.schema import pods as pod_table
 from gpucost.ledger.settled import Settled, WorkloadKey, key_of
 from gpucost.ledger.shelf import Shelf, renames
+from gpucost.ledger.standing import Standing
 from gpucost.ledger.totals import NodeTotal, Pass
 
 __all__ = ["Ledger", "LedgerError", "NodeTotal"]
@@ -85,7 +86,7 @@ class Ledger:
         self.refused = 0
         """Late facts about time of which only roll-ups are left: they change nothing there."""
         self._pass: Pass | None = None
-        self._unsummed = True
+        self._unsummed, self._standing = True, Standing()
         with guard(self.place):
             self._database = Database(open_engine(url), self.place, cluster, may_write)
         try:
@@ -109,8 +110,7 @@ class Ledger:
         """Take from the database what the open hours need, and forget everything else."""
         self._watermark, horizon, self._books = self._database.read(_open_hours)
         self._retirement = Retirement(self._database, horizon)
-        self._settled, self._shelf, self._pass = Settled(), Shelf(), None
-        self._unsummed = True
+        self._settled, self._shelf, self._pass, self._unsummed = Settled(), Shelf(), None, True
         self._database.in_doubt = False
 
     @contextmanager
@@ -401,5 +401,5 @@ class Ledger:
         return self._read(lambda db: explanations.knows(self._desk(db, 0), namespace, what))
 
     def _desk(self, db: Db, now: Instant) -> reports.Desk:
-        horizon = self._retirement.horizon
-        return reports.Desk(db, self.currency, self._books, self._watermark, now, self._shelf, horizon)
+        kept = self._shelf, self._standing, self._retirement.horizon
+        return reports.Desk(db, self.currency, self._books, self._watermark, now, *kept)

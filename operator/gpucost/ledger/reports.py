@@ -8,18 +8,17 @@ code, so it does not show where one ends and the next begins.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from operator import attrgetter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, literal, select
 
-from gpucost.core.booking import IDLE, NOBODY, STRANDED, Booking, hours
+from gpucost.core.booking import IDLE, STRANDED, hours
 from gpucost.core.books import Books
 from gpucost.core.clock import HOUR, Instant, floor_to
-from gpucost.core.grouping import LABEL, By, Group, Holder, dimensions, group_of
-from gpucost.core.model import Category, NodeKind, PodFact, Workload
+from gpucost.core.grouping import By, Group, Holder, dimensions
+from gpucost.core.model import Category, NodeKind, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, NodeUse, Report, Row
 from gpucost.core.selector import Selector
@@ -31,8 +30,10 @@ from gpucost.ledger.db import Db
 from gpucost.ledger.quality import quality
 from gpucost.ledger.rows import node_fact
 from gpucost.ledger.schema import charges, nodes, pods, rolled_charges, rolled_keys
-from gpucost.ledger.settled import NOTHING, added, plus
+from gpucost.ledger.settled import NOTHING, added
 from gpucost.ledger.shelf import Shelf
+from gpucost.ledger.standing import Standing
+from gpucost.ledger.tally import Tally, live_of, take_booked
 from gpucost.ledger.totals import Live, Rates
 
 
@@ -46,6 +47,7 @@ class Desk:
     watermark: Instant | None
     now: Instant
     shelf: Shelf
+    standing: Standing
     horizon: Instant | None = None
     """Before it, only roll-ups are left."""
 
@@ -90,132 +92,18 @@ def until_now(span: Interval, now: Instant) -> Interval:
 # --- reports ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Tally:
-    """A report in the making."""
-
-    by: By
-    namespace: str | None
-    selector: Selector | None
-    groups: dict[str, Group] = field(default_factory=dict)
-    sums: dict[str, Sum] = field(default_factory=dict)
-    unheld: dict[str, dict[str, Sum]] = field(default_factory=lambda: {who: {} for who in NOBODY})
-    """What idled and what was stranded, by node."""
-    used: dict[str, Sum] = field(default_factory=dict)
-    """By node, where the grouping tells nodes apart."""
-    nodes: Pico = 0
-    """What the nodes cost, by their own integration."""
-    labels: set[str] = field(default_factory=set)
-
-    @property
-    def by_node(self) -> bool:
-        """Whether the grouping tells nodes apart."""
-        return "node" in dimensions(self.by)
-
-    @property
-    def by_label(self) -> bool:
-        """Whether a label is grouped by."""
-        return any(part.startswith(LABEL) for part in dimensions(self.by))
-
-    @property
-    def whole(self) -> bool:
-        """Whether everything is asked for; only then is there idle cost, which belongs to nobody in particular."""
-        return self.namespace is None and self.selector is None
-
-    def wants(self, holder: Holder) -> bool:
-        """Whether a holder is asked for."""
-        if self.namespace is not None and holder.namespace != self.namespace:
-            return False
-        return self.selector is None or self.selector.matches(holder.labels)
-
-    def take(self, holder: Holder, values: Sum | tuple[int, ...]) -> None:
-        if self.wants(holder):
-            group = group_of(self.by, holder)
-            known = self.groups.setdefault(group.key, group)
-            if _precedence(group) < _precedence(known):
-                self.groups[group.key] = group  # pods that differ share a row: one answer in whatever order
-            self.sums[group.key] = plus(self.sums.get(group.key, NOTHING), values)
-            if self.by_label:
-                self.labels.update(holder.labels)
-            if self.by_node:
-                self.used[holder.node_uid] = plus(self.used.get(holder.node_uid, NOTHING), values)
-
-    def take_unheld(self, who: str, node_uid: str, values: Sum | tuple[int, ...]) -> None:
-        nodes = self.unheld[who]
-        nodes[node_uid] = plus(nodes.get(node_uid, NOTHING), values)
-
-    def nobody(self, who: str) -> Amounts:
-        """What idled, or was stranded, on all nodes."""
-        return sum((Amounts(*total) for total in self.unheld[who].values()), Amounts())
-
-
-def _precedence(group: Group) -> tuple[str, str, str]:
-    workload = group.workload or Workload("", "")
-    return (group.category or "", workload.kind, workload.name)
-
-
-def holder_of(books: Books, pod: PodFact) -> Holder:
-    """Whom a pod's charges are for."""
-    node = books.nodes[pod.node_uid]
-    return Holder(pod.namespace, pod.workload, pod.category, pod.name, pod.node_uid, node.name, pod.labels, node.kind)
-
-
-@dataclass
-class _Booked:
-    """Charges of pods that nothing in the report tells apart, and one of the pods."""
-
-    pod: PodFact
-    values: list[tuple[int, ...]] = field(default_factory=list)
-
-
-def _take_booked(tally: _Tally, bookings: Iterable[Booking], books: Books) -> None:
-    """Sum up first, then find out whose it is: there are thousands of charges of a few dozen."""
-    look, found = _looks(tally), dict[tuple[NodeKind, Any], _Booked]()
-    for booking in bookings:
-        kind = books.nodes[booking.node_uid].kind
-        tally.nodes += booking.cost
-        for charge in booking.charges:
-            if charge.pod_uid in NOBODY:
-                tally.take_unheld(charge.pod_uid, charge.node_uid, charge.values)
-                continue
-            pod = books.pods[charge.pod_uid]
-            same = found.get((kind, look(pod)))
-            if same is None:
-                same = found[kind, look(pod)] = _Booked(pod)
-            same.values.append(charge.values)
-    for same in found.values():
-        tally.take(holder_of(books, same.pod), added(same.values))
-
-
-_ATTRIBUTES = {
-    "namespace": "namespace",
-    "kind": "workload",
-    "workload": "workload",
-    "category": "category",
-    "pod": "name",
-    "node": "node_uid",
-    "labels": "uid",
-}
-"""Where a pod has what a report needs; labels are a pod's own."""
-
-
-def _looks(tally: _Tally) -> Callable[[PodFact], Any]:
-    """What a report needs to know of a pod, as something to compare; the kind of its node aside."""
-    return attrgetter(*dict.fromkeys(_ATTRIBUTES[name] for name in sorted(_needed(tally) - {"asset"})))
-
-
 def report(desk: Desk, span: Interval, by: By, namespace: str | None, selector: Selector | None) -> Report:
     """Cost of a window by one grouping, of a namespace or of selected pods alone when asked so."""
     dimensions(by)  # refuses one that does not exist
     span = until_now(span, desk.now)
-    tally = _Tally(by, namespace, selector)
+    tally = Tally(by, namespace, selector)
     pieces = cut(span, desk.watermark, desk.horizon)
     _take_rolled(desk, tally, pieces.rolled)
     _take_settled(desk, tally, pieces.settled)
     for edge in pieces.edges:
         stored = desk.shelf.edge(desk.db, floor_to(edge.start, HOUR))
-        _take_booked(tally, stored.bookings(edge), stored)
-    _take_booked(tally, desk.books.bookings(pieces.open), desk.books)
+        take_booked(tally, stored.bookings(edge), stored)
+    take_booked(tally, desk.books.bookings(pieces.open), desk.books)
     return _finished(desk, tally, span)
 
 
@@ -229,29 +117,14 @@ _COLUMNS: dict[str, ColumnElement[Any]] = {
     "labels": pods.c.labels,
     "asset": store.asset,
 }
-_NEEDED: dict[str, frozenset[str]] = {
-    "namespace": frozenset({"namespace"}),
-    "workload": frozenset({"namespace", "kind", "workload", "category"}),
-    "pod": frozenset({"namespace", "kind", "workload", "category", "pod"}),
-    "node": frozenset({"namespace", "node"}),
-    "category": frozenset({"namespace", "category"}),
-    "asset": frozenset({"namespace", "asset"}),
-}
-_LABELS = frozenset({"labels"}) | _NEEDED["namespace"]
 _SUMMED = frozenset({"namespace", "asset"})
 """What `hour_sums` tells apart."""
 
 
-def _needed(tally: _Tally) -> frozenset[str]:
-    """Columns that the grouping and the selector look at."""
-    needed = frozenset().union(*(_NEEDED.get(part, _LABELS) for part in dimensions(tally.by)))
-    return needed | _LABELS if tally.selector is not None else needed
-
-
-def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
+def _take_settled(desk: Desk, tally: Tally, span: Interval) -> None:
     if span.length <= 0:
         return
-    needed = _needed(tally)
+    needed = tally.needed
     if needed <= _SUMMED:
         _take_hours(desk, tally, span)
     else:
@@ -260,7 +133,7 @@ def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
         _take_unheld(desk, tally, span)
 
 
-def _take_details(desk: Desk, tally: _Tally, span: Interval, needed: frozenset[str]) -> None:
+def _take_details(desk: Desk, tally: Tally, span: Interval, needed: frozenset[str]) -> None:
     shown = [c if name in needed else literal("").label(name) for name, c in _COLUMNS.items()]
     by = [_COLUMNS[name] for name in _COLUMNS if name in needed]
     names = _node_names(desk) if tally.by_node else {}
@@ -277,7 +150,7 @@ def _take_details(desk: Desk, tally: _Tally, span: Interval, needed: frozenset[s
         tally.take(who, total)
 
 
-def _take_hours(desk: Desk, tally: _Tally, span: Interval) -> None:
+def _take_hours(desk: Desk, tally: Tally, span: Interval) -> None:
     """What pods held by namespace and kind of asset: the questions that are asked most, of hours summed up before."""
     sums: dict[hour_sums.Name, list[Sum]] = {}
     for hour in desk.shelf.hours(desk.db, span):
@@ -298,11 +171,11 @@ _ROLLED = {
 }
 
 
-def _take_rolled(desk: Desk, tally: _Tally, span: Interval) -> None:
+def _take_rolled(desk: Desk, tally: Tally, span: Interval) -> None:
     """As `_take_settled`, of hours of which only sums are left: they have no pods and no nodes."""
     if span.length <= 0:
         return
-    needed = _needed(tally)
+    needed = tally.needed
     shown = [c if name in needed else literal("").label(name) for name, c in _ROLLED.items()]
     where = [rolled.in_hours(span), rolled.held]
     if tally.namespace is not None:
@@ -321,7 +194,7 @@ def _take_rolled(desk: Desk, tally: _Tally, span: Interval) -> None:
         tally.nodes += rolled.node_cost(desk.db, span)
 
 
-def _take_unheld(desk: Desk, tally: _Tally, span: Interval) -> None:
+def _take_unheld(desk: Desk, tally: Tally, span: Interval) -> None:
     """What nobody held, and the nodes' own cost."""
     hours = desk.shelf.hours(desk.db, span)
     tally.nodes += sum(hour.cost for hour in hours)
@@ -343,9 +216,10 @@ def _node_names(desk: Desk) -> dict[str, str]:
     return {row.uid: row.name for row in desk.db.connection.execute(query)}
 
 
-def _finished(desk: Desk, tally: _Tally, span: Interval) -> Report:
-    rates = Rates.of(desk.books, desk.now)
-    live = _live(desk.books, rates, tally)
+def _finished(desk: Desk, tally: Tally, span: Interval) -> Report:
+    rates = desk.standing.rates(desk.books, desk.now)
+    question = (tally.by, tally.namespace, tally.selector)
+    live = desk.standing.live(question, lambda rates: live_of(desk.books, rates, tally))
     made = [_row(tally.groups[key], total, live.get(key, Live())) for key, total in tally.sums.items()]
     whole = tally.whole
     idle, stranded = (tally.nobody(who) if whole else Amounts() for who in (IDLE, STRANDED))
@@ -364,7 +238,7 @@ def _finished(desk: Desk, tally: _Tally, span: Interval) -> Report:
     )
 
 
-def _node_uses(desk: Desk, tally: _Tally, rates: Rates) -> Iterator[NodeUse]:
+def _node_uses(desk: Desk, tally: Tally, rates: Rates) -> Iterator[NodeUse]:
     """Every node that cost something, or could not be priced, in the window."""
     known = {row.uid: node_fact(row) for row in desk.db.connection.execute(_nodes_of(desk))}
     idle, stranded = tally.unheld[IDLE], tally.unheld[STRANDED]
@@ -386,20 +260,6 @@ def _nodes_of(desk: Desk) -> Select[Any]:
 def _by_cost(row: Row) -> tuple[bool, Pico, str]:
     """Dearest first, what nobody can price last."""
     return (row.amounts.known_cost is None, -row.amounts.cost, row.key)
-
-
-def _live(books: Books, rates: Rates, tally: _Tally) -> dict[str, Live]:
-    look, keys, live = _looks(tally), dict[tuple[NodeKind, Any], str | None](), dict[str, Live]()
-    for uid, rate in rates.pods.items():
-        pod = books.pods[uid]
-        same = (books.nodes[pod.node_uid].kind, look(pod))
-        if same not in keys:
-            holder = holder_of(books, pod)
-            keys[same] = group_of(tally.by, holder).key if tally.wants(holder) else None
-        key = keys[same]
-        if key is not None:
-            live.setdefault(key, Live()).take(rate, pod.category)
-    return live
 
 
 def _row(group: Group, total: Sum, live: Live) -> Row:
