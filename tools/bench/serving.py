@@ -1,17 +1,22 @@
-"""How fast the cost API answers over loopback: a day by namespace, of a cluster of 10,000 pods.
+"""How fast `/allocation/compute` answers over loopback: a day by namespace, of a cluster of 10,000 pods.
 
-The operator's provider over a real ledger of a day of settled hours and an open one, behind a web application of one
-route. Each request is one of a client with its connection kept open, as a dashboard has. The clock is moved on between
-the requests of the cold series, so that none of their answers is at hand; in the other series it runs as it does.
+The address that dashboards ask, over the operator's provider and a real ledger: a day of settled hours, and an open one
+in which the utilisation of every GPU is written down each minute. Clients keep their connections open, as they do. The
+clock is the bench's own: it stands still while the same is asked again, and moves on by a minute between the moments at
+which a client asks that comes by once a minute. Nothing is at hand then but what belongs to hours that are over.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
+import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,96 +24,129 @@ import aiohttp
 from aiohttp import web
 
 from bench import ledger as scene_of_ledger
-from bench.figures import Figure
+from bench.figures import Figure, percentile
 from bench.scene import say
-from gpucost.core.clock import DAY, HOUR, MINUTE, SECOND, Instant
-from gpucost.core.timeline import Interval
+from gpucost.core.clock import HOUR, MINUTE, Instant
+from gpucost.core.model import PodFact, UsageFact
 from gpucost.ledger import Ledger
 from gpucost.runtime.provider import LedgerProvider
+from gpucost.web.opencost import create_app
 
 NAME = "serving"
-REQUESTS = 300
-COLD = 30
+WINDOWS = ("24h", "today")
+REPEATED = 300
+FROM, UNTIL = 15, 55
+"""Minutes of the open hour at which somebody asks: all that is in it has to be booked."""
+STARTS = 5
 _PROMISE_MS = 100.0
-_END = scene_of_ledger.T0 + 26 * HOUR + 20 * MINUTE
+_FIRST_MS = 300.0
+_OPEN = scene_of_ledger.T0 + 26 * HOUR
+
+
+@dataclass
+class _Clock:
+    """The bench's present."""
+
+    now: Instant = _OPEN
+
+    def __call__(self) -> Instant:
+        return self.now
 
 
 def measure() -> list[Figure]:
     """Run the bench in this process."""
-    say("serving: a day of 10,000 pods by namespace")
-    with (
-        tempfile.TemporaryDirectory(prefix="gpucost-bench-") as folder,
-        Ledger(f"sqlite:///{Path(folder) / 'ledger.db'}") as ledger,
-    ):
-        nodes = list(scene_of_ledger._nodes())
-        prices = {node.uid: [scene_of_ledger._price(node)] for node in nodes}
-        ledger.record([*nodes, *scene_of_ledger._pods()], prices=prices)
-        ledger.settle(_END)
-        return asyncio.run(_served(ledger))
-
-
-class _Clock:
-    """The bench's present: the ledger's last instant, running on, and moved on at will."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic_ns()
-        self.ahead = 0
-
-    def __call__(self) -> Instant:
-        return _END + self.ahead + (time.monotonic_ns() - self._began) // 1000
-
-
-async def _served(ledger: Ledger) -> list[Figure]:
-    clock = _Clock()
-    accounting = SimpleNamespace(ledger=ledger, flush=_nothing, call=asyncio.to_thread, sampling=None)
-    provider = LedgerProvider(lambda: accounting, clock, lambda: None)  # type: ignore[arg-type, return-value]
-
-    async def answer(_: web.Request) -> web.Response:
-        now = provider.now()
-        report = await provider.report(Interval(now - DAY, now), by="namespace")
-        rows = {row.key: str(row.amounts.cost) for row in report.rows}
-        return web.json_response({"code": 200, "data": [rows]})
-
-    application = web.Application()
-    application.router.add_get("/allocation/compute", answer)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    try:
-        async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
-            first = await _timed(client)
-            cold = [await _timed(client, lambda: _on(clock)) for _ in range(COLD)]
-            warm = [await _timed(client) for _ in range(REQUESTS)]
-    finally:
-        await runner.cleanup()
+    nodes, pods, prices = scene_of_ledger.ledger_facts()
+    say(f"serving: a day of {len(pods):,} pods on {len(nodes):,} nodes by namespace")
+    with tempfile.TemporaryDirectory(prefix="gpucost-bench-") as folder:
+        url, clock = f"sqlite:///{Path(folder) / 'ledger.db'}", _Clock()
+        with Ledger(url) as ledger:
+            ledger.record([*nodes, *pods], prices=prices)
+            ledger.settle(_OPEN + 5 * MINUTE)
+            shares = random.Random(7)
+            for minute in range(FROM):
+                _measured(ledger, pods, minute, shares)
+            clock.now = _OPEN + FROM * MINUTE
+            again = asyncio.run(_again(ledger, clock))
+            spent: list[float] = []
+            moments = asyncio.run(_moments(ledger, clock, pods, shares, spent))
+        firsts = [asyncio.run(_first(url, clock)) for _ in range(STARTS)]
     return [
-        Figure(bench=NAME, name="first request after a start", unit="ms", samples=(first,)),
-        Figure(bench=NAME, name="requests of which nothing is at hand", unit="ms", samples=tuple(cold)),
-        Figure(bench=NAME, name=f"p50 of {REQUESTS} requests", unit="ms", samples=(statistics.median(warm),)),
-        Figure(
-            bench=NAME,
-            name=f"p99 of {REQUESTS} requests",
-            unit="ms",
-            samples=(statistics.quantiles(warm, n=100)[98],),
-            promise=_PROMISE_MS,
-        ),
+        *_figures(f"asked again {REPEATED} times", again),
+        *_figures(f"at {len(moments)} moments a minute apart", moments),
+        Figure(bench=NAME, name="the same in processor time", unit="ms CPU", samples=tuple(spent)),
+        Figure(bench=NAME, name="first after a start", unit="ms", samples=tuple(firsts), promise=_FIRST_MS),
     ]
 
 
-def _on(clock: _Clock) -> None:
-    clock.ahead += 7 * SECOND
+def _figures(name: str, taken: list[float]) -> Iterable[Figure]:
+    yield Figure(bench=NAME, name=f"{name}: p50", unit="ms", samples=(statistics.median(taken),))
+    p99 = percentile(taken, 0.99)
+    yield Figure(bench=NAME, name=f"{name}: p99", unit="ms", samples=(p99,), promise=_PROMISE_MS)
+    yield Figure(bench=NAME, name=f"{name}: worst", unit="ms", samples=(max(taken),))
+
+
+def _measured(ledger: Ledger, pods: list[PodFact], minute: int, shares: random.Random) -> None:
+    """A utilisation of every pod, as a pass of the operator writes it."""
+    ledger.record([UsageFact(pod.uid, _OPEN + minute * MINUTE, shares.uniform(0.3, 0.9)) for pod in pods])
+
+
+async def _again(ledger: Ledger, clock: _Clock) -> list[float]:
+    """The same questions, while the clock stands still."""
+    async with _client(ledger, clock) as client:
+        await _timed(client, WINDOWS[0])
+        return [await _timed(client, WINDOWS[turn % len(WINDOWS)]) for turn in range(REPEATED)]
+
+
+async def _moments(
+    ledger: Ledger, clock: _Clock, pods: list[PodFact], shares: random.Random, spent: list[float]
+) -> list[float]:
+    """Two questions, of which the second is asked a minute after the first, and so on; `spent` gets processor time."""
+    taken = []
+    async with _client(ledger, clock) as client:
+        for minute in range(FROM, UNTIL):
+            _measured(ledger, pods, minute, shares)
+            clock.now = _OPEN + (minute + 1) * MINUTE
+            before = time.process_time()
+            taken.append(await _timed(client, WINDOWS[minute % len(WINDOWS)]))
+            spent.append((time.process_time() - before) * 1000)
+    return taken
+
+
+async def _first(url: str, clock: _Clock) -> float:
+    """The first question to a ledger that was opened just now."""
+    with Ledger(url) as ledger:
+        async with _client(ledger, clock) as client:
+            return await _timed(client, WINDOWS[0])
+
+
+@asynccontextmanager
+async def _client(ledger: Ledger, clock: _Clock) -> AsyncIterator[aiohttp.ClientSession]:
+    accounting = SimpleNamespace(ledger=ledger, flush=_nothing, call=asyncio.to_thread, sampling=None)
+    provider = LedgerProvider(lambda: accounting, clock, lambda: None)  # type: ignore[arg-type, return-value]
+    runner = web.AppRunner(create_app(provider, cluster="bench", token=""), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
+            async with client.get("/healthz") as answer:
+                assert answer.status == 200
+            gc.collect()
+            gc.freeze()  # as the operator does when it has started (`runtime.collector`)
+            yield client
+    finally:
+        await runner.cleanup()
 
 
 async def _nothing() -> bool:
     return True
 
 
-async def _timed(client: aiohttp.ClientSession, before: Callable[[], None] = lambda: None) -> float:
-    before()
+async def _timed(client: aiohttp.ClientSession, window: str) -> float:
     started = time.perf_counter()
-    async with client.get("/allocation/compute", params={"window": "24h", "aggregate": "namespace"}) as response:
-        assert response.status == 200
-        await response.read()
-    return (time.perf_counter() - started) * 1000
+    async with client.get("/allocation/compute", params={"window": window, "aggregate": "namespace"}) as response:
+        document = await response.json()
+    taken = (time.perf_counter() - started) * 1000
+    assert response.status == 200, document
+    assert document["data"][0]["team-00"]["totalCost"] > 0, "nothing cost anything"
+    return taken

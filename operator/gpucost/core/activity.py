@@ -13,6 +13,7 @@ from gpucost.core.clock import Instant, Micros
 
 PPM = 1_000_000
 _UNKNOWN = -1
+_NOTHING_READ = (0, 0, 0, 0)
 
 
 def to_ppm(gpu_active: float | None) -> int | None:
@@ -25,15 +26,19 @@ def to_ppm(gpu_active: float | None) -> int | None:
 class Activity:
     """Timeline of one pod's GPU activity: each value holds until the next, before the first it is unknown."""
 
-    __slots__ = ("_starts", "_values")
+    __slots__ = ("_read", "_starts", "_values")
 
     def __init__(self) -> None:
         self._starts = array("q")
         self._values = array("i")
+        self._read = _NOTHING_READ
+        """The integral that was asked for last: `start`, `end`, known and active time."""
 
     def put(self, start: Instant, ppm: int | None) -> None:
         """Set the value from an instant on; a second value for one instant replaces the first."""
         value = _UNKNOWN if ppm is None else ppm
+        if start < self._read[1]:
+            self._read = _NOTHING_READ
         index = bisect_left(self._starts, start)
         if index < len(self._starts) and self._starts[index] == start:
             self._values[index] = value
@@ -42,16 +47,25 @@ class Activity:
         self._values.insert(index, value)
 
     def integral(self, start: Instant, end: Instant) -> tuple[Micros, int]:
-        """Known time in `[start, end)`, and active time within it in millionths of a microsecond."""
-        starts, values = self._starts, self._values
+        """Known time in `[start, end)`, and active time within it in millionths of a microsecond.
+
+        The open hour is asked for at every pass, each time up to a later end: what was added up before is not again.
+        """
+        if start >= end:
+            return 0, 0
         known = active = 0
-        index, since = bisect_right(starts, start), start
+        since = start
+        if self._read[0] == start and self._read[1] <= end:
+            _, since, known, active = self._read
+        starts, values = self._starts, self._values
+        index = bisect_right(starts, since)
         while since < end:
             until = min(starts[index], end) if index < len(starts) else end
             if index and (value := values[index - 1]) != _UNKNOWN:
                 known += until - since
                 active += (until - since) * value
             index, since = index + 1, until
+        self._read = (start, end, known, active)
         return known, active
 
     def at(self, instant: Instant) -> int | None:
@@ -72,4 +86,5 @@ class Activity:
         """Drop what is over at an instant; the value in force then stays."""
         keep = bisect_right(self._starts, before) - 1
         if keep > 0:
+            self._read = _NOTHING_READ
             del self._starts[:keep], self._values[:keep]

@@ -137,12 +137,17 @@ def life(node: NodeFact, span: Interval) -> Interval | None:
 
 def node_cost(node: NodeFact, prices: Timeline[PriceFact], span: Interval) -> Fraction:
     """Exact cost of a whole node over a span in pico-units, from its prices alone: the yardstick of the parts."""
-    total = Fraction(0)
+    lengths: dict[Fraction, int] = {}
     alive = life(node, span)
     if alive is not None:
         for part, price in prices.segments(*alive):
-            total += part.length * (known_hourly(price) or 0)
-    return total * _RATE
+            hourly = known_hourly(price) or _NOTHING
+            lengths[hourly] = lengths.get(hourly, 0) + part.length
+    return sum((_times(hourly, length) for hourly, length in lengths.items()), _NOTHING)
+
+
+def _times(hourly: Fraction, length: int) -> Fraction:
+    return Fraction(hourly.numerator * _RATE.numerator * length, hourly.denominator * _RATE.denominator)
 
 
 def lane(

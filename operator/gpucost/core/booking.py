@@ -7,7 +7,7 @@ difference between the two is a real check of the arithmetic, exported as `gpuco
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -174,8 +174,11 @@ def _millionth(amount: Gpus) -> int:
     return floor + (2 * rest > PPM or (2 * rest == PPM and floor % 2))
 
 
-def _held(lane: Lane, activities: Mapping[str, Activity], span: Interval) -> Iterator[_Tally]:
+def _held(lane: Lane, activities: Mapping[str, Activity], span: Interval) -> Iterable[_Tally]:
     """What the pods hold: a pod whose needs change stays several times, and owes one sum."""
+    parts = list(lane.over(*span))
+    if len(parts) == 1:
+        return _steady(lane, activities, *parts[0])
     tallies: dict[tuple[str, CapacityType], _Tally] = {}
     for stay in lane.stays:
         start, end = max(stay.start, span.start), min(stay.end, span.end)
@@ -190,7 +193,32 @@ def _held(lane: Lane, activities: Mapping[str, Activity], span: Interval) -> Ite
             _stay(tally, stay, stretch, last - first)
             if activity is not None:
                 _activity(tally, stay, stretch, activity.integral(first, last))
-    yield from tallies.values()
+    return tallies.values()
+
+
+def _steady(
+    lane: Lane, activities: Mapping[str, Activity], stretch: Stretch, first: Instant, last: Instant
+) -> Iterable[_Tally]:
+    """As `_held` within one stretch, as most nodes are most of the time: whoever is there stays for all of it, once."""
+    kind, length, weight = lane.capacity_type(stretch), last - first, stretch.weight
+    ratio = stretch.saving if kind is CapacityType.SPOT else None
+    for stay in lane.stays:
+        if stay.start > first or stay.end < last:
+            continue
+        uid, needs = stay.pod.uid, stay.needs
+        tally = _Tally(uid, kind)
+        money = weight * stay.units * length
+        tally.time, tally.money = length, money
+        tally.gpu = needs.gpus * length
+        tally.cpu = needs.cpu_milli * length
+        tally.memory = needs.memory * length
+        tally.unpriced = 0 if weight else length
+        if ratio:
+            tally.savings[ratio] = money
+        activity = activities.get(uid) if needs.gpus else None
+        if activity is not None:
+            _activity(tally, stay, stretch, activity.integral(first, last))
+        yield tally
 
 
 def _stay(tally: _Tally, stay: Stay, stretch: Stretch, length: Micros) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpucost.core.activity import Activity, to_ppm
-from gpucost.core.allocate import FOREVER, Lane, lane, price_timeline
+from gpucost.core.allocate import FOREVER, Lane, Stretch, lane, price_timeline
 from gpucost.core.booking import Booking, book, hourly, hours
 from gpucost.core.clock import HOUR, Instant, floor_to
 from gpucost.core.model import Gap, NeedFact, NodeFact, PodFact, PriceFact, Resources, UsageFact
@@ -54,9 +54,13 @@ class Books:
     pods_of: dict[str, dict[str, PodFact]] = field(default_factory=dict)
     version: int = 0
     """Grows with every change."""
+    changes: int = 0
+    """Grows with every change of who holds what at which price, which is not what GPUs do."""
     _lanes: dict[str, dict[Instant, Lane]] = field(default_factory=dict)
     _timelines: dict[str, Timeline[PriceFact]] = field(default_factory=dict)
     _full: dict[str, dict[Instant, Booking]] = field(default_factory=dict)
+    _rates: dict[str, tuple[Stretch, dict[str, Pico | None]]] = field(default_factory=dict)
+    """Rates of the stretch that was asked for last: they do not change within it."""
 
     # --- facts --------------------------------------------------------------------------------------------------------
 
@@ -113,13 +117,16 @@ class Books:
 
     def _changed_from(self, node_uid: str, start: Instant) -> None:
         """Who holds how much changed from an instant on."""
+        self.changes += 1
         _drop_from(self._lanes.get(node_uid, {}), start)
         _drop_from(self._full.get(node_uid, {}), start)
 
     def _changed(self, node_uid: str) -> None:
+        self.changes += 1
         self._lanes.pop(node_uid, None)
         self._full.pop(node_uid, None)
         self._timelines.pop(node_uid, None)
+        self._rates.pop(node_uid, None)
 
     # --- booking ------------------------------------------------------------------------------------------------------
 
@@ -168,7 +175,25 @@ class Books:
 
     def hourly(self, node_uid: str, at: Instant) -> dict[str, Pico | None]:
         """See `booking.hourly`."""
-        return hourly(self.lane(node_uid, floor_to(at, HOUR)), at)
+        lane = self.lane(node_uid, floor_to(at, HOUR))
+        stretch = next((stretch for stretch, _, _ in lane.over(at, at + 1)), None)
+        if stretch is None:
+            return {}
+        known = self._rates.get(node_uid)
+        if known is None or known[0] is not stretch:
+            known = self._rates[node_uid] = stretch, hourly(lane, at)
+        return dict(known[1])
+
+    def steady(self, at: Instant) -> Interval:
+        """Time around an instant in which all rates are the same, as far as is known."""
+        hour = floor_to(at, HOUR)
+        start, end = hour, hour + HOUR
+        for node in self.nodes.values():
+            if node.start > at:
+                end = min(end, node.start)
+            for stretch, _, _ in self.lane(node.uid, hour).over(at, at + 1):
+                start, end = max(start, stretch.start), min(end, stretch.end)
+        return Interval(start, end)
 
     # --- life of the set ----------------------------------------------------------------------------------------------
 

@@ -24,12 +24,11 @@ from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Explanation, Report, Row
 from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
-from gpucost.ledger import charges, explanations, facts, reports, rolled, rows
+from gpucost.ledger import charges, explanations, facts, hour_sums, reports, rolled, rows
 from gpucost.ledger.database import Database
 from gpucost.ledger.db import Db
 from gpucost.ledger.engine import open_engine, place_of
 from gpucost.ledger.errors import LedgerError, guard
-from gpucost.ledger.kept import Kept, renames
 from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
 from gpucost.ledger.recorded import Recorded, recorded
 from gpucost.ledger.retirement import Retirement
@@ -37,7 +36,8 @@ from gpucost.ledger.rollups import HOURLY
 from gpucost.ledger.schema import nodes as node_table
 from gpucost.ledger.schema import pods as pod_table
 from gpucost.ledger.settled import Settled, WorkloadKey, key_of
-from gpucost.ledger.shelf import Shelf
+from gpucost.ledger.shelf import Shelf, renames
+from gpucost.ledger.standing import Standing
 from gpucost.ledger.totals import NodeTotal, Pass
 
 __all__ = ["Ledger", "LedgerError", "NodeTotal"]
@@ -86,7 +86,7 @@ class Ledger:
         self.refused = 0
         """Late facts about time of which only roll-ups are left: they change nothing there."""
         self._pass: Pass | None = None
-        self._kept = Kept()
+        self._unsummed, self._standing = True, Standing()
         with guard(self.place):
             self._database = Database(open_engine(url), self.place, cluster, may_write)
         try:
@@ -110,8 +110,7 @@ class Ledger:
         """Take from the database what the open hours need, and forget everything else."""
         self._watermark, horizon, self._books = self._database.read(_open_hours)
         self._retirement = Retirement(self._database, horizon)
-        self._settled, self._shelf, self._pass = Settled(), Shelf(), None
-        self._kept.forget()
+        self._settled, self._shelf, self._pass, self._unsummed = Settled(), Shelf(), None, True
         self._database.in_doubt = False
 
     @contextmanager
@@ -172,10 +171,12 @@ class Ledger:
 
         with self._turn():
             stand, priced, changed = self._database.write(write)
-            if changed.hours or renames(batch, self._books, self._watermark):
-                self._kept.forget()
+            if changed.hours or changed.workloads:
+                self._shelf.clear()
+                self._unsummed = True
+            elif renames(batch, self._books, self._watermark):
+                self._shelf.rename(stand)
             self._books.put(stand)
-            self._shelf.take(stand)
             for uid, timeline in priced.items():
                 self._books.replace_prices(uid, timeline)
             self._apply(changed)
@@ -190,8 +191,6 @@ class Ledger:
 
     def _apply(self, changed: Late) -> None:
         self.refused += changed.refused
-        if changed.hours or changed.workloads:
-            self._shelf.clear()
         if changed.hours:
             self._settled.drop(changed.workloads, changed.hours)
         elif changed.workloads:
@@ -272,7 +271,14 @@ class Ledger:
                     self._books.forget(hour + HOUR)
             if ended:
                 self._settled_some()
+            self._sum_up()
             return booked
+
+    def _sum_up(self) -> None:
+        """Store what one settled hour comes to of which that is not known: each takes a moment."""
+        if self._unsummed and self._watermark is not None:
+            span = Interval(self._retirement.horizon or 0, self._watermark)
+            self._unsummed = self._database.write(lambda db: hour_sums.fill(db, span))
 
     def _next_hour(self, now: Instant) -> Instant:
         """First hour to settle: nothing costs anything before the first node."""
@@ -288,9 +294,12 @@ class Ledger:
         span = Interval(hour, hour + HOUR)
         bookings = [self._books.book(node.uid, span) for node in self._books.alive(span)]
 
+        sums = hour_sums.HourSums.of(bookings, self._books)
+
         def write(db: Db) -> None:
             if int(facts.read_marks(db).get(_WATERMARK) or 0) < span.end:  # else a lost answer was a success
                 charges.write(db, bookings)
+                hour_sums.write(db, hour, sums)
                 facts.write_marks(db, {_WATERMARK: str(span.end)})
 
         self._database.write(write)
@@ -315,7 +324,6 @@ class Ledger:
             done = self._retirement.go_on(limit, hourly, seconds)
             if done:
                 self._shelf.clear()
-                self._kept.forget()
             return done
 
     # --- what it costs ------------------------------------------------------------------------------------------------
@@ -393,5 +401,5 @@ class Ledger:
         return self._read(lambda db: explanations.knows(self._desk(db, 0), namespace, what))
 
     def _desk(self, db: Db, now: Instant) -> reports.Desk:
-        horizon = self._retirement.horizon
-        return reports.Desk(db, self.currency, self._books, self._watermark, now, self._shelf, self._kept, horizon)
+        kept = self._shelf, self._standing, self._retirement.horizon
+        return reports.Desk(db, self.currency, self._books, self._watermark, now, *kept)

@@ -18,7 +18,7 @@ from gpucost.core.clock import HOUR, Instant, floor_to
 from gpucost.core.late import node_change, pod_change, price_change
 from gpucost.core.model import NeedFact, NodeFact, PodFact, PriceFact, UsageFact
 from gpucost.core.timeline import Interval
-from gpucost.ledger import charges, facts, rows
+from gpucost.ledger import charges, facts, hour_sums, rows
 from gpucost.ledger.db import Db
 from gpucost.ledger.schema import needs, pods, prices, usage
 from gpucost.ledger.settled import WorkloadKey, key_of
@@ -30,6 +30,8 @@ class Late:
 
     hours: dict[str, Interval] = field(default_factory=dict)
     workloads: set[WorkloadKey] = field(default_factory=set)
+    renamed: list[Interval] = field(default_factory=list)
+    """Hours that come to something else because a pod gets another namespace, or becomes a volume."""
     horizon: Instant = 0
     """Hours before it are rolled up and stay as they are."""
     refused: int = 0
@@ -82,6 +84,8 @@ def _pod(late: Late, old: PodFact | None, fact: PodFact, watermark: Instant | No
         late.add(old.node_uid, pod_change(None, old), watermark)
         old = None
     late.add(new.node_uid, pod_change(old, new), watermark)
+    if old is not None and (old.namespace, old.requests.storage > 0) != (new.namespace, new.requests.storage > 0):
+        late.renamed.append(Interval(floor_to(min(old.start, new.start), HOUR), watermark or 0))
     if old is not None and key_of(old) != key_of(new):
         late.workloads |= {key_of(old), key_of(new)}
 
@@ -165,6 +169,7 @@ def rebook(db: Db, late: Late) -> Late:
 
     Returns the same hours with all workloads that had or have a part in them.
     """
+    hour_sums.remove(db, [*late.hours.values(), *late.renamed])
     uids: set[str] = set()
     for node_uid, span in late.hours.items():
         uids |= charges.pods_of_hours(db, [node_uid], span.start)

@@ -9,30 +9,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, literal, select
 
-from gpucost.core.booking import IDLE, NOBODY, STRANDED, Booking, hours
+from gpucost.core.booking import IDLE, STRANDED, hours
 from gpucost.core.books import Books
 from gpucost.core.clock import HOUR, Instant, floor_to
-from gpucost.core.grouping import LABEL, By, Group, Holder, dimensions, group_of
-from gpucost.core.model import Category, NodeKind, PodFact, Workload
+from gpucost.core.grouping import By, Group, Holder, dimensions
+from gpucost.core.model import Category, NodeKind, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, NodeUse, Report, Row
 from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
 from gpucost.ledger import charges as store
-from gpucost.ledger import rolled
+from gpucost.ledger import hour_sums, rolled
 from gpucost.ledger.charges import Sum
 from gpucost.ledger.db import Db
-from gpucost.ledger.kept import Kept
 from gpucost.ledger.quality import quality
 from gpucost.ledger.rows import node_fact
 from gpucost.ledger.schema import charges, nodes, pods, rolled_charges, rolled_keys
-from gpucost.ledger.settled import NOTHING, plus
+from gpucost.ledger.settled import NOTHING, added
 from gpucost.ledger.shelf import Shelf
+from gpucost.ledger.standing import Standing
+from gpucost.ledger.tally import Tally, live_of, take_booked
 from gpucost.ledger.totals import Live, Rates
 
 
@@ -46,7 +47,7 @@ class Desk:
     watermark: Instant | None
     now: Instant
     shelf: Shelf
-    kept: Kept = field(default_factory=Kept)
+    standing: Standing
     horizon: Instant | None = None
     """Before it, only roll-ups are left."""
 
@@ -91,98 +92,18 @@ def until_now(span: Interval, now: Instant) -> Interval:
 # --- reports ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Tally:
-    """A report in the making."""
-
-    by: By
-    namespace: str | None
-    selector: Selector | None
-    groups: dict[str, Group] = field(default_factory=dict)
-    sums: dict[str, Sum] = field(default_factory=dict)
-    unheld: dict[str, dict[str, Sum]] = field(default_factory=lambda: {who: {} for who in NOBODY})
-    """What idled and what was stranded, by node."""
-    used: dict[str, Sum] = field(default_factory=dict)
-    """By node, where the grouping tells nodes apart."""
-    nodes: Pico = 0
-    """What the nodes cost, by their own integration."""
-    labels: set[str] = field(default_factory=set)
-
-    @property
-    def by_node(self) -> bool:
-        """Whether the grouping tells nodes apart."""
-        return "node" in dimensions(self.by)
-
-    @property
-    def by_label(self) -> bool:
-        """Whether a label is grouped by."""
-        return any(part.startswith(LABEL) for part in dimensions(self.by))
-
-    @property
-    def whole(self) -> bool:
-        """Whether everything is asked for; only then is there idle cost, which belongs to nobody in particular."""
-        return self.namespace is None and self.selector is None
-
-    def wants(self, holder: Holder) -> bool:
-        """Whether a holder is asked for."""
-        if self.namespace is not None and holder.namespace != self.namespace:
-            return False
-        return self.selector is None or self.selector.matches(holder.labels)
-
-    def take(self, holder: Holder, values: Sum | tuple[int, ...]) -> None:
-        if self.wants(holder):
-            group = group_of(self.by, holder)
-            known = self.groups.setdefault(group.key, group)
-            if _precedence(group) < _precedence(known):
-                self.groups[group.key] = group  # pods that differ share a row: one answer in whatever order
-            self.sums[group.key] = plus(self.sums.get(group.key, NOTHING), values)
-            if self.by_label:
-                self.labels.update(holder.labels)
-            if self.by_node:
-                self.used[holder.node_uid] = plus(self.used.get(holder.node_uid, NOTHING), values)
-
-    def take_unheld(self, who: str, node_uid: str, values: Sum | tuple[int, ...]) -> None:
-        nodes = self.unheld[who]
-        nodes[node_uid] = plus(nodes.get(node_uid, NOTHING), values)
-
-    def nobody(self, who: str) -> Amounts:
-        """What idled, or was stranded, on all nodes."""
-        return sum((Amounts(*total) for total in self.unheld[who].values()), Amounts())
-
-    def book(self, booking: Booking, books: Books) -> None:
-        self.nodes += booking.cost
-        for charge in booking.charges:
-            if charge.pod_uid in NOBODY:
-                self.take_unheld(charge.pod_uid, charge.node_uid, charge.values)
-            else:
-                self.take(holder_of(books, books.pods[charge.pod_uid]), charge.values)
-
-
-def _precedence(group: Group) -> tuple[str, str, str]:
-    workload = group.workload or Workload("", "")
-    return (group.category or "", workload.kind, workload.name)
-
-
-def holder_of(books: Books, pod: PodFact) -> Holder:
-    """Whom a pod's charges are for."""
-    node = books.nodes[pod.node_uid]
-    return Holder(pod.namespace, pod.workload, pod.category, pod.name, pod.node_uid, node.name, pod.labels, node.kind)
-
-
 def report(desk: Desk, span: Interval, by: By, namespace: str | None, selector: Selector | None) -> Report:
     """Cost of a window by one grouping, of a namespace or of selected pods alone when asked so."""
     dimensions(by)  # refuses one that does not exist
     span = until_now(span, desk.now)
-    tally = _Tally(by, namespace, selector)
+    tally = Tally(by, namespace, selector)
     pieces = cut(span, desk.watermark, desk.horizon)
     _take_rolled(desk, tally, pieces.rolled)
     _take_settled(desk, tally, pieces.settled)
     for edge in pieces.edges:
         stored = desk.shelf.edge(desk.db, floor_to(edge.start, HOUR))
-        for booking in stored.bookings(edge):
-            tally.book(booking, stored)
-    for booking in desk.books.bookings(pieces.open):
-        tally.book(booking, desk.books)
+        take_booked(tally, stored.bookings(edge), stored)
+    take_booked(tally, desk.books.bookings(pieces.open), desk.books)
     return _finished(desk, tally, span)
 
 
@@ -196,30 +117,23 @@ _COLUMNS: dict[str, ColumnElement[Any]] = {
     "labels": pods.c.labels,
     "asset": store.asset,
 }
-_NEEDED: dict[str, frozenset[str]] = {
-    "namespace": frozenset({"namespace"}),
-    "workload": frozenset({"namespace", "kind", "workload", "category"}),
-    "pod": frozenset({"namespace", "kind", "workload", "category", "pod"}),
-    "node": frozenset({"namespace", "node"}),
-    "category": frozenset({"namespace", "category"}),
-    "asset": frozenset({"namespace", "asset"}),
-}
-_LABELS = frozenset({"labels"}) | _NEEDED["namespace"]
+_SUMMED = frozenset({"namespace", "asset"})
+"""What `hour_sums` tells apart."""
 
 
-def _needed(tally: _Tally) -> frozenset[str]:
-    """Columns that the grouping and the selector look at."""
-    needed = frozenset().union(*(_NEEDED.get(part, _LABELS) for part in dimensions(tally.by)))
-    return needed | _LABELS if tally.selector is not None else needed
-
-
-def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
+def _take_settled(desk: Desk, tally: Tally, span: Interval) -> None:
     if span.length <= 0:
         return
-    if tally.by == "namespace" and tally.whole:
+    needed = tally.needed
+    if needed <= _SUMMED:
         _take_hours(desk, tally, span)
-        return
-    needed = _needed(tally)
+    else:
+        _take_details(desk, tally, span, needed)
+    if tally.whole:
+        _take_unheld(desk, tally, span)
+
+
+def _take_details(desk: Desk, tally: Tally, span: Interval, needed: frozenset[str]) -> None:
     shown = [c if name in needed else literal("").label(name) for name, c in _COLUMNS.items()]
     by = [_COLUMNS[name] for name in _COLUMNS if name in needed]
     names = _node_names(desk) if tally.by_node else {}
@@ -227,25 +141,24 @@ def _take_settled(desk: Desk, tally: _Tally, span: Interval) -> None:
     if tally.namespace is not None:
         where.append(pods.c.namespace == tally.namespace)
     question = ("held", frozenset(needed), tally.namespace, span)
-    for key, total in desk.kept.get(question, lambda: store.totals(desk.db, by, *where, shown=shown)):
+    for key, total in desk.shelf.answer(question, lambda: store.totals(desk.db, by, *where, shown=shown)):
         space, kind, workload, category, pod, node, labels, asset = key
         what = Category(category) if category else Category.OTHER
         selected = json.loads(labels) if labels else {}
         paid = NodeKind(asset) if asset else NodeKind.NODE
         who = Holder(space, Workload(kind, workload), what, pod, node, names.get(node, ""), selected, paid)
         tally.take(who, total)
-    if tally.whole:
-        _take_unheld(desk, tally, span)
 
 
-def _take_hours(desk: Desk, tally: _Tally, span: Interval) -> None:
-    """The question that is asked most: whole hours by namespace."""
+def _take_hours(desk: Desk, tally: Tally, span: Interval) -> None:
+    """What pods held by namespace and kind of asset: the questions that are asked most, of hours summed up before."""
+    sums: dict[hour_sums.Name, list[Sum]] = {}
     for hour in desk.shelf.hours(desk.db, span):
-        for name, total in hour.namespaces:
-            tally.take(Holder(name, Workload("", ""), Category.OTHER, "", "", ""), total)
-        for who, total in hour.unheld:
-            tally.take_unheld(who, "", total)
-        tally.nodes += hour.nodes
+        for name, total in hour.held.items():
+            sums.setdefault(name, []).append(total)
+    for (namespace, asset), totals in sums.items():
+        who = Holder(namespace, Workload("", ""), Category.OTHER, "", "", "", asset=asset)
+        tally.take(who, added(totals))
 
 
 _ROLLED = {
@@ -258,11 +171,11 @@ _ROLLED = {
 }
 
 
-def _take_rolled(desk: Desk, tally: _Tally, span: Interval) -> None:
+def _take_rolled(desk: Desk, tally: Tally, span: Interval) -> None:
     """As `_take_settled`, of hours of which only sums are left: they have no pods and no nodes."""
     if span.length <= 0:
         return
-    needed = _needed(tally)
+    needed = tally.needed
     shown = [c if name in needed else literal("").label(name) for name, c in _ROLLED.items()]
     where = [rolled.in_hours(span), rolled.held]
     if tally.namespace is not None:
@@ -281,14 +194,21 @@ def _take_rolled(desk: Desk, tally: _Tally, span: Interval) -> None:
         tally.nodes += rolled.node_cost(desk.db, span)
 
 
-def _take_unheld(desk: Desk, tally: _Tally, span: Interval) -> None:
-    by = (charges.c.pod_uid, charges.c.node_uid) if tally.by_node else (charges.c.pod_uid,)
-    rest = desk.kept.get(
-        ("unheld", len(by), span), lambda: store.totals(desk.db, by, store.in_hours(span), store.nobody)
-    )
-    for (who, *node), total in rest:
-        tally.take_unheld(who, "".join(node), total)
-    tally.nodes += store.node_cost(desk.db, span)
+def _take_unheld(desk: Desk, tally: Tally, span: Interval) -> None:
+    """What nobody held, and the nodes' own cost."""
+    hours = desk.shelf.hours(desk.db, span)
+    tally.nodes += sum(hour.cost for hour in hours)
+    if not tally.by_node:
+        for hour in hours:
+            for who, total in hour.unheld.items():
+                tally.take_unheld(who, "", total)
+        return
+    by = (charges.c.pod_uid, charges.c.node_uid)
+    question = ("unheld", span)
+    for (who, node), total in desk.shelf.answer(
+        question, lambda: store.sums(desk.db, by, store.in_hours(span), store.nobody)
+    ):
+        tally.take_unheld(who, node, total)
 
 
 def _node_names(desk: Desk) -> dict[str, str]:
@@ -296,9 +216,10 @@ def _node_names(desk: Desk) -> dict[str, str]:
     return {row.uid: row.name for row in desk.db.connection.execute(query)}
 
 
-def _finished(desk: Desk, tally: _Tally, span: Interval) -> Report:
-    rates = Rates.of(desk.books, desk.now)
-    live = _live(desk.books, rates, tally)
+def _finished(desk: Desk, tally: Tally, span: Interval) -> Report:
+    rates = desk.standing.rates(desk.books, desk.now)
+    question = (tally.by, tally.namespace, tally.selector)
+    live = desk.standing.live(question, lambda rates: live_of(desk.books, rates, tally))
     made = [_row(tally.groups[key], total, live.get(key, Live())) for key, total in tally.sums.items()]
     whole = tally.whole
     idle, stranded = (tally.nobody(who) if whole else Amounts() for who in (IDLE, STRANDED))
@@ -317,7 +238,7 @@ def _finished(desk: Desk, tally: _Tally, span: Interval) -> Report:
     )
 
 
-def _node_uses(desk: Desk, tally: _Tally, rates: Rates) -> Iterator[NodeUse]:
+def _node_uses(desk: Desk, tally: Tally, rates: Rates) -> Iterator[NodeUse]:
     """Every node that cost something, or could not be priced, in the window."""
     known = {row.uid: node_fact(row) for row in desk.db.connection.execute(_nodes_of(desk))}
     idle, stranded = tally.unheld[IDLE], tally.unheld[STRANDED]
@@ -339,15 +260,6 @@ def _nodes_of(desk: Desk) -> Select[Any]:
 def _by_cost(row: Row) -> tuple[bool, Pico, str]:
     """Dearest first, what nobody can price last."""
     return (row.amounts.known_cost is None, -row.amounts.cost, row.key)
-
-
-def _live(books: Books, rates: Rates, tally: _Tally) -> dict[str, Live]:
-    live: dict[str, Live] = {}
-    for uid, rate in rates.pods.items():
-        holder = holder_of(books, books.pods[uid])
-        if tally.wants(holder):
-            live.setdefault(group_of(tally.by, holder).key, Live()).take(rate, holder.category)
-    return live
 
 
 def _row(group: Group, total: Sum, live: Live) -> Row:

@@ -26,6 +26,7 @@ from gpucost.ledger.facts import chunks, write_marks
 from gpucost.ledger.schema import (
     charges,
     gaps,
+    hour_sums,
     needs,
     node_hours,
     nodes,
@@ -86,7 +87,7 @@ def roll(db: Db, hour: Instant) -> None:
     bulk.insert(db.connection, rolled_hours, [{"cluster": db.cluster, "hour": hour, "cost": str(cost)}])
     _add_nodes(db, span)
     _add_whole(db, sums, cost)
-    for table in (charges, node_hours):
+    for table in (charges, node_hours, hour_sums):
         in_span = table.c.hour >= span.start, table.c.hour < span.end
         db.connection.execute(delete(table).where(table.c.cluster == db.cluster, *in_span))
     write_marks(db, {rolled.HORIZON: str(span.end)})

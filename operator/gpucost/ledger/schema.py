@@ -154,6 +154,16 @@ node_hours = Table(
     sqlite_with_rowid=False,
 )
 
+hour_sums = Table(
+    "hour_sums",
+    metadata,
+    _key("cluster"),
+    _instant("hour"),
+    Column("sums", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "hour"),
+)
+"""See the module `hour_sums`. JSON, because sums over a large cluster do not fit in 64 bits."""
+
 marks = Table(
     "marks",
     metadata,

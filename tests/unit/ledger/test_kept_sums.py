@@ -10,7 +10,7 @@ import pytest
 from gpucost.core.books import Fact
 from gpucost.core.model import Category, Workload
 from gpucost.ledger import Ledger
-from gpucost.ledger.kept import Kept
+from gpucost.ledger.shelf import Shelf
 from support.ledger_world import at, busy, node, pod, price, span
 
 WORLD: tuple[Fact, ...] = (
@@ -56,10 +56,10 @@ def test_what_comes_late_shows_in_the_next_answer(tmp_path: Path, late: Fact) ->
 
 
 def test_the_same_question_is_read_once_and_few_are_kept() -> None:
-    kept, read = Kept(), []
+    kept, read = Shelf(), []
 
     def answer(question: int) -> list[object]:
-        return kept.get(question, lambda: read.append(question) or [])  # type: ignore[func-returns-value, return-value]
+        return kept.answer(question, lambda: read.append(question) or [])  # type: ignore[func-returns-value, return-value]
 
     answer(1)
     answer(1)
