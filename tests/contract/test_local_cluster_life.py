@@ -21,7 +21,8 @@ from local.run_folder import RunFolder, base_folder, reap
 pytestmark = pytest.mark.cluster
 
 OWNER = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits that it is ignored
 from pathlib import Path
 from local import LocalCluster
 with LocalCluster("victim", base=Path(sys.argv[1])) as cluster:

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, select
 
-from gpucost.core.clock import SECOND, Instant
+from gpucost.core.clock import Instant
 from gpucost.core.explain import Arithmetic, arithmetic, of_nodes
 from gpucost.core.grouping import NAMESPACE, POD
 from gpucost.core.model import Gap, PodFact, Workload
 from gpucost.core.report import Explanation
 from gpucost.core.timeline import Interval
 from gpucost.ledger import facts, rolled, rows
+from gpucost.ledger.gaps import concerning
 from gpucost.ledger.quality import quality
 from gpucost.ledger.reports import Desk, until_now
 from gpucost.ledger.schema import nodes, pods
@@ -38,7 +39,7 @@ def explain(desk: Desk, namespace: str, what: Workload, span: Interval) -> Expla
     node_uids = {pod.node_uid for pod in members}
     books = facts.load(desk.db, span, node_uids)
     uids = {pod.uid for pod in members} & books.pods.keys()
-    gaps = [gap for gap in facts.gaps_in(desk.db, span, uids | node_uids) if _concerns(gap, members)]
+    gaps = concerning(facts.gaps_in(desk.db, span, uids | node_uids), members)
     return _written(desk, Subject(namespace, what, span, whole), arithmetic(books, uids, span), gaps)
 
 
@@ -79,17 +80,7 @@ def _written(desk: Desk, subject: Subject, shown: Arithmetic, gaps: list[Gap]) -
     )
 
 
-_WHOLE_SECONDS = 2 * SECOND
 """The API server's times have whole seconds: a pod may seem to touch a gap that was over when it came."""
-
-
-def _concerns(gap: Gap, members: list[PodFact]) -> bool:
-    """Whether a gap is one of a pod, or of its node while the pod was there."""
-    return any(gap.uid == pod.uid or (gap.uid == pod.node_uid and _overlap(gap, pod)) for pod in members)
-
-
-def _overlap(gap: Gap, pod: PodFact) -> bool:
-    return pod.start + _WHOLE_SECONDS < gap.span.end and (pod.end is None or pod.end > gap.span.start + _WHOLE_SECONDS)
 
 
 def knows(desk: Desk, namespace: str, what: Workload) -> bool:

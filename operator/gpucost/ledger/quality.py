@@ -14,6 +14,7 @@ from gpucost.core.report import DataQuality
 from gpucost.core.timeline import Interval
 from gpucost.ledger import facts
 from gpucost.ledger.db import Db
+from gpucost.ledger.gaps import in_window
 from gpucost.ledger.schema import nodes, prices
 
 USAGE_MARK = "usage-observed"
@@ -33,7 +34,7 @@ def quality(db: Db, books: Books, span: Interval, now: Instant, namespace: str |
         gpus_measured=measured,
         data_age=_age(newest, now),
         unpriced_nodes=unpriced,
-        gaps=len(facts.gaps_in(db, span)),
+        gaps=len(in_window(db, span, namespace)),
     )
 
 
