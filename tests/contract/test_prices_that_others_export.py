@@ -33,15 +33,14 @@ from support.ledger_world import node
 pytestmark = pytest.mark.cluster
 
 PRICE = "karpenter_cloudprovider_instance_type_offering_price_estimate"
-NOW = int(time.time()) // 60 * 60
 SPOT = Offering("p5.48xlarge", CapacityType.SPOT, "us-east-1a")
 
 
-def recorded() -> str:
+def recorded(now: int) -> str:
     """What Prometheus has scraped in the last ten minutes, one sample a minute, as OpenMetrics."""
     lines: dict[str, list[str]] = {}
     for minute in range(10, -1, -1):
-        at, spot = NOW - 60 * minute, 20 if minute > 4 else 21.5
+        at, spot = now - 60 * minute, 20 if minute > 4 else 21.5
         samples = {
             f'{PRICE}{{instance_type="p5.48xlarge",capacity_type="spot",zone="us-east-1a"}}': spot,
             f'{PRICE}{{instance_type="p5.48xlarge",capacity_type="on-demand",zone="us-east-1a"}}': "NaN",
@@ -64,10 +63,16 @@ def recorded() -> str:
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PromQL]:
+def now() -> int:
+    """The full minute in which the samples end: taken late, because Prometheus forgets after five minutes."""
+    return int(time.time()) // 60 * 60
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory, now: int) -> Iterator[PromQL]:
     """A Prometheus that scrapes nothing and has these samples."""
     folder: Path = tmp_path_factory.mktemp("prometheus")
-    (folder / "samples").write_text(recorded())
+    (folder / "samples").write_text(recorded(now))
     (folder / "config.yaml").write_text("global: {}\n")
     command = [program("promtool"), "tsdb", "create-blocks-from", "openmetrics", folder / "samples", folder / "data"]
     subprocess.run(command, check=True, capture_output=True)
@@ -110,8 +115,8 @@ def test_one_query_each_tells_the_prices_of_now(prometheus: PromQL) -> None:
     assert opencost_prices(by_metric, nodes, dropped) == {"g": Decimal("40.25"), "c": Decimal("0.7")}
 
 
-def test_the_past_is_told_minute_by_minute(prometheus: PromQL) -> None:
-    start, end = (NOW - 600) * SECOND, NOW * SECOND
+def test_the_past_is_told_minute_by_minute(prometheus: PromQL, now: int) -> None:
+    start, end = (now - 600) * SECOND, now * SECOND
     karpenter, opencost = asyncio.run(ExportedPrices(prometheus).history(["p5.48xlarge"], start, end, MINUTE))
     prices = karpenter_history([(one.labels, one.samples) for one in karpenter], Counter())
     assert prices == {SPOT: [(start + MINUTE * i, Decimal(20) if i < 6 else Decimal("21.5")) for i in range(11)]}
