@@ -9,7 +9,6 @@ which a client asks that comes by once a minute. Nothing is at hand then but wha
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
 import statistics
 import tempfile
@@ -29,6 +28,7 @@ from bench.scene import say
 from gpucost.core.clock import HOUR, MINUTE, Instant
 from gpucost.core.model import PodFact, UsageFact
 from gpucost.ledger import Ledger
+from gpucost.runtime import collector
 from gpucost.runtime.provider import LedgerProvider
 from gpucost.web.opencost import create_app
 
@@ -131,8 +131,8 @@ async def _client(ledger: Ledger, clock: _Clock) -> AsyncIterator[aiohttp.Client
         async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
             async with client.get("/healthz") as answer:
                 assert answer.status == 200
-            gc.collect()
-            gc.freeze()  # as the operator does when it has started (`runtime.collector`)
+            with collector.held_back():
+                pass  # from here on the collector works as it does in an operator that has started
             yield client
     finally:
         await runner.cleanup()

@@ -137,12 +137,17 @@ def life(node: NodeFact, span: Interval) -> Interval | None:
 
 def node_cost(node: NodeFact, prices: Timeline[PriceFact], span: Interval) -> Fraction:
     """Exact cost of a whole node over a span in pico-units, from its prices alone: the yardstick of the parts."""
-    lengths: dict[Fraction, int] = {}
     alive = life(node, span)
-    if alive is not None:
-        for part, price in prices.segments(*alive):
-            hourly = known_hourly(price) or _NOTHING
-            lengths[hourly] = lengths.get(hourly, 0) + part.length
+    if alive is None:
+        return _NOTHING
+    index = bisect_right(prices.starts, alive.start)
+    if index == len(prices.starts) or prices.starts[index] >= alive.end:  # one price, as it mostly is
+        hourly = known_hourly(prices.values[index - 1]) if index else None
+        return _NOTHING if hourly is None else _times(hourly, alive.length)
+    lengths: dict[Fraction, int] = {}
+    for part, price in prices.segments(*alive):
+        hourly = known_hourly(price) or _NOTHING
+        lengths[hourly] = lengths.get(hourly, 0) + part.length
     return sum((_times(hourly, length) for hourly, length in lengths.items()), _NOTHING)
 
 

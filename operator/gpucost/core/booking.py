@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain, islice
 from typing import NamedTuple
 
 from gpucost.core.activity import PPM, Activity
@@ -82,18 +83,12 @@ def book(lane: Lane, prices: Timeline[PriceFact], activities: Mapping[str, Activ
     Money is rounded half to even once for the unit; a pod's activity is counted in millionths.
     """
     tallies = [*_held(lane, activities, span), *_unheld(lane, span)]
-    numerators = [part for tally in tallies for part in tally.parts]
-    booked = iter(apportion_over(numerators, lane.denominator * PPM))
-    hour, uid = floor_to(span.start, HOUR), lane.node.uid
+    parts = [tally.parts for tally in tallies]
+    booked = iter(apportion_over(list(chain.from_iterable(parts)), lane.denominator * PPM))
+    hour, uid, denominator = floor_to(span.start, HOUR), lane.node.uid, lane.denominator
     charges = tuple(
-        Charge(
-            hour,
-            uid,
-            tally.pod_uid,
-            tally.capacity_type,
-            tally.values([next(booked) for _ in tally.parts], lane.denominator),
-        )
-        for tally in tallies
+        Charge(hour, uid, tally.pod_uid, tally.capacity_type, tally.values(list(islice(booked, len(own))), denominator))
+        for tally, own in zip(tallies, parts, strict=True)
     )
     return Booking(uid, hour, half_even(node_cost(lane.node, prices, span)), charges)
 
@@ -140,19 +135,23 @@ class _Tally:
 
     def values(self, money: list[int], denominator: int) -> tuple[int, ...]:
         """The numbers of the charge, in the order of `FIELDS`."""
-        cost = sum(money)
-        active, held, unknown = money if len(money) == 3 else (0, 0, 0)
+        if len(money) == 3:
+            active, held, unknown = money
+            cost, other = active + held + unknown, 0
+        else:
+            cost, active, held, unknown = money[0], 0, 0, 0
+            other = cost if self.pod_uid not in NOBODY else 0
         return (
             cost,
             active,
             held,
             unknown,
-            cost if len(money) == 1 and self.pod_uid not in NOBODY else 0,
+            other,
             cost if self.capacity_type is _SPOT else 0,
             cost if self.capacity_type is _ON_DEMAND else 0,
-            _whole(self.gpu),
-            _millionth(self.active_time),
-            _whole(self.known_time),
+            _whole(self.gpu) if self.gpu else 0,
+            _millionth(self.active_time) if self.active_time else 0,
+            _whole(self.known_time) if self.known_time else 0,
             self.cpu,
             (self.memory + _MIB // 2) // _MIB,
             self.time,
