@@ -60,6 +60,7 @@ from gpucost.runtime.publisher import Publisher
 from gpucost.runtime.queue import DirtyKeys
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.recovery import recover, summary
+from gpucost.runtime.sampling import Sampling
 from gpucost.runtime.settings import Settings, address, listed
 from gpucost.runtime.tasks import Tasks
 from gpucost.runtime.training import TrainingController, run_workers
@@ -255,10 +256,15 @@ class Operator:
         self.accounting = accounting
         await self._tick()
         log.info("first pass complete after %.1f s: %s", time.monotonic() - started, self.figures.sizes)
+        self.tasks.start(backfill.keep(), "history")
+        await self._go_on(stack, sampling)
+
+    async def _go_on(self, stack: AsyncExitStack, sampling: Sampling) -> None:
+        """Start what runs from the first pass on, and open the doors."""
+        settings = self.settings
         self.tasks.start(run_workers(self.controller), "training")
         self.tasks.start(self._flushes(), "flush")
         self.tasks.start(self._ticks(), "tick")
-        self.tasks.start(backfill.keep(), "history")
         if sampling.exporters is not None and settings.scrape_seconds < settings.tick_seconds:
             self.tasks.start(sampling.exporters.keep(settings.scrape_seconds), "exporters")
         if settings.export_url:
