@@ -1,7 +1,8 @@
 """How fast `/allocation/compute` answers over loopback: a day by namespace, of a cluster of 10,000 pods.
 
 The address that dashboards ask, over the operator's provider and a real ledger: a day of settled hours, and an open one
-in which the utilisation of every GPU is written down each minute. Clients keep their connections open, as they do. The
+in which the utilisation of every GPU is written down each minute. In the settled hour in which a day's window begins
+there is a mean every five minutes, as the operator writes them. Clients keep their connections open, as they do. The
 clock is the bench's own: it stands still while the same is asked again, and moves on by a minute between the moments at
 which a client asks that comes by once a minute. Nothing is at hand then but what belongs to hours that are over.
 """
@@ -25,7 +26,7 @@ from aiohttp import web
 from bench import ledger as scene_of_ledger
 from bench.figures import Figure, percentile
 from bench.scene import say
-from gpucost.core.clock import HOUR, MINUTE, Instant
+from gpucost.core.clock import HOUR, MINUTE, Instant, format_rfc3339
 from gpucost.core.model import PodFact, UsageFact
 from gpucost.ledger import Ledger
 from gpucost.runtime import collector
@@ -41,6 +42,7 @@ STARTS = 5
 _PROMISE_MS = 100.0
 _FIRST_MS = 300.0
 _OPEN = scene_of_ledger.T0 + 26 * HOUR
+_DAY = 24 * 60
 
 
 @dataclass
@@ -61,8 +63,10 @@ def measure() -> list[Figure]:
         url, clock = f"sqlite:///{Path(folder) / 'ledger.db'}", _Clock()
         with Ledger(url) as ledger:
             ledger.record([*nodes, *pods], prices=prices)
-            ledger.settle(_OPEN + 5 * MINUTE)
             shares = random.Random(7)
+            for minute in range(0, 60, 5):
+                _measured(ledger, pods, minute - _DAY, shares)
+            ledger.settle(_OPEN + 5 * MINUTE)
             for minute in range(FROM):
                 _measured(ledger, pods, minute, shares)
             clock.now = _OPEN + FROM * MINUTE
@@ -107,9 +111,14 @@ async def _moments(
             _measured(ledger, pods, minute, shares)
             clock.now = _OPEN + (minute + 1) * MINUTE
             before = time.process_time()
-            taken.append(await _timed(client, WINDOWS[minute % len(WINDOWS)]))
+            taken.append(await _timed(client, WINDOWS[0] if minute % 2 else _to_the_minute(clock.now)))
             spent.append((time.process_time() - before) * 1000)
     return taken
+
+
+def _to_the_minute(now: Instant) -> str:
+    """A day that begins within an hour: of that hour, too, only a part is booked."""
+    return f"{format_rfc3339(now - 24 * HOUR)},{format_rfc3339(now)}"
 
 
 async def _first(url: str, clock: _Clock) -> float:

@@ -49,23 +49,39 @@ class Activity:
     def integral(self, start: Instant, end: Instant) -> tuple[Micros, int]:
         """Known time in `[start, end)`, and active time within it in millionths of a microsecond.
 
-        The open hour is asked for at every pass, each time up to a later end: what was added up before is not again.
+        The open hour is asked for at every pass, each time up to a later end, and the hour in which a day's window
+        begins from a later start: what was added up before is not again.
         """
         if start >= end:
             return 0, 0
-        known = active = 0
-        since = start
-        if self._read[0] == start and self._read[1] <= end:
-            _, since, known, active = self._read
-        starts, values = self._starts, self._values
-        index = bisect_right(starts, since)
-        while since < end:
-            until = min(starts[index], end) if index < len(starts) else end
-            if index and (value := values[index - 1]) != _UNKNOWN:
-                known += until - since
-                active += (until - since) * value
-            index, since = index + 1, until
+        first, last, known, active = self._read
+        if first == start and last <= end and self._starts:
+            if self._starts[-1] <= last:  # nothing new, as it mostly is
+                value = self._values[-1]
+                if value != _UNKNOWN:
+                    known += end - last
+                    active += (end - last) * value
+            else:
+                more, computed = self._added_up(last, end)
+                known, active = known + more, active + computed
+        elif last == end and first <= start:
+            less, computed = self._added_up(first, start)
+            known, active = known - less, active - computed
+        else:
+            known, active = self._added_up(start, end)
         self._read = (start, end, known, active)
+        return known, active
+
+    def _added_up(self, start: Instant, end: Instant) -> tuple[Micros, int]:
+        starts, values = self._starts, self._values
+        known = active = 0
+        index, count = bisect_right(starts, start), len(starts)
+        while start < end:
+            until = starts[index] if index < count and starts[index] < end else end
+            if index and (value := values[index - 1]) != _UNKNOWN:
+                known += until - start
+                active += (until - start) * value
+            index, start = index + 1, until
         return known, active
 
     def at(self, instant: Instant) -> int | None:
@@ -79,8 +95,9 @@ class Activity:
 
     def known_since(self, instant: Instant) -> Instant | None:
         """When the value in force began; None when it is unknown."""
-        index = bisect_right(self._starts, instant) - 1
-        return None if index < 0 or self._values[index] == _UNKNOWN else self._starts[index]
+        starts = self._starts
+        index = len(starts) if starts and starts[-1] <= instant else bisect_right(starts, instant)
+        return starts[index - 1] if index and self._values[index - 1] != _UNKNOWN else None
 
     def forget(self, before: Instant) -> None:
         """Drop what is over at an instant; the value in force then stays."""

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from gpucost.core.clock import HOUR, Instant
 from gpucost.core.model import CapacityType, Gpus, NodeFact, PodFact, PriceFact, Resources
-from gpucost.core.money import PICO
+from gpucost.core.money import PICO, Pico, divide, half_even
 from gpucost.core.shares import DOMINANT, Scale, Split
 from gpucost.core.timeline import Interval, Timeline
 
@@ -132,6 +132,8 @@ def _exactly(amount: Decimal) -> Fraction:
 
 def life(node: NodeFact, span: Interval) -> Interval | None:
     """The part of a span in which the node exists."""
+    if node.start <= span.start and (node.end is None or node.end >= span.end):
+        return span if span.start < span.end else None
     return Interval(node.start, FOREVER if node.end is None else node.end).clip(*span)
 
 
@@ -140,19 +142,25 @@ def node_cost(node: NodeFact, prices: Timeline[PriceFact], span: Interval) -> Fr
     alive = life(node, span)
     if alive is None:
         return _NOTHING
-    index = bisect_right(prices.starts, alive.start)
-    if index == len(prices.starts) or prices.starts[index] >= alive.end:  # one price, as it mostly is
-        hourly = known_hourly(prices.values[index - 1]) if index else None
-        return _NOTHING if hourly is None else _times(hourly, alive.length)
     lengths: dict[Fraction, int] = {}
     for part, price in prices.segments(*alive):
         hourly = known_hourly(price) or _NOTHING
         lengths[hourly] = lengths.get(hourly, 0) + part.length
-    return sum((_times(hourly, length) for hourly, length in lengths.items()), _NOTHING)
+    return sum((hourly * _RATE * length for hourly, length in lengths.items()), _NOTHING)
 
 
-def _times(hourly: Fraction, length: int) -> Fraction:
-    return Fraction(hourly.numerator * _RATE.numerator * length, hourly.denominator * _RATE.denominator)
+def booked_cost(node: NodeFact, prices: Timeline[PriceFact], span: Interval) -> Pico:
+    """As `node_cost`, rounded half to even; without rational arithmetic where there is one price, as mostly."""
+    alive = life(node, span)
+    if alive is None:
+        return 0
+    index = bisect_right(prices.starts, alive.start)
+    if index < len(prices.starts) and prices.starts[index] < alive.end:
+        return half_even(node_cost(node, prices, span))
+    hourly = known_hourly(prices.values[index - 1]) if index else None
+    if hourly is None:
+        return 0
+    return divide(hourly.numerator * _RATE.numerator * alive.length, hourly.denominator * _RATE.denominator)
 
 
 def lane(

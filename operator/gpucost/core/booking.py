@@ -14,10 +14,10 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from gpucost.core.activity import PPM, Activity
-from gpucost.core.allocate import Lane, Stay, Stretch, node_cost
+from gpucost.core.allocate import Lane, Stay, Stretch, booked_cost
 from gpucost.core.clock import HOUR, Instant, Micros, floor_to
 from gpucost.core.model import CapacityType, Gpus, PriceFact
-from gpucost.core.money import Pico, apportion_over, half_even
+from gpucost.core.money import Pico, apportion_over, divide, half_even
 from gpucost.core.report import Amounts
 from gpucost.core.timeline import Interval, Timeline
 
@@ -82,7 +82,7 @@ def book(lane: Lane, prices: Timeline[PriceFact], activities: Mapping[str, Activ
 
     Money is rounded half to even once for the unit; a pod's activity is counted in millionths.
     """
-    tallies = [*_held(lane, activities, span), *_unheld(lane, span)]
+    tallies = [*_held(lane, activities, span), *unheld(lane, lane.over(*span))]
     parts = [tally.parts for tally in tallies]
     booked = iter(apportion_over(list(chain.from_iterable(parts)), lane.denominator * PPM))
     hour, uid, denominator = floor_to(span.start, HOUR), lane.node.uid, lane.denominator
@@ -90,7 +90,7 @@ def book(lane: Lane, prices: Timeline[PriceFact], activities: Mapping[str, Activ
         Charge(hour, uid, tally.pod_uid, tally.capacity_type, tally.values(list(islice(booked, len(own))), denominator))
         for tally, own in zip(tallies, parts, strict=True)
     )
-    return Booking(uid, hour, half_even(node_cost(lane.node, prices, span)), charges)
+    return Booking(uid, hour, booked_cost(lane.node, prices, span), charges)
 
 
 class _Tally:
@@ -131,7 +131,7 @@ class _Tally:
 
     def saved(self, denominator: int) -> int:
         """What the same time on demand would have cost more."""
-        return sum(half_even(ratio * Fraction(money, denominator)) for ratio, money in self.savings.items())
+        return sum(divide(r.numerator * money, r.denominator * denominator) for r, money in self.savings.items())
 
     def values(self, money: list[int], denominator: int) -> tuple[int, ...]:
         """The numbers of the charge, in the order of `FIELDS`."""
@@ -169,8 +169,7 @@ def _millionth(amount: Gpus) -> int:
     """A millionth, rounded half to even; without rational arithmetic where the amount is whole, as it mostly is."""
     if not isinstance(amount, int):
         return half_even(Fraction(amount, PPM))
-    floor, rest = divmod(amount, PPM)
-    return floor + (2 * rest > PPM or (2 * rest == PPM and floor % 2))
+    return divide(amount, PPM)
 
 
 def _held(lane: Lane, activities: Mapping[str, Activity], span: Interval) -> Iterable[_Tally]:
@@ -241,10 +240,10 @@ def _activity(tally: _Tally, stay: Stay, stretch: Stretch, measured: tuple[Micro
     tally.active_time += stay.needs.gpus * active
 
 
-def _unheld(lane: Lane, span: Interval) -> Iterator[_Tally]:
+def unheld(lane: Lane, parts: Iterable[tuple[Stretch, Instant, Instant]]) -> Iterator[_Tally]:
     """What nobody holds, and what nobody can be given; time counts while there is some of it."""
     tallies: dict[tuple[str, CapacityType], _Tally] = {}
-    for stretch, first, last in lane.over(*span):
+    for stretch, first, last in parts:
         kind, length = lane.capacity_type(stretch), last - first
         if stretch.demand < stretch.room:
             tally = tallies.setdefault((IDLE, kind), _Tally(IDLE, kind))

@@ -6,7 +6,7 @@ report or a late fact needs hours that are. Both book with the same code, which 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from gpucost.core.clock import HOUR, Instant, floor_to
 from gpucost.core.model import Gap, NeedFact, NodeFact, PodFact, PriceFact, Resources, UsageFact
 from gpucost.core.money import Pico
 from gpucost.core.shares import DOMINANT, Split
+from gpucost.core.summing import Sink, add_up, take
 from gpucost.core.timeline import Interval, Timeline
 
 Fact = NodeFact | PriceFact | PodFact | NeedFact | UsageFact | Gap
@@ -172,6 +173,18 @@ class Books:
         for part in hours(span):
             for node in self.alive(part):
                 yield self.book(node.uid, part)
+
+    def add_up(self, span: Interval, sink: Callable[[NodeFact], Sink]) -> Pico:
+        """Add the bookings of a span to the sums of those they are for; returns what the nodes cost by their prices."""
+        return sum(self._add_up(node.uid, part, sink(node)) for part in hours(span) for node in self.alive(part))
+
+    def _add_up(self, node_uid: str, span: Interval, sink: Sink) -> Pico:
+        if span.length == HOUR:
+            booking = self.book(node_uid, span)
+            take(booking, self.pods, sink)
+            return booking.cost
+        lane = self.lane(node_uid, floor_to(span.start, HOUR))
+        return add_up(lane, self.timeline(node_uid), self.activities, span, sink)
 
     def hourly(self, node_uid: str, at: Instant) -> dict[str, Pico | None]:
         """See `booking.hourly`."""

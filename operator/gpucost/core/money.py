@@ -53,6 +53,12 @@ def half_even(value: Fraction) -> int:
     return round(value)
 
 
+def divide(numerator: int, denominator: int) -> int:
+    """As `half_even` of the quotient, without rational arithmetic; the denominator is positive."""
+    floor, rest = divmod(numerator, denominator)
+    return floor + (2 * rest > denominator or (2 * rest == denominator and floor % 2))
+
+
 def to_micro(amount: Pico) -> Micro:
     """Round booked money to micro-units, ties to even."""
     return round(Fraction(amount, PICO_PER_MICRO))

@@ -16,9 +16,9 @@ from gpucost.core.model import Gap, PodFact, Workload
 from gpucost.core.report import Explanation
 from gpucost.core.timeline import Interval
 from gpucost.ledger import facts, rolled, rows
+from gpucost.ledger.desk import Desk, until_now
 from gpucost.ledger.gaps import concerning
 from gpucost.ledger.quality import quality
-from gpucost.ledger.reports import Desk, until_now
 from gpucost.ledger.schema import nodes, pods
 
 ROLLED_UP = "rolled up: only sums are left of this time, see the report of the workload (GPUCOST_RETENTION)"
@@ -76,7 +76,7 @@ def _written(desk: Desk, subject: Subject, shown: Arithmetic, gaps: list[Gap]) -
         lines=shown.lines,
         total=shown.total,
         gaps=tuple(told),
-        quality=quality(desk.db, desk.books, span, desk.now, namespace or None),
+        quality=quality(desk, span, namespace or None),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 from sqlalchemy import delete, func, select
@@ -17,10 +18,11 @@ from sqlalchemy import delete, func, select
 from gpucost.core.booking import NOBODY, Booking
 from gpucost.core.books import Books
 from gpucost.core.clock import HOUR, Instant
+from gpucost.core.in_force import NONE, InForce, in_force
 from gpucost.core.model import NodeKind, PodFact
 from gpucost.core.money import Pico
 from gpucost.core.timeline import Interval
-from gpucost.ledger import bulk
+from gpucost.ledger import bulk, prices_in_force
 from gpucost.ledger import charges as store
 from gpucost.ledger.charges import Sum
 from gpucost.ledger.db import Db
@@ -39,9 +41,10 @@ class HourSums:
     held: dict[Name, Sum] = field(default_factory=dict)
     unheld: dict[str, Sum] = field(default_factory=dict)
     cost: Pico = 0
+    prices: InForce = NONE
 
     @classmethod
-    def of(cls, bookings: Iterable[Booking], books: Books) -> HourSums:
+    def of(cls, hour: Instant, bookings: Iterable[Booking], books: Books) -> HourSums:
         """Sums of the bookings of one hour."""
         held: dict[Name, list[tuple[int, ...]]] = {}
         unheld: dict[str, list[tuple[int, ...]]] = {}
@@ -54,12 +57,14 @@ class HourSums:
                 else:
                     pod = books.pods[charge.pod_uid]
                     held.setdefault((pod.namespace, _asset(pod)), []).append(charge.values)
-        return cls(_columns(held), _columns(unheld), cost)
+        return cls(_columns(held), _columns(unheld), cost, in_force(books, Interval(hour, hour + HOUR)))
 
     def as_text(self) -> str:
         """For the database; `read_text` reads it."""
         held = [[namespace, asset.value, total] for (namespace, asset), total in self.held.items()]
-        return json.dumps({"held": held, "unheld": self.unheld, "cost": self.cost}, separators=(",", ":"))
+        sources, unpriced = sorted(self.prices.sources), sorted(self.prices.unpriced)
+        document = {"held": held, "unheld": self.unheld, "cost": self.cost, "sources": sources, "unpriced": unpriced}
+        return json.dumps(document, separators=(",", ":"))
 
 
 def _columns(values: dict[K, list[tuple[int, ...]]]) -> dict[K, Sum]:
@@ -70,7 +75,13 @@ def read_text(text: str) -> HourSums:
     """What `HourSums.as_text` wrote."""
     found = json.loads(text)
     held = {(namespace, NodeKind(asset)): total for namespace, asset, total in found["held"]}
-    return HourSums(held, found["unheld"], found["cost"])
+    return HourSums(held, found["unheld"], found["cost"], _shared(tuple(found["sources"]), tuple(found["unpriced"])))
+
+
+@lru_cache(maxsize=64)
+def _shared(sources: tuple[str, ...], unpriced: tuple[str, ...]) -> InForce:
+    """Hours mostly say the same, and months of them are kept."""
+    return InForce(frozenset(sources), frozenset(unpriced))
 
 
 def _asset(pod: PodFact) -> NodeKind:
@@ -131,6 +142,8 @@ def _added_up(db: Db, span: Interval) -> dict[Instant, HourSums]:
         sums[hour].unheld[who] = total
     for hour, cost in store.node_costs(db, span):
         sums[hour].cost = cost
+    for hour, found in sums.items():
+        found.prices = prices_in_force.read(db, Interval(hour, hour + HOUR))
     return sums
 
 

@@ -27,6 +27,7 @@ from gpucost.core.timeline import Interval
 from gpucost.ledger import charges, explanations, facts, hour_sums, reports, rolled, rows
 from gpucost.ledger.database import Database
 from gpucost.ledger.db import Db
+from gpucost.ledger.desk import Desk
 from gpucost.ledger.engine import open_engine, place_of
 from gpucost.ledger.errors import LedgerError, guard
 from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
@@ -294,7 +295,7 @@ class Ledger:
         span = Interval(hour, hour + HOUR)
         bookings = [self._books.book(node.uid, span) for node in self._books.alive(span)]
 
-        sums = hour_sums.HourSums.of(bookings, self._books)
+        sums = hour_sums.HourSums.of(hour, bookings, self._books)
 
         def write(db: Db) -> None:
             if int(facts.read_marks(db).get(_WATERMARK) or 0) < span.end:  # else a lost answer was a success
@@ -400,6 +401,6 @@ class Ledger:
         """Whether what `explain` may be asked about ever held anything, or a node was ever there."""
         return self._read(lambda db: explanations.knows(self._desk(db, 0), namespace, what))
 
-    def _desk(self, db: Db, now: Instant) -> reports.Desk:
+    def _desk(self, db: Db, now: Instant) -> Desk:
         kept = self._shelf, self._standing, self._retirement.horizon
-        return reports.Desk(db, self.currency, self._books, self._watermark, now, *kept)
+        return Desk(db, self.currency, self._books, self._watermark, now, *kept)

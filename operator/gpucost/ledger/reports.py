@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, literal, select
 
-from gpucost.core.booking import IDLE, STRANDED, hours
-from gpucost.core.books import Books
-from gpucost.core.clock import HOUR, Instant, floor_to
+from gpucost.core.booking import IDLE, STRANDED
+from gpucost.core.clock import HOUR, floor_to
 from gpucost.core.grouping import By, Group, Holder, dimensions
 from gpucost.core.model import Category, NodeKind, Workload
 from gpucost.core.money import Pico
@@ -26,68 +24,13 @@ from gpucost.core.timeline import Interval
 from gpucost.ledger import charges as store
 from gpucost.ledger import hour_sums, rolled
 from gpucost.ledger.charges import Sum
-from gpucost.ledger.db import Db
+from gpucost.ledger.desk import Desk, cut, until_now
 from gpucost.ledger.quality import quality
 from gpucost.ledger.rows import node_fact
 from gpucost.ledger.schema import charges, nodes, pods, rolled_charges, rolled_keys
 from gpucost.ledger.settled import NOTHING, added
-from gpucost.ledger.shelf import Shelf
-from gpucost.ledger.standing import Standing
 from gpucost.ledger.tally import Tally, live_of, take_booked
 from gpucost.ledger.totals import Live, Rates
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What is at hand for an answer: the database inside a transaction, and the open hours."""
-
-    db: Db
-    currency: str
-    books: Books
-    watermark: Instant | None
-    now: Instant
-    shelf: Shelf
-    standing: Standing
-    horizon: Instant | None = None
-    """Before it, only roll-ups are left."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A window cut at whole settled hours; any part may be empty."""
-
-    rolled: Interval
-    """The hours that begin in it: an hour of which only a sum is left cannot be cut, and windows that meet still add
-    up."""
-    settled: Interval
-    edges: tuple[Interval, ...]
-    open: Interval
-
-
-def cut(span: Interval, watermark: Instant | None, horizon: Instant | None = None) -> Cut:
-    """Cut a window: roll-ups, whole hours before the watermark, partial hours before it, and what comes after."""
-    rolled_until = max(span.start, min(span.end, horizon or 0))
-    old, span = Interval(span.start, rolled_until), Interval(rolled_until, span.end)
-    border = max(span.start, min(span.end, watermark or 0))
-    first, last = -floor_to(-span.start, HOUR), floor_to(border, HOUR)
-    opened = Interval(border, span.end)
-    if first >= last:
-        return Cut(old, Interval(first, first), tuple(_not_empty(hours(Interval(span.start, border)))), opened)
-    edges = (Interval(span.start, first), Interval(last, border))
-    return Cut(old, Interval(first, last), tuple(_not_empty(iter(edges))), opened)
-
-
-def _not_empty(spans: Iterator[Interval]) -> Iterator[Interval]:
-    return (span for span in spans if span.length > 0)
-
-
-def until_now(span: Interval, now: Instant) -> Interval:
-    """The part of a window that has happened; an inverted window is a `ValueError`."""
-    if span.start > span.end:
-        raise ValueError(f"the window ends ({span.end}) before it starts ({span.start})")
-    end = max(span.start, min(span.end, now))
-    return Interval(span.start, end)
-
 
 # --- reports ----------------------------------------------------------------------------------------------------------
 
@@ -102,8 +45,8 @@ def report(desk: Desk, span: Interval, by: By, namespace: str | None, selector: 
     _take_settled(desk, tally, pieces.settled)
     for edge in pieces.edges:
         stored = desk.shelf.edge(desk.db, floor_to(edge.start, HOUR))
-        take_booked(tally, stored.bookings(edge), stored)
-    take_booked(tally, desk.books.bookings(pieces.open), desk.books)
+        take_booked(tally, stored, edge)
+    take_booked(tally, desk.books, pieces.open)
     return _finished(desk, tally, span)
 
 
@@ -232,7 +175,7 @@ def _finished(desk: Desk, tally: Tally, span: Interval) -> Report:
         stranded=Row("stranded", stranded, hourly=rates.stranded if whole else 0),
         total=total,
         difference=tally.nodes - total.cost if whole else 0,
-        quality=quality(desk.db, desk.books, span, desk.now, tally.namespace),
+        quality=quality(desk, span, tally.namespace),
         nodes=tuple(_node_uses(desk, tally, rates)) if whole and tally.by_node else (),
         labels=tuple(sorted(tally.labels)),
     )

@@ -6,20 +6,23 @@ look at, and only then does anybody work out in which row they belong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
-from gpucost.core.booking import NOBODY, Booking
+from gpucost.core.booking import NOBODY
 from gpucost.core.books import Books
 from gpucost.core.grouping import LABEL, By, Group, Holder, dimensions, group_of
 from gpucost.core.model import NodeKind, PodFact, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts
 from gpucost.core.selector import Selector
-from gpucost.ledger.charges import Sum
-from gpucost.ledger.settled import NOTHING, added, plus
+from gpucost.core.summing import Sink
+from gpucost.core.timeline import Interval
+from gpucost.ledger.charges import Sum, zero
+from gpucost.ledger.settled import NOTHING, plus
 from gpucost.ledger.totals import Live, Rates
 
 _NEEDED: dict[str, frozenset[str]] = {
@@ -111,31 +114,34 @@ def holder_of(books: Books, pod: PodFact) -> Holder:
     return Holder(pod.namespace, pod.workload, pod.category, pod.name, pod.node_uid, node.name, pod.labels, node.kind)
 
 
-@dataclass
-class _Booked:
-    """Charges of pods that nothing in the report tells apart, and one of the pods."""
+class _Alike(dict[Any, tuple[PodFact, Sum]]):
+    """Sums of pods on nodes of one kind that nothing in a report tells apart, each with one of the pods."""
 
-    pod: PodFact
-    values: list[tuple[int, ...]] = field(default_factory=list)
+    def __init__(self, look: Callable[[PodFact], Any]) -> None:
+        self._look = look
+
+    def whose(self, pod: PodFact) -> Sum:
+        """The sum that a pod's charges belong to."""
+        key = self._look(pod)
+        found = self.get(key)
+        if found is None:
+            found = self[key] = pod, zero()
+        return found[1]
 
 
-def take_booked(tally: Tally, bookings: Iterable[Booking], books: Books) -> None:
-    """Sum up first, then find out whose it is: there are thousands of charges of a few dozen."""
-    look, found = _looks(tally), dict[tuple[NodeKind, Any], _Booked]()
-    for booking in bookings:
-        kind = books.nodes[booking.node_uid].kind
-        tally.nodes += booking.cost
-        for charge in booking.charges:
-            if charge.pod_uid in NOBODY:
-                tally.take_unheld(charge.pod_uid, charge.node_uid, charge.values)
-                continue
-            pod = books.pods[charge.pod_uid]
-            same = found.get((kind, look(pod)))
-            if same is None:
-                same = found[kind, look(pod)] = _Booked(pod)
-            same.values.append(charge.values)
-    for same in found.values():
-        tally.take(holder_of(books, same.pod), added(same.values))
+def take_booked(tally: Tally, books: Books, span: Interval) -> None:
+    """Book a span. Sums come first, and then whose they are: there are thousands of pods of a few dozen owners."""
+    look = _looks(tally)
+    alike = {kind: _Alike(look) for kind in NodeKind}
+    unheld = defaultdict[str, dict[str, Sum]](lambda: {who: zero() for who in sorted(NOBODY)})
+    by_node = tally.by_node
+    tally.nodes += books.add_up(span, lambda node: Sink(alike[node.kind].whose, unheld[node.uid if by_node else ""]))
+    for node_uid, nobody in unheld.items():
+        for who, total in nobody.items():
+            tally.take_unheld(who, node_uid, total)
+    for same in alike.values():
+        for pod, total in same.values():
+            tally.take(holder_of(books, pod), total)
 
 
 _ATTRIBUTES = {
