@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from itertools import pairwise
+from operator import attrgetter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,8 +14,8 @@ from gpucost.core.activity import to_ppm
 from gpucost.core.booking import FIELDS, IDLE, NOBODY, STRANDED
 from gpucost.core.books import Books
 from gpucost.core.clock import HOUR
-from gpucost.core.in_force import in_force
-from gpucost.core.model import CapacityType, PodFact, PriceFact, UsageFact
+from gpucost.core.in_force import NONE, in_force
+from gpucost.core.model import CapacityType, PriceFact, UsageFact
 from gpucost.core.summing import Sink
 from gpucost.core.timeline import Interval
 from gpucost.ledger import Ledger, prices_in_force
@@ -39,12 +41,9 @@ def by_charges(books: Books, span: Interval) -> tuple[dict[str, list[int]], int]
 
 
 def by_sums(books: Books, span: Interval) -> tuple[dict[str, list[int]], int]:
-    found: dict[str, list[int]] = {IDLE: zero(), STRANDED: zero()}
-
-    def whose(pod: PodFact) -> list[int]:
-        return found.setdefault(pod.namespace, zero())
-
-    return found, books.add_up(span, lambda _: Sink(whose, found))
+    found = defaultdict[str, list[int]](zero, {IDLE: zero(), STRANDED: zero()})
+    cost = books.add_up(span, lambda _: Sink(found, attrgetter("namespace"), found))
+    return dict(found), cost
 
 
 @given(worlds(), times, times)
@@ -95,3 +94,11 @@ def test_prices_in_force_are_the_same_by_the_books_and_by_the_tables(facts, one,
         ledger.record(facts)
         read = ledger._read(lambda db: prices_in_force.read(db, span))
     assert read == in_force(books_of(facts), span)
+
+
+def test_a_node_that_was_gone_as_it_came_needs_no_price():
+    facts = [node(start=1, end=1), price("4", 0), node("n2", 1, 1)]
+    with Ledger("sqlite://") as ledger:
+        ledger.record(facts)
+        assert ledger._read(lambda db: prices_in_force.read(db, Interval(at(0), at(2)))) == NONE
+    assert in_force(books_of(facts), Interval(at(0), at(2))) == NONE

@@ -1,10 +1,12 @@
 """How fast `/allocation/compute` answers over loopback: a day by namespace, of a cluster of 10,000 pods.
 
 The address that dashboards ask, over the operator's provider and a real ledger: a day of settled hours, and an open one
-in which the utilisation of every GPU is written down each minute. In the settled hour in which a day's window begins
+in which the utilisation of every GPU is written down each minute. In the settled hours in which a day's window begins
 there is a mean every five minutes, as the operator writes them. Clients keep their connections open, as they do. The
 clock is the bench's own: it stands still while the same is asked again, and moves on by a minute between the moments at
-which a client asks that comes by once a minute. Nothing is at hand then but what belongs to hours that are over.
+which two clients ask in turn: one for the whole hours of a day, one for a day to the minute. Between them the operator
+has its pass, and it settles the hour when it is over; what they ask needs everything of one open hour, and of the
+second a part of one settled hour, booked anew.
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ from gpucost.web.opencost import create_app
 NAME = "serving"
 WINDOWS = ("24h", "today")
 REPEATED = 300
-FROM, UNTIL = 15, 55
-"""Minutes of the open hour at which somebody asks: all that is in it has to be booked."""
+FROM, UNTIL = 35, 75
+"""Minutes since the open hour began at which somebody asks, while it ends and is settled and the next one begins."""
 STARTS = 5
 _PROMISE_MS = 100.0
 _FIRST_MS = 300.0
@@ -64,7 +66,7 @@ def measure() -> list[Figure]:
         with Ledger(url) as ledger:
             ledger.record([*nodes, *pods], prices=prices)
             shares = random.Random(7)
-            for minute in range(0, 60, 5):
+            for minute in range(0, 120, 5):
                 _measured(ledger, pods, minute - _DAY, shares)
             ledger.settle(_OPEN + 5 * MINUTE)
             for minute in range(FROM):
@@ -104,12 +106,15 @@ async def _again(ledger: Ledger, clock: _Clock) -> list[float]:
 async def _moments(
     ledger: Ledger, clock: _Clock, pods: list[PodFact], shares: random.Random, spent: list[float]
 ) -> list[float]:
-    """Two questions, of which the second is asked a minute after the first, and so on; `spent` gets processor time."""
+    """Questions a minute apart, with a pass of the operator between two; `spent` gets processor time."""
     taken = []
     async with _client(ledger, clock) as client:
+        await _timed(client, _to_the_minute(clock.now))
         for minute in range(FROM, UNTIL):
             _measured(ledger, pods, minute, shares)
             clock.now = _OPEN + (minute + 1) * MINUTE
+            ledger.settle(clock.now)
+            ledger.namespace_totals(clock.now)
             before = time.process_time()
             taken.append(await _timed(client, WINDOWS[0] if minute % 2 else _to_the_minute(clock.now)))
             spent.append((time.process_time() - before) * 1000)

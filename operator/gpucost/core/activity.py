@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 
 from gpucost.core.clock import Instant, Micros
 
@@ -34,6 +35,14 @@ class Activity:
         self._read = _NOTHING_READ
         """The integral that was asked for last: `start`, `end`, known and active time."""
 
+    @classmethod
+    def of(cls, starts: Iterable[Instant], ppms: Iterable[int | None]) -> Activity:
+        """A whole timeline at once, in order and without two values for one instant."""
+        made = cls()
+        made._starts.extend(starts)
+        made._values.extend(_UNKNOWN if ppm is None else ppm for ppm in ppms)
+        return made
+
     def put(self, start: Instant, ppm: int | None) -> None:
         """Set the value from an instant on; a second value for one instant replaces the first."""
         value = _UNKNOWN if ppm is None else ppm
@@ -55,33 +64,22 @@ class Activity:
         if start >= end:
             return 0, 0
         first, last, known, active = self._read
-        if first == start and last <= end and self._starts:
-            if self._starts[-1] <= last:  # nothing new, as it mostly is
-                value = self._values[-1]
-                if value != _UNKNOWN:
-                    known += end - last
-                    active += (end - last) * value
-            else:
-                more, computed = self._added_up(last, end)
-                known, active = known + more, active + computed
+        since, until, sign = start, end, 1
+        if first == start and last <= end:
+            since = last
         elif last == end and first <= start:
-            less, computed = self._added_up(first, start)
-            known, active = known - less, active - computed
+            since, until, sign = first, start, -1
         else:
-            known, active = self._added_up(start, end)
-        self._read = (start, end, known, active)
-        return known, active
-
-    def _added_up(self, start: Instant, end: Instant) -> tuple[Micros, int]:
-        starts, values = self._starts, self._values
-        known = active = 0
-        index, count = bisect_right(starts, start), len(starts)
-        while start < end:
-            until = starts[index] if index < count and starts[index] < end else end
+            known = active = 0
+        starts, values, index = self._starts, self._values, bisect_right(self._starts, since)
+        count = len(starts)
+        while since < until:
+            stop = starts[index] if index < count and starts[index] < until else until
             if index and (value := values[index - 1]) != _UNKNOWN:
-                known += until - start
-                active += (until - start) * value
-            index, start = index + 1, until
+                known += sign * (stop - since)
+                active += sign * (stop - since) * value
+            index, since = index + 1, stop
+        self._read = (start, end, known, active)
         return known, active
 
     def at(self, instant: Instant) -> int | None:

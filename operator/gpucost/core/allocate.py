@@ -9,13 +9,13 @@ idle. Shares are integers over one denominator per node (`Lane.unit`) and prices
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from math import lcm
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gpucost.core.clock import HOUR, Instant
 from gpucost.core.model import CapacityType, Gpus, NodeFact, PodFact, PriceFact, Resources
@@ -34,6 +34,9 @@ Needs = Mapping[str, Timeline[Resources]]
 """What pods count for over time, by UID; a pod counts for its requests before the first value and without any."""
 
 NO_NEEDS: Needs = {}
+
+Look = Callable[[PodFact], Any]
+"""What somebody wants to know of a pod; the same question is the same object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,17 @@ class Stretch:
         return self.weight > 0
 
 
+class Tenant(NamedTuple):
+    """Somebody who stays for all of a stretch, with what is asked of a stay again and again."""
+
+    uid: str
+    units: int
+    cpu_milli: int
+    memory: int
+    gpus: int
+    """Whole ones: not for stretches in which parts of GPUs are held."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lane:
     """One node over a span: its stretches, and the stays of pods on it in a fixed order."""
@@ -93,6 +107,30 @@ class Lane:
     stays: tuple[Stay, ...]
     stretches: tuple[Stretch, ...]
     starts: tuple[Instant, ...]
+    _tenants: dict[Instant, list[Tenant]] = field(default_factory=dict, compare=False, repr=False)
+    """Of the stretches that somebody asked about, by their starts."""
+    _owners: dict[Instant, tuple[Look, list[Any]]] = field(default_factory=dict, compare=False, repr=False)
+    """Whose the tenants are, by the question that was asked last."""
+
+    def tenants(self, stretch: Stretch) -> list[Tenant]:
+        """Who stays for a stretch: there is nobody who comes or goes within it."""
+        found = self._tenants.get(stretch.start)
+        if found is None:
+            found = self._tenants[stretch.start] = [
+                Tenant(stay.pod.uid, stay.units, stay.needs.cpu_milli, stay.needs.memory, int(stay.needs.gpus))
+                for stay in self._during(stretch)
+            ]
+        return found
+
+    def owners(self, stretch: Stretch, look: Look) -> list[Any]:
+        """What `look` says of each tenant's pod."""
+        known = self._owners.get(stretch.start)
+        if known is None or known[0] is not look:
+            known = self._owners[stretch.start] = look, [look(stay.pod) for stay in self._during(stretch)]
+        return known[1]
+
+    def _during(self, stretch: Stretch) -> Iterator[Stay]:
+        return (stay for stay in self.stays if stay.start <= stretch.start and stay.end >= stretch.end)
 
     def capacity_type(self, stretch: Stretch) -> CapacityType:
         """How the stretch is paid for; the node's own type while nobody knows a price."""

@@ -50,6 +50,9 @@ def in_force(books: Books, span: Interval) -> InForce:
         if alive is None:
             continue
         timeline = books.timeline(node.uid)
+        if timeline.starts and timeline.starts[-1] <= alive.start and (price := timeline.values[-1]).hourly:
+            sources.add(price.source)  # as it mostly is
+            continue
         first = bisect_right(timeline.starts, alive.start) - 1
         if first < 0:
             unpriced.add(node.name)

@@ -8,11 +8,12 @@ where a node's hour is of one piece, as most are. `tests/property/test_summing.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 from gpucost.core.activity import PPM, Activity
-from gpucost.core.allocate import Lane, Stretch, booked_cost
+from gpucost.core.allocate import Lane, Look, Stretch, Tenant, booked_cost
 from gpucost.core.booking import FIELDS, NOBODY, Booking, book, unheld
 from gpucost.core.clock import Instant, Micros
 from gpucost.core.model import CapacityType, PodFact, PriceFact
@@ -26,8 +27,10 @@ Sum = list[int]
 class Sink(NamedTuple):
     """Where charges are added up."""
 
-    whose: Callable[[PodFact], Sum]
-    """The sum that a pod's charges belong to."""
+    sums: Mapping[Any, Sum]
+    """Sums of pods that are alike; one that is missing is made, as by a `defaultdict`."""
+    look: Look
+    """What makes pods alike."""
     nobody: Mapping[str, Sum]
     """The sums of what idled (`IDLE`) and of what was stranded (`STRANDED`)."""
 
@@ -35,6 +38,7 @@ class Sink(NamedTuple):
 _COST, _ACTIVE, _HELD, _UNKNOWN, _OTHER, _SPOT, _ON_DEMAND = range(7)
 _GPU, _ACTIVE_GPU, _KNOWN_GPU, _CPU, _MEMORY, _TIME, _UNPRICED, _SAVED = range(7, len(FIELDS))
 _PAID = {CapacityType.SPOT: _SPOT, CapacityType.ON_DEMAND: _ON_DEMAND}
+_MEASURED = (_ACTIVE, _HELD)
 _HALF_MIB = 1 << 19
 
 
@@ -58,7 +62,7 @@ def add_up(
 def take(booking: Booking, pods: Mapping[str, PodFact], sink: Sink) -> None:
     """Add charges that have been worked out to the sums of those they are for."""
     for _, _, uid, _, values in booking.charges:
-        total = sink.nobody[uid] if uid in NOBODY else sink.whose(pods[uid])
+        total = sink.nobody[uid] if uid in NOBODY else sink.sums[sink.look(pods[uid])]
         for index, value in enumerate(values):
             total[index] += value
 
@@ -74,7 +78,7 @@ def _only_stretch(lane: Lane, span: Interval) -> tuple[Stretch, Instant, Instant
 class _Steady:
     """One node in a time in which nobody comes or goes; money as numerators over `denominator`."""
 
-    __slots__ = ("denominator", "first", "lane", "last", "length", "paid", "places", "remainders", "stretch")
+    __slots__ = ("denominator", "fields", "first", "lane", "last", "length", "owners", "paid", "remainders", "stretch")
 
     def __init__(self, lane: Lane, stretch: Stretch, first: Instant, last: Instant) -> None:
         self.lane, self.stretch, self.first, self.last = lane, stretch, first, last
@@ -82,61 +86,86 @@ class _Steady:
         self.denominator = lane.denominator * PPM
         self.paid = _PAID.get(lane.capacity_type(stretch), _COST)
         self.remainders: list[int] = []
-        self.places: list[tuple[Sum, int]] = []
-        """Where a part of the money went: a sum, and the field next to its cost (the cost itself if there is none)."""
+        self.owners: list[Sum] = []
+        self.fields: list[int] = []
+        """Where the part of the money went that a remainder is of: a sum, and the field next to its cost."""
 
     def add_up(self, activities: Mapping[str, Activity], sink: Sink) -> None:
         """Add everything to the sums."""
-        booked = self._pods(activities, sink.whose) + self._unheld(sink.nobody)
+        tenants = self.lane.tenants(self.stretch)
+        totals = list(map(sink.sums.__getitem__, self.lane.owners(self.stretch, sink.look)))
+        self._hold(tenants, totals)
+        booked = self._pay(tenants, totals, activities) + self._unheld(sink.nobody)
         self._hand_out(booked)
 
-    def _pods(self, activities: Mapping[str, Activity], whose: Callable[[PodFact], Sum]) -> Pico:
-        """Add all of the pods but the rest of the rounding; what their money comes to, rounded down.
-
-        Ten thousand times in a report: nothing is called that need not be.
-        """
-        first, last, length, paid, denominator = self.first, self.last, self.length, self.paid, self.denominator
-        weight, saving = self.stretch.weight, self.stretch.saving if self.paid == _SPOT else None
-        unpriced = 0 if weight else length
-        booked = 0
-        for stay in self.lane.stays:
-            if stay.start > first or stay.end < last:
-                continue
-            needs, rate, total = stay.needs, weight * stay.units, whose(stay.pod)
+    def _hold(self, tenants: Sequence[Tenant], totals: Sequence[Sum]) -> None:
+        """Add what the pods hold of everything."""
+        length, priced = self.length, self.stretch.weight > 0
+        for (_, _, cpu, memory, gpus), total in zip(tenants, totals, strict=True):
             total[_TIME] += length
-            total[_CPU] += needs.cpu_milli * length
-            total[_MEMORY] += (needs.memory * length + _HALF_MIB) >> 20
-            if unpriced:
-                total[_UNPRICED] += unpriced
-            if saving:
-                total[_SAVED] += divide(saving.numerator * rate * length, saving.denominator * self.lane.denominator)
-            gpus: int = needs.gpus  # type: ignore[assignment]
-            known = active = 0
+            total[_CPU] += cpu * length
+            total[_MEMORY] += (memory * length + _HALF_MIB) >> 20
             if gpus:
                 total[_GPU] += gpus * length
-                activity = activities.get(stay.pod.uid)
-                if activity is not None:
-                    known, active = activity.integral(first, last)
-            if not known:
-                money = self._part(total, _UNKNOWN if gpus else _OTHER, rate * length * PPM)
-            else:
+            if not priced:
+                total[_UNPRICED] += length
+
+    def _pay(self, tenants: Sequence[Tenant], totals: Sequence[Sum], activities: Mapping[str, Activity]) -> Pico:
+        """Add the pods' money but the rest of the rounding, and whether GPUs computed; what it is, rounded down.
+
+        Ten thousand times in a report: nothing is called or divided that need not be.
+        """
+        first, last, length, denominator = self.first, self.last, self.length, self.denominator
+        paid, weight, saving = self.paid, self.stretch.weight, self._saving
+        remainders, owners, fields = self.remainders, self.owners, self.fields
+        booked, shared, rate, whole, rest = 0, -1, 0, 0, 0
+        for (uid, units, _, _, gpus), total in zip(tenants, totals, strict=True):
+            if units != shared:  # pods of a node often have the same share
+                shared, rate = units, weight * units
+                whole, rest = divmod(rate * length * PPM, denominator)
+            if saving:
+                total[_SAVED] += divide(saving.numerator * rate * length, saving.denominator * self.lane.denominator)
+            activity = activities.get(uid) if gpus else None
+            known, active = activity.integral(first, last) if activity is not None else (0, 0)
+            if known:
                 total[_KNOWN_GPU] += gpus * known
                 total[_ACTIVE_GPU] += divide(gpus * active, PPM)
-                computed = rate * active
-                money, rest = divmod(computed, denominator)
+            if known == length:
+                money, cut = divmod(rate * active, denominator)
+                held, other = whole - money, rest - cut  # what is left of `whole` and `rest`, without a division
+                if other < 0:
+                    held, other = held - 1, other + denominator
                 total[_ACTIVE] += money
-                held, other = divmod(rate * known * PPM - computed, denominator)
                 total[_HELD] += held
+                remainders += (cut, other)
+                owners += (total, total)
+                fields += _MEASURED
                 money += held
-                self.remainders += (rest, other)
-                self.places += ((total, _ACTIVE), (total, _HELD))
-                if known != length:
-                    money += self._part(total, _UNKNOWN, rate * (length - known) * PPM)
+            elif known:
+                money = self._measured(total, rate, known, active)
+            else:
+                money, field = whole, _UNKNOWN if gpus else _OTHER
+                total[field] += money
+                remainders.append(rest)
+                owners.append(total)
+                fields.append(field)
             total[_COST] += money
             if paid:
                 total[paid] += money
             booked += money
         return booked
+
+    @property
+    def _saving(self) -> Fraction | None:
+        return self.stretch.saving if self.paid == _SPOT else None
+
+    def _measured(self, total: Sum, rate: int, known: Micros, active: int) -> Pico:
+        """Add the money of GPUs of which it is known for a part of the time whether they computed."""
+        return (
+            self._part(total, _ACTIVE, rate * active)
+            + self._part(total, _HELD, rate * (known * PPM - active))
+            + self._part(total, _UNKNOWN, rate * (self.length - known) * PPM)
+        )
 
     def _unheld(self, nobody: Mapping[str, Sum]) -> Pico:
         """As `_pods`, of what idles and what is stranded."""
@@ -156,7 +185,8 @@ class _Steady:
         whole, rest = divmod(numerator, self.denominator)
         total[field] += whole
         self.remainders.append(rest)
-        self.places.append((total, field))
+        self.owners.append(total)
+        self.fields.append(field)
         return whole
 
     def _hand_out(self, booked: Pico) -> None:
@@ -170,7 +200,11 @@ class _Steady:
         if not missing:
             return
         order = sorted(range(len(self.remainders)), key=self.remainders.__getitem__, reverse=True)  # ties: the earlier
+        paid = self.paid
         for index in order[:missing]:
-            total, field = self.places[index]
-            for place in {_COST, field, self.paid}:
-                total[place] += 1
+            total, field = self.owners[index], self.fields[index]
+            total[_COST] += 1
+            if field != _COST:
+                total[field] += 1
+            if paid:
+                total[paid] += 1

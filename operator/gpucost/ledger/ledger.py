@@ -273,6 +273,7 @@ class Ledger:
             if ended:
                 self._settled_some()
             self._sum_up()
+            self._read(lambda db: self._shelf.follow(db, now, self._watermark or 0))
             return booked
 
     def _sum_up(self) -> None:
@@ -288,6 +289,7 @@ class Ledger:
 
     def _settled_some(self) -> None:
         self._pass = None
+        self._shelf.turn()
         live = {key_of(pod) for pod in self._books.pods.values()}
         self._settled.keep_only(live, set(self._books.nodes))
 

@@ -56,7 +56,8 @@ def _in_force(db: Db, span: Interval) -> Select[Any]:
 
 
 def _alive(span: Interval) -> tuple[ColumnElement[bool], ...]:
-    return nodes.c.start < span.end, or_(nodes.c.ended.is_(None), nodes.c.ended > span.start)
+    lives_on = and_(nodes.c.ended > span.start, nodes.c.ended > nodes.c.start)
+    return nodes.c.start < span.end, or_(nodes.c.ended.is_(None), lives_on)
 
 
 def _without_price(db: Db, span: Interval) -> Select[Any]:

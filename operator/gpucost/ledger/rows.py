@@ -9,7 +9,7 @@ from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
-from gpucost.core.activity import PPM, to_ppm
+from gpucost.core.activity import to_ppm
 from gpucost.core.model import (
     CapacityType,
     Category,
@@ -175,11 +175,6 @@ def need_fact(row: Any) -> NeedFact:
 def usage_row(fact: UsageFact) -> Row:
     """A usage value's row, in millionths."""
     return {"pod_uid": fact.pod_uid, "start": fact.start, "ppm": to_ppm(fact.gpu_active)}
-
-
-def usage_fact(row: Any) -> UsageFact:
-    """A usage value from its row."""
-    return UsageFact(row.pod_uid, row.start, None if row.ppm is None else row.ppm / PPM)
 
 
 def gap_row(fact: Gap) -> Row:

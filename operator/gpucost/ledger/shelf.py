@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gpucost.core.books import Books, Fact
-from gpucost.core.clock import HOUR, Instant
+from gpucost.core.clock import HOUR, MINUTE, Instant
 from gpucost.core.model import PodFact
 from gpucost.core.timeline import Interval
 from gpucost.ledger import facts, hour_sums
@@ -25,7 +25,8 @@ from gpucost.ledger.hour_sums import HourSums
 _HOURS = 24 * 62
 _ANSWERS = 64
 _MOST_ROWS = 2000  # of one answer; about 1 MB
-_EDGES = 2
+_EDGES = 4  # two windows that move, and their next hours
+_LEAD = 5 * MINUTE
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -46,6 +47,8 @@ class Shelf:
     _hours: OrderedDict[Instant, HourSums] = field(default_factory=OrderedDict)
     _answers: OrderedDict[Hashable, list[Total]] = field(default_factory=OrderedDict)
     _edges: OrderedDict[Instant, Books] = field(default_factory=OrderedDict)
+    _asked: set[Instant] = field(default_factory=set)
+    """Edges that somebody has asked for since an hour was settled."""
 
     def clear(self) -> None:
         """Read everything again."""
@@ -84,7 +87,23 @@ class Shelf:
         if books is None:
             books = facts.load(db, Interval(hour, hour + HOUR))
         _keep(self._edges, hour, books, _EDGES)
+        self._asked.add(hour)
         return books
+
+    def follow(self, db: Db, now: Instant, watermark: Instant) -> None:
+        """Make the next edges ready before the hour turns: who asks for a window that moves shall not wait then."""
+        if now % HOUR < HOUR - _LEAD:
+            return
+        for following in sorted(hour + HOUR for hour in self._asked):
+            if following < watermark and following not in self._edges:
+                books = facts.load(db, Interval(following, following + HOUR))
+                for node in books.alive(Interval(following, following + HOUR)):
+                    books.lane(node.uid, following)
+                _keep(self._edges, following, books, _EDGES)
+
+    def turn(self) -> None:
+        """An hour was settled: who asked before may not ask again."""
+        self._asked.clear()
 
 
 def renames(batch: Iterable[Fact], books: Books, watermark: Instant | None) -> bool:

@@ -7,15 +7,17 @@ look at, and only then does anybody work out in which row they belong.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
+from gpucost.core.allocate import Look
 from gpucost.core.booking import NOBODY
 from gpucost.core.books import Books
 from gpucost.core.grouping import LABEL, By, Group, Holder, dimensions, group_of
-from gpucost.core.model import NodeKind, PodFact, Workload
+from gpucost.core.model import NodeFact, NodeKind, PodFact, Workload
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts
 from gpucost.core.selector import Selector
@@ -114,34 +116,39 @@ def holder_of(books: Books, pod: PodFact) -> Holder:
     return Holder(pod.namespace, pod.workload, pod.category, pod.name, pod.node_uid, node.name, pod.labels, node.kind)
 
 
-class _Alike(dict[Any, tuple[PodFact, Sum]]):
-    """Sums of pods on nodes of one kind that nothing in a report tells apart, each with one of the pods."""
-
-    def __init__(self, look: Callable[[PodFact], Any]) -> None:
-        self._look = look
-
-    def whose(self, pod: PodFact) -> Sum:
-        """The sum that a pod's charges belong to."""
-        key = self._look(pod)
-        found = self.get(key)
-        if found is None:
-            found = self[key] = pod, zero()
-        return found[1]
-
-
 def take_booked(tally: Tally, books: Books, span: Interval) -> None:
     """Book a span. Sums come first, and then whose they are: there are thousands of pods of a few dozen owners."""
-    look = _looks(tally)
-    alike = {kind: _Alike(look) for kind in NodeKind}
+    look, by_node = _looks(tally), tally.by_node
+    alike = {kind: defaultdict[Any, Sum](zero) for kind in NodeKind}
     unheld = defaultdict[str, dict[str, Sum]](lambda: {who: zero() for who in sorted(NOBODY)})
-    by_node = tally.by_node
-    tally.nodes += books.add_up(span, lambda node: Sink(alike[node.kind].whose, unheld[node.uid if by_node else ""]))
+    together = {kind: Sink(alike[kind], look, unheld[""]) for kind in NodeKind}
+
+    def sink(node: NodeFact) -> Sink:
+        return Sink(alike[node.kind], look, unheld[node.uid]) if by_node else together[node.kind]
+
+    tally.nodes += books.add_up(span, sink)
     for node_uid, nobody in unheld.items():
         for who, total in nobody.items():
-            tally.take_unheld(who, node_uid, total)
-    for same in alike.values():
-        for pod, total in same.values():
-            tally.take(holder_of(books, pod), total)
+            if any(total):  # a node of which nothing idled is not told of
+                tally.take_unheld(who, node_uid, total)
+    for pod, total in _with_a_pod(alike, books, look):
+        tally.take(holder_of(books, pod), total)
+
+
+def _with_a_pod(alike: Mapping[NodeKind, dict[Any, Sum]], books: Books, look: Look) -> Iterator[tuple[PodFact, Sum]]:
+    """Each of the sums with the first of the pods that it may be of."""
+    missing = sum(map(len, alike.values()))
+    for pod in books.pods.values():
+        if not missing:
+            return
+        node = books.nodes.get(pod.node_uid)
+        found = None if node is None else alike[node.kind].pop(look(pod), _NONE)
+        if found:
+            missing -= 1
+            yield pod, found
+
+
+_NONE: Sum = []
 
 
 _ATTRIBUTES = {
@@ -156,9 +163,14 @@ _ATTRIBUTES = {
 """Where a pod has what a report needs; labels are a pod's own."""
 
 
-def _looks(tally: Tally) -> Callable[[PodFact], Any]:
+def _looks(tally: Tally) -> Look:
     """What a report needs to know of a pod, as something to compare; the kind of its node aside."""
-    return attrgetter(*dict.fromkeys(_ATTRIBUTES[name] for name in sorted(tally.needed - {"asset"})))
+    return _look(tally.needed - {"asset"})
+
+
+@lru_cache
+def _look(needed: frozenset[str]) -> Look:
+    return attrgetter(*dict.fromkeys(_ATTRIBUTES[name] for name in sorted(needed)))
 
 
 def live_of(books: Books, rates: Rates, tally: Tally) -> dict[str, Live]:
