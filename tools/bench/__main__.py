@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     names = options.names or list(NAMES)
     where = machine.describe()
     print(f"{machine.sentence(where)}\n", file=sys.stderr)
+    broken: list[str] = []
     try:
-        figures = list(_measure(names))
+        figures = list(_measure(names, broken))
     except (MissingProgram, StartError) as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 2
@@ -63,6 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
     print(table(figures, load_baseline()))
     print(f"\n{machine.sentence(where)}\n{_summary(figures)}")
     _write(options, figures, where)
+    if broken:
+        print(f"bench: could not be measured, see above: {', '.join(broken)}", file=sys.stderr)
+        return 1
     return 1 if options.strict and any(figure.kept is False for figure in figures) else 0
 
 
@@ -75,21 +81,31 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measure(names: list[str]) -> Iterator[Figure]:
-    for name, measure in ALONE.items():
-        if name in names:
-            yield from measure()
+def _measure(names: list[str], broken: list[str]) -> Iterator[Figure]:
     if set(names) - ALONE.keys():
         require(*CONTROL_PLANE, "prometheus", "helm")
         # Leases are renewed every 25 s instead of every 10: 1,000 simulated kubelets are not what is measured.
         with LocalCluster("bench", with_prometheus=True, node_lease_seconds=100) as cluster:
             scene.say("cluster started")
             if "reaction" in names:
-                yield from reaction.measure(cluster)
-            yield from _in_big_cluster(cluster, [name for name in NAMES if name in names])
+                yield from _part("reaction", partial(reaction.measure, cluster), broken)
+            yield from _in_big_cluster(cluster, [name for name in NAMES if name in names], broken)
+    for name, measure in ALONE.items():
+        if name in names:
+            yield from _part(name, measure, broken)
 
 
-def _in_big_cluster(cluster: LocalCluster, names: list[str]) -> Iterator[Figure]:
+def _part(name: str, measure: Callable[[], Iterable[Figure]], broken: list[str]) -> list[Figure]:
+    """Figures of one part; one that breaks is told, and the others, which may have taken long, are not lost."""
+    try:
+        return list(measure())
+    except Exception:  # noqa: BLE001 - whatever it is, it is a fault of that part alone
+        traceback.print_exc()
+        broken.append(name)
+        return []
+
+
+def _in_big_cluster(cluster: LocalCluster, names: list[str], broken: list[str]) -> Iterator[Figure]:
     wanted = [name for name in names if name in IN_BIG_CLUSTER]
     if wanted:
         scene.populate(cluster)
@@ -97,7 +113,7 @@ def _in_big_cluster(cluster: LocalCluster, names: list[str]) -> Iterator[Figure]
         try:
             exporter.scraped()
             for name in wanted:
-                yield from IN_BIG_CLUSTER[name](cluster)
+                yield from _part(name, partial(IN_BIG_CLUSTER[name], cluster), broken)
         finally:
             exporter.close()
 

@@ -11,6 +11,7 @@ import time
 
 from bench.process import status_mib
 from gpucost.kube.client import KubeClient
+from gpucost.runtime.assets import Assets
 from gpucost.runtime.caches import Caches
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.world import World
@@ -24,7 +25,8 @@ async def fill() -> dict[str, float]:
     """Start every mirror and wait until all are complete; seconds, processor seconds and MiB."""
     began, cpu, empty = time.perf_counter(), time.process_time(), status_mib("self", "VmRSS")
     client, world = KubeClient(), World()
-    caches = Caches.build(client, world, Recorder(world, _now, lambda _fact, _node: []), _now)
+    recorder = Recorder(world, _now, lambda _fact, _node: [])
+    caches = Caches.build(client, world, recorder, Assets(recorder, _now, lambda _fact: []), _now)
     mirrors = [asyncio.create_task(mirror.run()) for mirror in caches.all]
     await caches.synced()
     taken = {

@@ -101,7 +101,7 @@ def _nodes() -> Iterator[NodeFact]:
 
 
 def _price(node: NodeFact) -> PriceFact:
-    return PriceFact(node.uid, T0, Decimal("6.88") * node.capacity.gpus, CapacityType.ON_DEMAND, "bench")
+    return PriceFact(node.uid, T0, Decimal("6.88") * int(node.capacity.gpus), CapacityType.ON_DEMAND, "bench")
 
 
 def _pods() -> Iterator[PodFact]:

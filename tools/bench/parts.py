@@ -83,7 +83,7 @@ class Pass:
         recorder = Recorder(self.world, clock, lambda _fact, _node: [])
         recorder.reserved = {uid: pod.requests for uid, pod in self.world.pods.items()}
         engine = PromQL("http://prometheus.example")
-        engine._connection = self.answers  # type: ignore[assignment]
+        engine._connection = self.answers
         self.sampling = Sampling(
             pods=self.world.pods,
             recorder=recorder,

@@ -62,6 +62,8 @@ def next_pass(cluster: LocalCluster, operator: OperatorProcess, timeout: float) 
         time.sleep(0.1)
         if (asked := queries(cluster)) != last:
             last, since = asked, time.monotonic()
+        if since - beat.at > timeout:
+            raise TimeoutError(f"the operator asks Prometheus without a pause: {last - before} queries in {timeout} s")
     return beat
 
 

@@ -88,7 +88,9 @@ def _caches(cluster: LocalCluster) -> dict[str, float]:
         capture_output=True,
         text=True,
         timeout=60,
-        check=True,
+        check=False,
     )
+    if done.returncode:
+        raise RuntimeError(f"bench.caches_alone ended with {done.returncode}: {done.stderr[-2000:]}")
     found: dict[str, float] = json.loads(done.stdout)
     return found

@@ -46,13 +46,12 @@ class Cluster:
         """Run kubectl and return its standard output; raises KubectlError when it fails and `check` is set."""
         done = subprocess.run(
             [program("kubectl"), *arguments],
-            input=input,
+            input=input or "",
             env=self.env(),
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
-            **({} if input is not None else {"stdin": subprocess.DEVNULL}),
         )
         if check and done.returncode:
             raise KubectlError(f"kubectl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from local.programs import program
 from local.workbench import Workbench
 
@@ -14,7 +16,7 @@ ANNOTATIONS = "nodes=[gpucost.dev/hourly-price]"
 def start(cluster: Workbench) -> str:
     """Run it, wait until it serves series, let Prometheus scrape it; returns its address."""
     port, telemetry = cluster.port(), cluster.port()
-    command = [
+    command: list[str | Path] = [
         program(JOB),
         f"--kubeconfig={cluster.kubeconfig}",
         "--host=127.0.0.1",

@@ -152,7 +152,7 @@ class OperatorProcess:
 
     def start(self, *, wait: bool = True) -> OperatorProcess:
         """Start the operator and, unless `wait` is False, wait until it says that it is ready."""
-        command = [Path(sys.executable).with_name("gpucost"), "operator", *self._arguments]
+        command: list[str | Path] = [Path(sys.executable).with_name("gpucost"), "operator", *self._arguments]
         env = {**self.cluster.env(), "KUBECONFIG": str(self.release.kubeconfig), **self.env}
         self._helper = self.cluster.helper(self.name, command, env).start()
         if wait:

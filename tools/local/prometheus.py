@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import yaml
 
@@ -20,7 +21,7 @@ def start(folder: RunFolder, env: dict[str, str]) -> str:
     config = folder.path / "prometheus.yaml"
     config.write_text(yaml.safe_dump(_configuration(folder)))
     address = f"127.0.0.1:{folder.port()}"
-    command = [
+    command: list[str | Path] = [
         program("prometheus"),
         f"--config.file={config}",
         f"--storage.tsdb.path={folder.path / 'prometheus'}",

@@ -3,7 +3,7 @@
 A report of a moving window books two partial hours of every node anew, only to add the charges up. Here the numbers of
 `booking.book` go straight to the sums of those they are for. The rounding is the same, of every pod on its own and of a
 node's parts together, so it makes no difference which of the two a number came from; it is only several times as fast
-where a node's hour is of one piece, as most are. `tests/property/test_summing.py` holds the two against each other.
+where a node's hour is of one piece, as most are. `tests/property/test_quick_ways.py` holds the two against each other.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class _Steady:
         )
 
     def _unheld(self, nobody: Mapping[str, Sum]) -> Pico:
-        """As `_pods`, of what idles and what is stranded."""
+        """As `_pay`, of what idles and what is stranded."""
         booked = 0
         for tally in unheld(self.lane, [(self.stretch, self.first, self.last)]):
             total = nobody[tally.pod_uid]

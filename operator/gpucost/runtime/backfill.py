@@ -198,6 +198,7 @@ class Backfill:
         if self._length <= SHORTEST:
             return False
         self._halved += 1
+        self._length >>= 1  # also while it is another query that fails: it must come to an end
         return True
 
     # --- one span -----------------------------------------------------------------------------------------------------
