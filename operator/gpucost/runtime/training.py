@@ -18,6 +18,8 @@ from gpucost.core.capacity import Provider
 from gpucost.core.clock import SECOND, Instant, parse_rfc3339
 from gpucost.core.model import Key, Workload
 from gpucost.core.training.plan import plan
+from gpucost.core.training.progress import Progress
+from gpucost.core.training.reporting import Reporting
 from gpucost.core.training.state import Interruption, TrainingContext, TrainingState
 from gpucost.effects import events
 from gpucost.effects.apply import Outcome, Result, apply
@@ -67,6 +69,10 @@ class TrainingController:
     cost_of: Callable[[Custom], Mapping[str, Any] | None]
     """`status.cost` of a TrainingJob as of now, None when nothing is known yet."""
     interruptions_of: Callable[[str, Workload], tuple[Interruption, ...]]
+    progress_of: Callable[[Key], Progress] = lambda _key: Progress()
+    """What the run of a TrainingJob has said of itself."""
+    reporting: Reporting | None = None
+    """Where the runs of new Jobs report."""
     instance: str = "gpucost"
     rejections: dict[Key, Rejection] = field(default_factory=dict)
     told: dict[Key, set[tuple[str, str, str]]] = field(default_factory=dict)
@@ -142,6 +148,7 @@ class TrainingController:
             service_exists=(record.key, record.uid) in self.services,
             status=record.status,
             interruptions=self._interruptions(record),
+            progress=self.progress_of(record.key),
         )
         return plan(state, self._context(record))
 
@@ -160,6 +167,7 @@ class TrainingController:
             provider=self.provider(),
             nodes=self.world.node_by_name,
             rejection=rejection.problems if rejection is not None and current else (),
+            reporting=self.reporting,
             living=self.world.trainingjob_uids,
         )
 
