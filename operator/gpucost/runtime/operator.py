@@ -129,6 +129,7 @@ class Operator:
             with_nodes=settings.node_annotations,
             write_status=self.controller.publish_cost,
         )
+        self.controller.may_write = self.publisher.budget.take
         self.stop = asyncio.Event()
         self.tasks = Tasks(self.stop)
         self.accounting: Accounting | None = None
