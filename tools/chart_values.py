@@ -141,6 +141,13 @@ class CostApi(Section):
     )
 
 
+class Progress(Section):
+    """Reports of training runs."""
+
+    enabled: bool = Field(description="Take them in, and give new Jobs what they need to report.")
+    logs: bool = Field(description="Grant reading the logs of pods, for jobs with spec.metrics.log.")
+
+
 class OpencostApi(Section):
     """The API in OpenCost's shape, which shows the costs of all namespaces."""
 
@@ -237,6 +244,7 @@ class Values(Section):
     settings: _settings_model() = Field(description="Settings of the operator, each optional.")  # type: ignore[valid-type]
     crds: Crds = Field(description="The custom resource definitions.")
     cost_api: CostApi = Field(description="The aggregated cost API.")
+    progress: Progress = Field(description="Reports of training runs.")
     opencost_api: OpencostApi = Field(description="The API in OpenCost's shape.")
     service: Service = Field(description="The Service in front of the operator.")
     service_account: ServiceAccount = Field(description="The identity of the operator.")

@@ -67,6 +67,9 @@ RESERVE = {
     ("resource.k8s.io", "resourceclaims", "list"): "servers without streaming lists",
     ("resource.k8s.io", "resourceslices", "list"): "servers without streaming lists",
     ("batch", "jobs", "list"): "servers without streaming lists",
+    ("authentication.k8s.io", "tokenreviews", "create"): "a run reports: whose token is it?",
+    ("", "pods/log", "get"): "a job with spec.metrics.log",
+    ("", "secrets", "create"): "the first start of all",
     ("batch", "jobs", "get"): "a Job of that name is there already: whose is it?",
     ("", "services", "get"): "a Service of that name is there already: whose is it?",
 }

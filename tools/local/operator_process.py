@@ -116,6 +116,7 @@ class OperatorProcess:
             "LEDGER_URL": f"sqlite:///{self.ledger}",
             "PROMETHEUS_URL": prometheus,
             "API_LISTEN": f"127.0.0.1:{self.api_port}",
+            "PROGRESS_URL": f"https://localhost:{self.api_port}",
             "LOOPBACK_LISTEN": f"127.0.0.1:{self.loopback_port}",
             "METRICS_LISTEN": f"127.0.0.1:{self.metrics_port}",
             "TICK_SECONDS": "2",

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from gpucost.api import pricebook
 from gpucost.api.fields import ApiModel
+from gpucost.api.metrics_sources import metric_sources
 from gpucost.api.pricebook import Price, PriceBookSpec
 from gpucost.api.training import Placement, PoolSelector, Schedule, TrainingJobSpec, WorkloadRef
 from gpucost.core.clock import format_rfc3339, parse_duration, parse_rfc3339
@@ -76,6 +77,7 @@ def _training(model: TrainingJobSpec, template: Mapping[str, Any] | None) -> cor
         suspend=model.suspend,
         placement=_placement(model.placement, scheduled=model.schedule is not None),
         schedule=_schedule(model.schedule),
+        metrics=metric_sources(model.metrics),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from gpucost.api.fields import ApiModel, Cron, Duration, TimeZone, rule, rules
+from gpucost.api.metrics_sources import METRICS_DESCRIPTION, MetricSources
 from gpucost.api.pod_template import PodTemplate, Toleration
 
 Capacity = Literal["Spot", "OnDemand"]
@@ -237,4 +238,7 @@ class TrainingJobSpec(ApiModel):
     schedule: Schedule | None = Field(
         None,
         description=_SCHEDULE,
+    )
+    metrics: MetricSources = Field(
+        default_factory=MetricSources, json_schema_extra={"default": {}}, description=METRICS_DESCRIPTION
     )

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from gpucost.api.conditions import Conditions
 from gpucost.api.fields import ApiModel, DecimalText, Moment
+from gpucost.api.trainer_status import TrainerStatus
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -106,6 +107,9 @@ class TrainingJobStatus(ApiModel):
     placement: PlacementStatus | None = Field(None, description="Where the job runs, and what comes next.")
     waiting: WaitingStatus | None = Field(None, description="Why the job waits; absent while it does not.")
     interruptions: Interruptions | None = Field(None, description="Losses of spot nodes that the job has survived.")
+    trainer_status: TrainerStatus | None = Field(
+        None, description="What the run itself has said last: progress, metrics, checkpoint; absent until it reports."
+    )
     cost: CostStatus | None = Field(None, description="What the job has cost so far.")
 
 

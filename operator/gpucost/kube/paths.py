@@ -39,6 +39,16 @@ def lease(namespace: str, name: str = "") -> str:
     return _item(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", name)
 
 
+def secret(namespace: str, name: str = "") -> str:
+    """A Secret, or the collection to create one in."""
+    return _item(f"/api/v1/namespaces/{namespace}/secrets", name)
+
+
+def pod_log(namespace: str, name: str) -> str:
+    """The log of a pod."""
+    return f"/api/v1/namespaces/{namespace}/pods/{name}/log"
+
+
 def namespace(name: str) -> str:
     """A Namespace."""
     return f"{NAMESPACES}/{name}"

@@ -34,6 +34,7 @@ from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
 from gpucost.ledger.recorded import Recorded, recorded
 from gpucost.ledger.retirement import Retirement
 from gpucost.ledger.rollups import HOURLY
+from gpucost.ledger.runs import Runs
 from gpucost.ledger.schema import nodes as node_table
 from gpucost.ledger.schema import pods as pod_table
 from gpucost.ledger.settled import Settled, WorkloadKey, key_of
@@ -250,6 +251,16 @@ class Ledger:
         """Everything remembered by `mark`."""
         found = self._read(facts.read_marks)
         return {name: value for name, value in found.items() if not name.startswith(_INTERNAL)}
+
+    @property
+    def runs(self) -> Runs:
+        """What training runs have said of themselves."""
+        return Runs(self._read, self._write_quietly)
+
+    def _write_quietly(self, work: Callable[[Db], T]) -> T:
+        """A write that no cost depends on."""
+        with self._turn():
+            return self._database.write(work)
 
     # --- settling -----------------------------------------------------------------------------------------------------
 

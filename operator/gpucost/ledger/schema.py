@@ -173,6 +173,32 @@ marks = Table(
     PrimaryKeyConstraint("cluster", "name"),
 )
 
+# --- training runs: what they say of themselves ----------------------------------------------------------------------
+
+run_reports = Table(
+    "run_reports",
+    metadata,
+    _key("cluster"),
+    _key("run"),
+    _instant("at"),
+    Column("said", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "run", "at"),
+    sqlite_with_rowid=False,
+)
+"""`run` is the UID of the TrainingJob. `said` is JSON as Python writes it, in which metrics may be NaN or Infinity."""
+
+run_checkpoints = Table(
+    "run_checkpoints",
+    metadata,
+    _key("cluster"),
+    _key("run"),
+    _instant("at"),
+    Column("step", BigInteger, nullable=True),
+    Column("duration", BigInteger, nullable=True),
+    PrimaryKeyConstraint("cluster", "run", "at"),
+    sqlite_with_rowid=False,
+)
+
 # --- roll-ups: what is left of hours that are older than the retention of details -----------------------------------
 
 rolled_keys = Table(

@@ -10,9 +10,10 @@ from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.runtime.settings import Settings, address
 from gpucost.web.auth import FrontProxy
+from gpucost.web.progress import ProgressApi
 from gpucost.web.provider import CostProvider
 from gpucost.web.server import CostServer
-from gpucost.web.tls import service_hosts
+from gpucost.web.tls import Authority, service_hosts
 
 log = logging.getLogger(__name__)
 
@@ -21,15 +22,26 @@ _CHECK_SECONDS = 60.0
 _FRONT_PROXY = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
 
 
-async def open_doors(client: KubeClient, provider: CostProvider, settings: Settings) -> CostServer:
+async def open_doors(
+    client: KubeClient,
+    provider: CostProvider,
+    settings: Settings,
+    *,
+    progress: ProgressApi | None = None,
+    authority: Authority | None = None,
+) -> CostServer:
     """Start listening and tell the API server whom to trust.
 
-    Without aggregation in the cluster only the loopback door opens: cost is booked all the same.
+    Without aggregation in the cluster only the loopback door opens, and the TLS door for `progress`: cost is booked all
+    the same.
     """
     proxy = await _front_proxy(client) if settings.api_listen else None
+    listen = settings.api_listen or (settings.progress_listen if progress is not None else "")
     server = CostServer(
         provider=provider,
-        api=address(settings.api_listen) if proxy is not None else None,
+        progress=progress,
+        authority=authority,
+        api=address(listen) if listen and (proxy is not None or progress is not None) else None,
         front_proxy=proxy,
         hosts=service_hosts(settings.service_name, settings.namespace, "localhost"),
         loopback=address(settings.loopback_listen) if settings.loopback_listen else None,

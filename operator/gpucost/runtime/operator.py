@@ -55,11 +55,13 @@ from gpucost.runtime.price_memory import MARK, decode
 from gpucost.runtime.price_status import report
 from gpucost.runtime.price_watch import PriceWatch
 from gpucost.runtime.prices import Prices
+from gpucost.runtime.progress import RunHistories
 from gpucost.runtime.provider import LedgerProvider
 from gpucost.runtime.publisher import Publisher
 from gpucost.runtime.queue import DirtyKeys
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.recovery import recover, summary
+from gpucost.runtime.reporting import intake_of, with_ledger
 from gpucost.runtime.sampling import Sampling
 from gpucost.runtime.settings import Settings, address, listed
 from gpucost.runtime.tasks import Tasks
@@ -115,6 +117,8 @@ class Operator:
             interruptions_of=self.recorder.endings.interruptions_of,
             instance=self.identity,
         )
+        self.progress = RunHistories(self.world, now, self.queue.mark, keep=settings.details_kept)
+        self.controller.progress_of = self.progress.of
         self.publisher = Publisher(
             client=self.client,
             world=self.world,
@@ -125,6 +129,7 @@ class Operator:
             with_nodes=settings.node_annotations,
             write_status=self.controller.publish_cost,
         )
+        self.controller.may_write = self.publisher.budget.take
         self.stop = asyncio.Event()
         self.tasks = Tasks(self.stop)
         self.accounting: Accounting | None = None
@@ -233,6 +238,8 @@ class Operator:
         )
         await self._sync()
         past = await accounting.past(*await histories)
+        await with_ledger(self.progress, accounting, ledger)
+        stack.push_async_callback(self.progress.flush)
         for fact, node in await accounting.call(
             lambda: ledger.ended_pods(kind=TRAINING_JOB, capacity_type=CapacityType.SPOT)
         ):
@@ -262,6 +269,8 @@ class Operator:
     async def _go_on(self, stack: AsyncExitStack, sampling: Sampling) -> None:
         """Start what runs from the first pass on, and open the doors."""
         settings = self.settings
+        intake = await intake_of(settings, self.client, self.progress, now)
+        self.controller.reporting = intake.reporting
         self.tasks.start(run_workers(self.controller), "training")
         self.tasks.start(self._flushes(), "flush")
         self.tasks.start(self._ticks(), "tick")
@@ -269,9 +278,11 @@ class Operator:
             self.tasks.start(sampling.exporters.keep(settings.scrape_seconds), "exporters")
         if settings.export_url:
             self.tasks.start(DailyExport(lambda: exporter_of(settings), self.figures, now).run(), "export")
-        server = await open_doors(self.client, self._provider(), settings)
+        server = await open_doors(
+            self.client, self._provider(), settings, progress=intake.api, authority=intake.authority
+        )
         stack.push_async_callback(server.stop)
-        if server.ca_bundle:
+        if server.front_proxy is not None:
             self.tasks.start(keep_registered(self.client, server), "registration of the cost API")
         self.ready = True
         self.state = "running"
@@ -319,6 +330,7 @@ class Operator:
         while True:
             await asyncio.sleep(_FLUSH_SECONDS)
             await self.accounting.flush()
+            await self.progress.flush()
 
     async def _ticks(self) -> None:
         period = self.settings.tick_seconds
@@ -345,6 +357,7 @@ class Operator:
         fill(self.figures, self.totals, self.world, ended)
         for key in self.world.trainingjobs:
             self.queue.mark(key)
+        await self.progress.tidy()
         await self.publisher.publish(self.totals)
         self.figures.data_times["kubernetes"] = min(m.last_heard for m in self.caches.all)
         self.figures.errors["unreadable objects"] = sum(m.rejected for m in self.caches.all)

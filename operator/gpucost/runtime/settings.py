@@ -89,6 +89,14 @@ class Settings(BaseSettings):
     )
     node_annotations: bool = Field(False, description="Write cost annotations on Nodes too.")
     api_listen: str = Field("0.0.0.0:9443", description="Address of the TLS cost API; empty turns it off.")
+    progress_url: str = Field(
+        "",
+        description="Base URL at which training runs reach the TLS door, such as "
+        "https://gpucost.gpucost-system.svc:443; empty: Jobs are made without it, and nothing is taken in.",
+    )
+    progress_listen: str = Field(
+        "", description="Address of the TLS door for training runs where api_listen is empty; else they share that one."
+    )
     loopback_listen: str = Field("", description="Address of the plain cost API; loopback only; empty turns it off.")
     metrics_listen: str = Field("0.0.0.0:8080", description="Address of /metrics, /healthz and /readyz.")
     log_format: Literal["text", "json"] = Field("text", description="Format of the log.")
@@ -178,7 +186,14 @@ class Settings(BaseSettings):
                 raise ValueError(f"{key!r} is no key of a label; want such as team,app.kubernetes.io/name")
         return value
 
-    @field_validator("api_listen", "metrics_listen", "loopback_listen", "opencost_listen")
+    @field_validator("progress_url")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        if value and not (value.startswith("https://") and urlsplit(value).hostname):
+            raise ValueError("must start with https://, such as https://gpucost.gpucost-system.svc:443")
+        return value.rstrip("/")
+
+    @field_validator("api_listen", "metrics_listen", "loopback_listen", "opencost_listen", "progress_listen")
     @classmethod
     def _address(cls, value: str) -> str:
         host, _, port = value.rpartition(":")

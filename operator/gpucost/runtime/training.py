@@ -18,6 +18,8 @@ from gpucost.core.capacity import Provider
 from gpucost.core.clock import SECOND, Instant, parse_rfc3339
 from gpucost.core.model import Key, Workload
 from gpucost.core.training.plan import plan
+from gpucost.core.training.progress import Progress
+from gpucost.core.training.reporting import Reporting
 from gpucost.core.training.state import Interruption, TrainingContext, TrainingState
 from gpucost.effects import events
 from gpucost.effects.apply import Outcome, Result, apply
@@ -33,6 +35,8 @@ log = logging.getLogger(__name__)
 
 _RETRY = 5 * SECOND
 _REJECTED_FOR = 60 * SECOND
+_PROGRESS_EVERY = 30 * SECOND
+_FLOWING = frozenset({"cost", "trainerStatus"})
 _POLICY = "training"
 _DECIDE_AGAIN = frozenset({Result.CONFLICT, Result.REJECTED, Result.ENDING})
 """After these the decision is void, and so is its story."""
@@ -67,6 +71,12 @@ class TrainingController:
     cost_of: Callable[[Custom], Mapping[str, Any] | None]
     """`status.cost` of a TrainingJob as of now, None when nothing is known yet."""
     interruptions_of: Callable[[str, Workload], tuple[Interruption, ...]]
+    progress_of: Callable[[Key], Progress] = lambda _key: Progress()
+    """What the run of a TrainingJob has said of itself."""
+    may_write: Callable[[Instant], bool] = lambda _now: True
+    """Whether the budget allows one more write that only shows progress."""
+    reporting: Reporting | None = None
+    """Where the runs of new Jobs report."""
     instance: str = "gpucost"
     rejections: dict[Key, Rejection] = field(default_factory=dict)
     told: dict[Key, set[tuple[str, str, str]]] = field(default_factory=dict)
@@ -142,6 +152,7 @@ class TrainingController:
             service_exists=(record.key, record.uid) in self.services,
             status=record.status,
             interruptions=self._interruptions(record),
+            progress=self.progress_of(record.key),
         )
         return plan(state, self._context(record))
 
@@ -160,6 +171,7 @@ class TrainingController:
             provider=self.provider(),
             nodes=self.world.node_by_name,
             rejection=rejection.problems if rejection is not None and current else (),
+            reporting=self.reporting,
             living=self.world.trainingjob_uids,
         )
 
@@ -229,10 +241,18 @@ class TrainingController:
             status["cost"] = dict(cost)
         return status
 
+    def _progress_is_news(self, status: Mapping[str, Any], record: Custom) -> bool:
+        """Whether what the run has said is worth a write: not often, and within the budget that costs have too."""
+        new, old = status.get("trainerStatus"), record.status.get("trainerStatus") or {}
+        if new in (None, old):
+            return False
+        shown = parse_rfc3339(old["lastUpdatedTime"]) if "lastUpdatedTime" in old else 0
+        return self.now() - shown >= _PROGRESS_EVERY and self.may_write(self.now())
+
     async def report(self, record: Custom, decision: Decision, *, cost_is_news: bool = False) -> bool:
         """Write the status when it says something new; the cost alone is news only when the caller says so."""
         status = self.status_of(record, decision)
-        if _same(status, record.status) and not cost_is_news:
+        if _same(status, record.status) and not (cost_is_news or self._progress_is_news(status, record)):
             return False
         metadata = {"name": record.name, "namespace": record.namespace, "uid": record.uid}
         path = paths.trainingjob(record.namespace, record.name)
@@ -261,8 +281,8 @@ def _with_refusal(decision: Decision, outcomes: list[Outcome]) -> Decision:
 
 
 def _same(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
-    """Whether two statuses say the same, cost aside."""
-    return {k: v for k, v in new.items() if k != "cost"} == {k: v for k, v in old.items() if k != "cost"}
+    """Whether two statuses say the same, apart from what changes all the time."""
+    return {k: v for k, v in new.items() if k not in _FLOWING} == {k: v for k, v in old.items() if k not in _FLOWING}
 
 
 async def run_workers(controller: TrainingController, *, count: int = 8) -> None:

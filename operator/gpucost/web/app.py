@@ -17,10 +17,12 @@ from gpucost.core.clock import Instant
 from gpucost.core.grouping import GROUPINGS, LABEL
 from gpucost.core.selector import Selector, is_label_key, parse_selector
 from gpucost.core.timeline import Interval
+from gpucost.core.training.reporting import PREFIX
 from gpucost.core.window import DEFAULT_WINDOW, WindowError, parse_window
 from gpucost.web import discovery, documents, nodes, schema, subjects, table
 from gpucost.web.auth import Authenticator, LoopbackOnly
 from gpucost.web.opencost import OpenCost
+from gpucost.web.progress import ProgressApi
 from gpucost.web.provider import CostProvider, NotReady, Unsupported
 from gpucost.web.status import Refused, dumps, http_error
 
@@ -33,9 +35,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def create_app(
-    provider: CostProvider, *, authenticator: Authenticator | None = None, cluster: str = "default"
+    provider: CostProvider,
+    *,
+    authenticator: Authenticator | None = None,
+    cluster: str = "default",
+    progress: ProgressApi | None = None,
 ) -> web.Application:
-    """The cost API over a provider; without an authenticator it is the loopback door, which speaks OpenCost's too."""
+    """The cost API over a provider; without an authenticator it is the loopback door, which speaks OpenCost's too.
+
+    With `progress` it takes reports of training runs too, which say by tokens of their own who they are.
+    """
     app = web.Application(middlewares=[_errors, _authentication(authenticator or LoopbackOnly())])
     allocations = _Allocations(provider)
     app.add_routes(
@@ -57,6 +66,8 @@ def create_app(
     )
     if authenticator is None:
         app.add_routes(OpenCost(provider, cluster).routes())
+    if progress is not None:
+        app.add_routes(progress.routes())
     return app
 
 
@@ -84,7 +95,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 def _authentication(authenticator: Authenticator) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in {"/healthz", "/livez", "/readyz"}:
+        if request.path not in {"/healthz", "/livez", "/readyz"} and not request.path.startswith(PREFIX):
             authenticator.check(request)
         return await handler(request)
 

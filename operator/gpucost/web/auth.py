@@ -83,6 +83,14 @@ def _names(data: Mapping[str, str], key: str) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
+class Nobody:
+    """Lets nobody in: there is no front proxy to say who asks."""
+
+    def check(self, request: web.Request) -> None:
+        """401 for every request."""
+        raise Refused(401, f"{request.path}: the aggregated cost API is off in this cluster; use --api-url")
+
+
 class LoopbackOnly:
     """Lets in what was addressed to loopback by name or number.
 

@@ -13,9 +13,10 @@ from aiohttp import web
 
 from gpucost.web import opencost
 from gpucost.web.app import create_app
-from gpucost.web.auth import FrontProxy, is_loopback
+from gpucost.web.auth import FrontProxy, Nobody, is_loopback
+from gpucost.web.progress import ProgressApi
 from gpucost.web.provider import CostProvider
-from gpucost.web.tls import ServingTls
+from gpucost.web.tls import Authority, ServingTls
 
 logger = logging.getLogger(__name__)
 _RENEWAL_SECONDS = 6 * 3600.0
@@ -31,7 +32,9 @@ class CostServer:
     """The cost API's listeners; `start` them, `stop` them.
 
     `api` is the address of the TLS door behind the API server, which needs `front_proxy` and the `hosts` by which it is
-    called (see `tls.service_hosts`). `loopback` is the address of the plain door; anything but loopback is refused.
+    called (see `tls.service_hosts`). With `progress` training runs report there too, even without a front proxy;
+    `authority` is then one that outlives the process, because runs are told of it only once.
+    `loopback` is the address of the plain door; anything but loopback is refused.
     `opencost` is the address of the API in OpenCost's shape, which asks for `opencost_token` unless that is empty.
     Any may be None. Port 0 takes a free one: `api_port` and `loopback_port` tell which.
     """
@@ -44,6 +47,8 @@ class CostServer:
     opencost: tuple[str, int] | None = None
     opencost_token: str = ""
     cluster: str = "default"
+    progress: ProgressApi | None = None
+    authority: Authority | None = None
     now: Callable[[], datetime] = _utc_now
     api_port: int = field(default=0, init=False)
     loopback_port: int = field(default=0, init=False)
@@ -86,10 +91,11 @@ class CostServer:
     async def _start_api(self) -> None:
         if self.api is None:
             return
-        if self.front_proxy is None or not self.hosts:
+        if (self.front_proxy is None and self.progress is None) or not self.hosts:
             raise ValueError("the TLS cost API needs the cluster's front proxy and the host names of its Service")
-        self.tls = ServingTls(hosts=self.hosts, client_ca=self.front_proxy.client_ca, now=self.now)
-        app = create_app(self.provider, authenticator=self.front_proxy)
+        client_ca = self.front_proxy.client_ca if self.front_proxy is not None else ""
+        self.tls = ServingTls(hosts=self.hosts, client_ca=client_ca, now=self.now, authority=self.authority)
+        app = create_app(self.provider, authenticator=self.front_proxy or Nobody(), progress=self.progress)
         self.api_port = await self._listen(app, self.api, self.tls)
         self._renewal = asyncio.create_task(self._renew(self.tls), name="renew the cost API's certificate")
 

@@ -16,6 +16,10 @@ _REASONS = {
     404: "NotFound",
     405: "MethodNotAllowed",
     406: "NotAcceptable",
+    408: "Timeout",
+    409: "Conflict",
+    413: "RequestEntityTooLarge",
+    429: "TooManyRequests",
     500: "InternalError",
     503: "ServiceUnavailable",
 }
@@ -24,14 +28,24 @@ _REASONS = {
 class Refused(Exception):
     """A request that gets an error answer; `message` says what is wrong and what to do about it."""
 
-    def __init__(self, code: int, message: str, *, field: str = "", name: str = "", retry_after: int = 0) -> None:
-        """`field` is the parameter at fault, `name` the object asked for, `retry_after` in seconds."""
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        *,
+        field: str = "",
+        name: str = "",
+        retry_after: int = 0,
+        kind: str = "allocations",
+    ) -> None:
+        """`field` is the parameter at fault, `name` the object of `kind` asked for, `retry_after` in seconds."""
         super().__init__(message)
         self.code = code
         self.message = message
         self.field = field
         self.name = name
         self.retry_after = retry_after
+        self.kind = kind
 
     def response(self) -> web.Response:
         """The answer to send."""
@@ -40,7 +54,7 @@ class Refused(Exception):
 
     def body(self) -> dict[str, object]:
         """The `Status` object; `details.group` tells it from the API server's own answers."""
-        details: dict[str, object] = {"group": GROUP, "kind": "allocations"}
+        details: dict[str, object] = {"group": GROUP, "kind": self.kind}
         if self.name:
             details["name"] = self.name
         if self.field:

@@ -46,10 +46,25 @@ class Authority:
         )
         return cls(certificate, key)
 
+    @classmethod
+    def read(cls, pem: bytes, now: datetime) -> Authority:
+        """An authority from its certificate and key, PEM; `ValueError` when they cannot be used."""
+        certificate, key = x509.load_pem_x509_certificate(pem), serialization.load_pem_private_key(pem, None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+            raise ValueError("its key is not the certificate's")
+        if certificate.not_valid_after_utc - now < timedelta(days=_SERVING_DAYS):
+            raise ValueError(f"it ends {certificate.not_valid_after_utc:%Y-%m-%d}")
+        return cls(certificate, key)
+
     @property
     def pem(self) -> bytes:
         """The certificate, PEM."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    @property
+    def key_pem(self) -> bytes:
+        """The key, PEM."""
+        return _key_pem(self.key)
 
     def issue(self, name: str, *, hosts: Sequence[str] = (), now: datetime, days: int = _SERVING_DAYS) -> Issued:
         """A certificate for a server (`hosts` are DNS names and addresses) and for a client of that common name."""
@@ -82,10 +97,7 @@ class Issued:
     @property
     def pem(self) -> bytes:
         """Certificate and key, PEM, as `load_cert_chain` reads them."""
-        key = self.key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        return self.certificate.public_bytes(serialization.Encoding.PEM) + key
+        return self.certificate.public_bytes(serialization.Encoding.PEM) + _key_pem(self.key)
 
     def load_into(self, context: ssl.SSLContext) -> None:
         """Use it for new connections; the key is on disk only for the moment in which OpenSSL reads it."""
@@ -100,25 +112,28 @@ class Issued:
 class ServingTls:
     """TLS of the server door: its certificate, the clients it asks about, renewal.
 
-    `client_ca` is the front proxy's authority (PEM). A client without a certificate gets as far as a 401; one whose
-    certificate another authority signed fails the handshake.
+    `client_ca` is the front proxy's authority (PEM), empty where there is none. A client without a certificate gets as
+    far as a 401; one whose certificate another authority signed fails the handshake. `authority` is one that outlives
+    the process; left out, there is a new one.
     """
 
     hosts: Sequence[str]
     client_ca: str
     now: Callable[[], datetime]
+    authority: Authority | None = None
     context: ssl.SSLContext = field(init=False)
     ca_bundle: bytes = field(init=False)
     """PEM of the authority, for `spec.caBundle` of the APIService."""
 
     def __post_init__(self) -> None:
-        self._authority = Authority.create("gpucost cost API", self.now())
+        self._authority = self.authority or Authority.create("gpucost cost API", self.now())
         self.ca_bundle = self._authority.pem
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.context.set_alpn_protocols(["http/1.1"])
-        self.context.verify_mode = ssl.CERT_OPTIONAL
-        self.trust(self.client_ca)
+        if self.client_ca:
+            self.context.verify_mode = ssl.CERT_OPTIONAL
+            self.trust(self.client_ca)
         self._renew()
 
     def trust(self, client_ca: str) -> None:
@@ -138,6 +153,11 @@ class ServingTls:
     def _renew(self) -> None:
         self._serving = self._authority.issue(self.hosts[0], hosts=self.hosts, now=self.now())
         self._serving.load_into(self.context)
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    plain = serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
 
 
 def service_hosts(service: str, namespace: str, *extra: str) -> tuple[str, ...]:

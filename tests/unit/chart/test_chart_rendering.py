@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from gpucost.api.crds import render_all
+from gpucost.runtime.authority import secret_name
 from gpucost.runtime.settings import Settings
 from local.programs import program
 
@@ -179,7 +180,31 @@ def test_the_operator_has_no_right_that_could_hurt() -> None:
         "trainingjobs/status.gpucost.dev": {"patch"},
         "pricebooks/status.gpucost.dev": {"patch"},
         "apiservices.apiregistration.k8s.io": {"patch"},
+        "tokenreviews.authentication.k8s.io": {"create"},
     }
+
+
+def test_training_runs_reach_the_tls_port_and_their_authority_outlives_the_pod() -> None:
+    objects = rendered("service.port=8443")
+    assert environment(objects)["GPUCOST_PROGRESS_URL"] == "https://cost-gpucost.gpucost-system.svc:8443"
+    role = objects["Role/cost-gpucost-operator"]
+    secrets = [(rule["verbs"], rule.get("resourceNames")) for rule in role["rules"] if rule["resources"] == ["secrets"]]
+    assert secrets == [(["create"], None), (["get"], [secret_name("cost-gpucost")])]
+    assert rules(objects)["pods/log"] == {"get"}
+
+
+def test_without_reports_their_rights_are_not_given() -> None:
+    objects = rendered("progress.enabled=false")
+    assert "tokenreviews.authentication.k8s.io" not in rules(objects)
+    assert "pods/log" not in rules(objects)
+    assert "secrets" not in rules(objects, "Role/cost-gpucost-operator")
+    assert "GPUCOST_PROGRESS_URL" not in environment(objects)
+    assert "pods/log" not in rules(rendered("progress.logs=false"))
+
+
+def test_reports_need_no_aggregated_api() -> None:
+    assert environment(rendered("costApi.enabled=false"))["GPUCOST_PROGRESS_LISTEN"] == "0.0.0.0:9443"
+    assert "GPUCOST_PROGRESS_LISTEN" not in environment(rendered())
 
 
 def test_nodes_are_written_only_on_request() -> None:

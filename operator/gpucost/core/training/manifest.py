@@ -17,6 +17,7 @@ from gpucost.core.model import Key
 from gpucost.core.quantity import whole
 from gpucost.core.training.memory import PREFIX
 from gpucost.core.training.placement import Bound, Pool, applied, directives_of, pod_spec_fields
+from gpucost.core.training.reporting import Reporting, with_reporting
 from gpucost.core.training.spec import TrainingSpec
 from gpucost.core.training.torchrun import PORT, environment, with_environment
 from gpucost.core.training.validate import GPU, gpu_limit
@@ -39,14 +40,22 @@ class Identity:
 
 
 def job_manifest(
-    owner: Identity, spec: TrainingSpec, *, pool: Pool | None, annotations: Mapping[str, str], suspend: bool
+    owner: Identity,
+    spec: TrainingSpec,
+    *,
+    pool: Pool | None,
+    annotations: Mapping[str, str],
+    suspend: bool,
+    reporting: Reporting | None = None,
 ) -> tuple[dict[str, Any], Bound | None]:
     """A complete batch/v1 Job bound to a pool, and what was bound; `spec.template` must be free of problems.
 
-    `annotations` are for the Job; its pod template never gets one.
+    `annotations` are for the Job; its pod template never gets one. With `reporting` its pods can report.
     """
     assert spec.template is not None
     template, bound = _pod_template(owner, spec, spec.template, pool)
+    if reporting is not None and spec.metrics.push:
+        template = with_reporting(template, owner.key, reporting)
     manifest = {
         "apiVersion": "batch/v1",
         "kind": "Job",

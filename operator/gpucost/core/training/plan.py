@@ -126,7 +126,14 @@ def _creation(case: Case) -> CreateJob:
     if stopped and not queued:
         notes |= memory.suspending(_why_stopped(case), case.now)
     pool = None if stopped or queued else target.pool
-    manifest, bound = job_manifest(case.owner, case.spec, pool=pool, annotations={}, suspend=stopped or queued)
+    manifest, bound = job_manifest(
+        case.owner,
+        case.spec,
+        pool=pool,
+        annotations={},
+        suspend=stopped or queued,
+        reporting=case.context.reporting,
+    )
     if target.placement is not None and not queued:
         notes |= memory.placed(target.placement, bound, case.now)
     manifest["metadata"]["annotations"] = memory.present(notes)

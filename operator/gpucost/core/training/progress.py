@@ -55,3 +55,8 @@ class Progress:
     def saved(self) -> Checkpoint | None:
         """The newest checkpoint."""
         return self.checkpoints[-1] if self.checkpoints else None
+
+    def since(self, at: Instant) -> Progress:
+        """The part from an instant on, such as the start of the present Job."""
+        reports = tuple(one for one in self.reports if one.at >= at)
+        return Progress(reports, tuple(one for one in self.checkpoints if one.at >= at))

@@ -16,6 +16,7 @@ from gpucost.core.training import observe
 from gpucost.core.training.case import Case
 from gpucost.core.training.events import news
 from gpucost.core.training.memory import moment
+from gpucost.core.training.said import trainer_status
 from gpucost.core.training.state import TrainingState
 from gpucost.core.training.validate import Problem
 from gpucost.core.training.verdict import Verdict, ended, verdict_of, why_suspended
@@ -54,7 +55,16 @@ def invalid(state: TrainingState, found: Iterable[Problem], *, case: Case | None
         Condition("Migrating", False, "NotMigrating"),
         Condition("Invalid", True, "Invalid", text),
     ]
-    status = _status(case) if case is not None else {**_job_status(state), **_kept(state), **_last_placement(state)}
+    status = (
+        _status(case)
+        if case is not None
+        else {
+            **_job_status(state),
+            **_kept(state),
+            **_last_placement(state),
+            **trainer_status(state),
+        }
+    )
     return Decision(target=state.key, conditions=tuple(result), status=status)
 
 
@@ -103,6 +113,7 @@ def _suspended(state: TrainingState, case: Case | None) -> Condition:
 def _status(case: Case, *, foreign: bool = False) -> Status:
     state = case.state
     status = _kept(state) if foreign else {**_job_status(state), **_kept(state)}
+    status |= trainer_status(state)
     if case.spec.template is not None:
         status["workers"] = case.spec.workers
     if (placement := _placement(case, foreign=foreign)) and ended(state) is None:

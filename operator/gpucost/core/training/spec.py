@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from gpucost.core.clock import MINUTE, Micros
 from gpucost.core.model import CapacityType
+from gpucost.core.training.metric_sources import MetricSources
 
 
 class PlacementPolicy(StrEnum):
@@ -83,3 +84,4 @@ class TrainingSpec:
     suspend: bool = False
     placement: PlacementSpec = PlacementSpec()
     schedule: Schedule | None = None
+    metrics: MetricSources = field(default_factory=MetricSources)

@@ -9,6 +9,8 @@ from typing import Any
 from gpucost.core.capacity import Provider
 from gpucost.core.clock import Instant
 from gpucost.core.model import Job, Key, Node, Pod
+from gpucost.core.training.progress import Progress
+from gpucost.core.training.reporting import Reporting
 from gpucost.core.training.spec import TrainingSpec
 
 
@@ -42,6 +44,8 @@ class TrainingState:
     status: Mapping[str, Any] = field(default_factory=dict)
     """The status as stored."""
     interruptions: Sequence[Interruption] = ()
+    progress: Progress = field(default_factory=Progress)
+    """What the run has said of itself."""
 
 
 @dataclass(frozen=True)
@@ -54,5 +58,7 @@ class TrainingContext:
     """Living nodes by name."""
     rejection: Sequence[str] = ()
     """What the API server said to an action for this generation of the object, one line per field."""
+    reporting: Reporting | None = None
+    """Where runs report; None when nobody takes it in."""
     living: frozenset[str] | None = None
     """UIDs of the TrainingJobs that exist; None when unknown."""

@@ -1,0 +1,32 @@
+"""Where a run's metrics come from, beside what it pushes itself; converted from the API object by `gpucost.api`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MetricQuery:
+    """A PromQL query whose value is a metric."""
+
+    name: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogPattern:
+    """A regular expression (RE2 syntax) over the lines of rank 0; its named groups are metrics."""
+
+    pattern: str
+    container: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSources:
+    """All of them."""
+
+    push: bool = True
+    """Whether the pods are given what they need to report."""
+    prometheus: tuple[MetricQuery, ...] = ()
+    log: LogPattern | None = None
+    termination_message: bool = False

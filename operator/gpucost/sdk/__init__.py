@@ -1,0 +1,449 @@
+"""What a training script says of itself. One file without dependencies: copy it to wherever it is needed.
+
+    from gpucost.sdk import Run          # or: from gpucost_sdk import Run, after `gpucost sdk > gpucost_sdk.py`
+
+    with Run(total_steps=10_000, save=save) as run:     # save(step) writes a checkpoint
+        for step in range(run.resume(load), 10_000):    # load() returns the step to go on with, or None
+            loss = train_one_step()
+            run.step(step + 1, loss=loss)
+
+Reports go by Kubeflow Trainer's protocol to the address in the environment; without one nothing is sent. They are sent
+by a thread, at most one every five seconds; whatever goes wrong is counted (`run.failures`), never raised, and training
+does not wait for them. `run.step` also saves when it is time (SIGTERM, a request of the operator, the
+recommended interval) and ends the process with exit code 143 after SIGTERM, so that Kubernetes starts it again.
+Python 3.8 or later.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import ssl
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["TERMINATED", "Run", "hugging_face", "lightning", "replacing", "xgboost"]
+
+TERMINATED = 143
+"""Exit code of a process that SIGTERM ended: 128 + 15. Exit code 0 would mean that the training is complete."""
+URL = "KUBEFLOW_TRAINER_SERVER_URL"
+CA_CERT = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
+TOKEN = "KUBEFLOW_TRAINER_SERVER_TOKEN"
+INTERVAL = "GPUCOST_CHECKPOINT_INTERVAL_SECONDS"
+
+_GO_ON, _SAVE, _STOP = 0, 1, 2
+_LONGEST_PAUSE = 60.0
+_MOST_WAITING = 16
+
+
+class Run:
+    """One training run. Every method may be called from the training loop: none blocks, none raises for our sake."""
+
+    def __init__(
+        self,
+        total_steps: int | None = None,
+        save: Callable[[int], Any] | None = None,
+        *,
+        agree: Callable[[int], int] | None = None,
+        every: float = 5.0,
+        timeout: float = 3.0,
+        catch_sigterm: bool = True,
+        rank: int | None = None,
+    ) -> None:
+        """`save(step)` writes a checkpoint. `agree` makes several workers do the same at the same step: it gets this
+        worker's wish (0 go on, 1 save, 2 save and stop) and returns the largest of all, such as by an all-reduce.
+        Only rank 0 reports. `timeout` (seconds) bounds one message, in the thread, and the wait at the end."""
+        self.total_steps = total_steps
+        self.failures = 0
+        """Reports that did not get through, for whatever reason."""
+        self.last_failure = ""
+        self.sent = 0
+        self.stopping = False
+        """SIGTERM has come: save and end."""
+        self.interval = _positive(os.environ.get(INTERVAL))
+        """Recommended seconds between two checkpoints; None when nobody recommends any."""
+        self._save, self._agree, self._every, self._timeout = save, agree, every, timeout
+        self._url = os.environ.get(URL, "") if (_rank() if rank is None else rank) == 0 else ""
+        self._asked = False
+        self._started = self._saved_at = time.monotonic()
+        self._first_step: int | None = None
+        self._due = 0.0
+        self._state: dict[str, Any] = {}
+        self._metrics: dict[str, float] = {}
+        self._news = False
+        self._checkpoints: list[dict[str, Any]] = []
+        self._closing = False
+        self._lock = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
+        self._before: Any = None
+        self._caught = False
+        if catch_sigterm:
+            self._catch()
+
+    # --- the loop -------------------------------------------------------------------------------------------------
+
+    def resume(self, load: Callable[[], int | None]) -> int:
+        """The step to go on with: what `load()` returns, 0 when it returns None."""
+        step = load() or 0
+        self._first_step = step
+        return step
+
+    def step(self, step: int, progress: float | None = None, **metrics: Any) -> None:
+        """A step is done: report it, save when it is time; after SIGTERM save and exit with code 143."""
+        self.report(step, progress, metrics)
+        wish = self.wish()
+        if wish == _GO_ON:
+            return
+        if self._save is not None:
+            self._save_now(step, stopping=wish == _STOP)
+        self._asked = False
+        if wish == _STOP:
+            self.exit()
+
+    def wish(self) -> int:
+        """What is to be done now, all workers agreed: 0 go on, 1 save a checkpoint, 2 save one and stop."""
+        mine = _STOP if self.stopping else _SAVE if self._is_due() else _GO_ON
+        return mine if self._agree is None else int(self._agree(mine))
+
+    def _is_due(self) -> bool:
+        return self._asked or (self.interval is not None and time.monotonic() - self._saved_at >= self.interval)
+
+    def _save_now(self, step: int, *, stopping: bool) -> None:
+        try:
+            with self.saving(step):
+                self._save(step)  # type: ignore[misc]
+        except Exception as error:
+            if not stopping:
+                raise
+            print(f"gpucost: the last checkpoint failed, the one before it counts: {error!r}", file=sys.stderr)
+
+    @contextmanager
+    def saving(self, step: int | None = None) -> Iterator[None]:
+        """Around the writing of a checkpoint: measures how long it takes, and tells when it is complete."""
+        begun = time.monotonic()
+        yield
+        self.saved(step, time.monotonic() - begun)
+
+    def saved(self, step: int | None = None, duration: float | None = None) -> None:
+        """A checkpoint is complete; `duration` in seconds."""
+        self._saved_at, self._asked = time.monotonic(), False
+        with self._counted():
+            told = {"step": step, "durationSeconds": duration, "time": _now()}
+            with self._lock:
+                self._checkpoints.append({key: value for key, value in told.items() if value is not None})
+                del self._checkpoints[:-_MOST_WAITING]
+            self._wake()
+
+    def exit(self) -> None:
+        """Tell what is left to tell, and end with exit code 143."""
+        self.close()
+        raise SystemExit(TERMINATED)
+
+    # --- reports --------------------------------------------------------------------------------------------------
+
+    def report(
+        self, step: int | None = None, progress: float | None = None, metrics: Mapping[str, Any] | None = None
+    ) -> None:
+        """Say how far the run is: `progress` from 0 to 1 (worked out from `total_steps` when left out), and metrics.
+
+        Values that are not plain numbers, such as tensors on a GPU, are converted only when a report is due: the
+        conversion waits for the GPU.
+        """
+        if not self._url:
+            return
+        with self._counted():
+            is_due = time.monotonic() >= self._due
+            values = {k: float(v) for k, v in (metrics or {}).items() if is_due or isinstance(v, (int, float))}
+            state = self._described(step, progress)
+            with self._lock:
+                self._state = state
+                self._metrics.update(values)
+                self._news = True
+            if is_due:
+                self._wake()
+
+    def _described(self, step: int | None, progress: float | None) -> dict[str, Any]:
+        if self._first_step is None and step is not None:
+            self._first_step = step
+        if progress is None and step is not None and self.total_steps:
+            progress = min(1.0, step / self.total_steps)
+        told = {
+            "progressPercentage": None if progress is None else round(100 * progress, 4),
+            "estimatedRemainingSeconds": self._remaining(step),
+        }
+        status = {key: value for key, value in told.items() if value is not None}
+        return {"step": step, "status": {**status, "lastUpdatedTime": _now()}}
+
+    def _remaining(self, step: int | None) -> int | None:
+        done = (step or 0) - (self._first_step or 0)
+        if step is None or not self.total_steps or done <= 0:
+            return None
+        return int((time.monotonic() - self._started) / done * max(0, self.total_steps - step))
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._failed(f"{type(error).__name__}: {error}")
+
+    def _failed(self, why: str) -> None:
+        self.failures += 1
+        self.last_failure = why
+
+    # --- the thread -----------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if not self._url or os.getpid() != self._pid:
+            return
+        with self._lock:
+            if self._thread is None and not self._closing:
+                self._thread = threading.Thread(target=self._work, name="gpucost reports", daemon=True)
+                self._thread.start()
+            self._lock.notify_all()
+
+    def _work(self) -> None:
+        pause = self._every
+        while True:
+            with self._lock:
+                while not (self._closing or ((self._news or self._checkpoints) and time.monotonic() >= self._due)):
+                    self._lock.wait(self._until_due())
+                if not (self._news or self._checkpoints):
+                    return
+                closing, body = self._closing, self._next()
+                self._due = time.monotonic() + self._every
+            after = self._send(body)
+            pause = self._every if after is None else min(_LONGEST_PAUSE, max(after, 2 * pause))
+            self._due += pause - self._every
+            if closing and (after is not None or not (self._news or self._checkpoints)):
+                return
+
+    def _until_due(self) -> float | None:
+        waiting = self._news or self._checkpoints
+        return max(0.01, self._due - time.monotonic()) if waiting else None
+
+    def _next(self) -> dict[str, Any]:
+        """The next message: everything that is known, and one checkpoint."""
+        body: dict[str, Any] = {"trainerStatus": dict(self._state.get("status") or {})}
+        if self._metrics:
+            told = [{"name": name, "value": str(value)} for name, value in self._metrics.items()]
+            body["trainerStatus"]["metrics"] = told
+        if self._state.get("step") is not None:
+            body["step"] = self._state["step"]
+        if self._checkpoints:
+            body["checkpoint"] = self._checkpoints[0]
+        self._news = False
+        return body
+
+    def _send(self, body: dict[str, Any]) -> float | None:
+        """Send one message; None when it went well, else how long to wait at least (seconds)."""
+        try:
+            reply = self._post(body)
+        except urllib.error.HTTPError as error:
+            with error:
+                self._failed(f"HTTP {error.code}: {error.read(500).decode(errors='replace')}")
+            if error.code not in (408, 429) and error.code < 500:
+                self._told(body)  # it will never be taken
+            return _positive(error.headers.get("Retry-After")) or 0.0
+        except Exception as error:
+            self._failed(f"{type(error).__name__}: {error}")
+            return 0.0
+        self.sent += 1
+        self._told(body)
+        self._heed(reply)
+        return None
+
+    def _told(self, body: Mapping[str, Any]) -> None:
+        with self._lock:
+            if self._checkpoints and self._checkpoints[0] is body.get("checkpoint"):
+                del self._checkpoints[0]
+
+    def _post(self, body: Mapping[str, Any]) -> Any:
+        headers = {"Content-Type": "application/json"}
+        token = os.environ.get(TOKEN)
+        if token:
+            with open(token, encoding="utf-8") as file:  # read each time: it is replaced before it ends
+                headers["Authorization"] = "Bearer " + file.read().strip()
+        handlers: list[Any] = [urllib.request.ProxyHandler({})]
+        if self._url.startswith("https:"):
+            context = ssl.create_default_context(cafile=os.environ.get(CA_CERT) or None)
+            handlers.append(urllib.request.HTTPSHandler(context=context))
+        request = urllib.request.Request(self._url, json.dumps(body).encode(), headers, method="POST")
+        with urllib.request.build_opener(*handlers).open(request, timeout=self._timeout) as answer:
+            return json.loads(answer.read(65536) or b"{}")
+
+    def _heed(self, reply: Any) -> None:
+        """What the operator asks for."""
+        if isinstance(reply, dict):
+            self._asked = self._asked or reply.get("checkpoint") is True
+            self.interval = _positive(reply.get("checkpointIntervalSeconds")) or self.interval
+
+    # --- begin and end --------------------------------------------------------------------------------------------
+
+    def _catch(self) -> None:
+        def note(_number: int, _frame: Any) -> None:
+            self.stopping = True
+
+        with self._counted():  # only the main thread may set handlers
+            self._before = signal.signal(signal.SIGTERM, note)
+            self._caught = True
+
+    def close(self) -> None:
+        """Send what is left, within `timeout`, and give SIGTERM back."""
+        with self._counted():
+            with self._lock:
+                self._closing, self._due = True, 0.0
+                self._lock.notify_all()
+            thread = self._thread
+            if thread is None and (self._news or self._checkpoints) and self._url and os.getpid() == self._pid:
+                thread = self._thread = threading.Thread(target=self._work, daemon=True)
+                thread.start()
+            if thread is not None:
+                thread.join(self._timeout)
+        if self._caught:
+            with self._counted():
+                signal.signal(signal.SIGTERM, self._before if self._before is not None else signal.SIG_DFL)
+            self._caught = False
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _rank() -> int:
+    for name in ("RANK", "JOB_COMPLETION_INDEX", "SLURM_PROCID"):
+        if os.environ.get(name, "").isdigit():
+            return int(os.environ[name])
+    return 0
+
+
+def _positive(found: Any) -> float | None:
+    try:
+        value = float(found)
+    except (TypeError, ValueError):
+        return None
+    return value if 0 < value < 1e9 else None
+
+
+def _now() -> str:
+    seconds = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1e6):06d}Z"
+
+
+@contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """A name to write to that takes the place of `path` when all is written: half a checkpoint replaces no good one."""
+    unfinished = f"{path}.unfinished"
+    yield unfinished
+    with open(unfinished, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
+
+
+# --- frameworks -------------------------------------------------------------------------------------------------------
+
+
+def hugging_face(run: Run | None = None) -> Any:
+    """A callback for `Trainer(callbacks=[...])`: saves through the Trainer itself; resume as always, with
+    `trainer.train(resume_from_checkpoint=...)`. Transformers 5.4 and later report without it; this one also saves."""
+    from transformers import TrainerCallback  # noqa: PLC0415
+
+    mine = run or Run()
+
+    class GpucostCallback(TrainerCallback):  # type: ignore[misc]
+        begun: float | None = None
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            mine.total_steps = state.max_steps if state.max_steps > 0 else mine.total_steps
+            mine.report(state.global_step)
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, (int, float))}
+            mine.report(state.global_step, metrics=numbers)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+            mine.report(state.global_step)
+            wish = mine.wish()
+            control.should_save = control.should_save or wish != _GO_ON
+            control.should_training_stop = control.should_training_stop or wish == _STOP
+            self.begun = time.monotonic()
+            return control
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            mine.saved(state.global_step, time.monotonic() - self.begun if self.begun else None)
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if mine.stopping:
+                mine.exit()
+            mine.close()
+
+    return GpucostCallback()
+
+
+def lightning(path: str, run: Run | None = None) -> Any:
+    """A callback for `Trainer(callbacks=[...])` that saves to `path`; resume with `fit(..., ckpt_path=path)`."""
+    try:
+        from lightning.pytorch import Callback  # noqa: PLC0415
+    except ImportError:
+        from pytorch_lightning import Callback  # noqa: PLC0415
+
+    mine = run or Run(catch_sigterm=False)
+
+    class GpucostCallback(Callback):  # type: ignore[misc]
+        def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+            mine._catch()  # after Lightning's own handler
+            total = trainer.estimated_stepping_batches
+            mine.total_steps = int(total) if total not in (-1, float("inf")) else mine.total_steps
+
+        def on_train_batch_end(self, trainer: Any, *_: Any, **__: Any) -> None:
+            step = trainer.global_step
+            mine.report(step, metrics=trainer.callback_metrics)
+            wish = mine.wish()
+            if wish != _GO_ON:
+                with mine.saving(step):
+                    trainer.save_checkpoint(path)
+            if wish == _STOP:
+                mine.exit()
+
+        def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+            mine.close()
+
+    return GpucostCallback()
+
+
+def xgboost(path: str, run: Run | None = None) -> Any:
+    """A callback for `xgboost.train(callbacks=[...])` that saves to `path`; resume with `xgb_model=path`."""
+    from xgboost.callback import TrainingCallback  # noqa: PLC0415
+
+    mine = run or Run()
+
+    class GpucostCallback(TrainingCallback):  # type: ignore[misc]
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            rounds = model.num_boosted_rounds()
+            metrics = {
+                f"{data}-{name}": values[-1] for data, found in evals_log.items() for name, values in found.items()
+            }
+            mine.report(rounds, metrics=metrics)
+            wish = mine.wish()
+            if wish != _GO_ON:
+                with mine.saving(rounds), replacing(path) as unfinished:
+                    model.save_model(unfinished)
+            if wish == _STOP:
+                mine.exit()
+            return False
+
+        def after_training(self, model: Any) -> Any:
+            mine.close()
+            return model
+
+    return GpucostCallback()

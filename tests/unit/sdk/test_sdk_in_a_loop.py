@@ -1,0 +1,292 @@
+"""What the SDK does in a training loop: it reports, saves and ends as it should, and never gets in the way."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpucost import sdk
+from gpucost.core.training.push import parse_push
+from gpucost.sdk import INTERVAL, TERMINATED, TOKEN, URL, Run, replacing
+from support.report_server import ReportServer
+
+ASK = {"accepted": True, "checkpoint": True}
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (URL, TOKEN, INTERVAL, "RANK", "JOB_COMPLETION_INDEX", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ReportServer]:
+    with ReportServer() as server:
+        monkeypatch.setenv(URL, server.url)
+        yield server
+
+
+def quick(**more: object) -> Run:
+    return Run(**{"total_steps": 100, "every": 0.05, "catch_sigterm": False, **more})  # type: ignore[arg-type]
+
+
+def values(message: dict) -> dict[str, str]:
+    return {one["name"]: one["value"] for one in message["trainerStatus"].get("metrics", ())}
+
+
+def test_what_it_sends_is_what_the_operator_reads(server: ReportServer, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "token").write_text("secret\n")
+    monkeypatch.setenv(TOKEN, str(tmp_path / "token"))
+    with quick() as run:
+        run.report(25, metrics={"loss": 0.5, "grad": float("nan")})
+        message = server.wait(1)[0]
+    push = parse_push(json.dumps(message).encode())
+    assert (push.step, push.progress, push.metrics["loss"]) == (25, 0.25, 0.5)
+    assert push.metrics["grad"] != push.metrics["grad"]
+    assert push.told_at is not None
+    assert server.headers[0]["Authorization"] == "Bearer secret"
+    assert (run.sent, run.failures) == (1, 0)
+
+
+def test_many_steps_are_few_messages_and_the_last_one_gets_through(server: ReportServer) -> None:
+    with quick(every=5.0) as run:
+        for step in range(1, 1001):
+            run.step(step, loss=1 / step)
+    assert len(server.messages) == 2  # the first at once, the last at the end
+    assert server.messages[-1]["step"] == 1000
+    assert values(server.messages[-1]) == {"loss": "0.001"}
+
+
+def test_without_an_address_nothing_is_sent_and_nothing_fails() -> None:
+    with quick() as run:
+        run.step(1, loss=1.0)
+    assert (run.sent, run.failures, run._thread) == (0, 0, None)
+
+
+@pytest.mark.parametrize("rank", ["RANK", "JOB_COMPLETION_INDEX"])
+def test_only_rank_zero_reports(server: ReportServer, monkeypatch: pytest.MonkeyPatch, rank: str) -> None:
+    monkeypatch.setenv(rank, "3")
+    with quick() as run:
+        run.step(1, loss=1.0)
+    assert server.messages == []
+
+
+class Dear:
+    """A value whose conversion waits for a GPU."""
+
+    def __init__(self) -> None:
+        self.converted = 0
+
+    def __float__(self) -> float:
+        self.converted += 1
+        return 1.0
+
+
+def test_values_on_a_gpu_are_converted_only_for_a_message(server: ReportServer) -> None:
+    loss = Dear()
+    with quick(every=60.0) as run:
+        run.report(1, metrics={"loss": loss})
+        server.wait(1)
+        for step in range(2, 200):
+            run.report(step, metrics={"loss": loss})
+    assert loss.converted <= 2
+
+
+# --- trouble ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_is_away_costs_the_loop_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv(URL, f"http://127.0.0.1:{free.getsockname()[1]}/")
+    begun = time.monotonic()
+    with quick(timeout=1.0) as run:
+        for step in range(1000):
+            run.step(step, loss=1.0)
+    assert time.monotonic() - begun < 3
+    assert run.failures >= 1
+    assert "refused" in run.last_failure
+
+
+def test_a_server_that_hangs_costs_the_end_no_more_than_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setenv(URL, f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        begun = time.monotonic()
+        with quick(timeout=0.3) as run:
+            for step in range(1000):
+                run.step(step, loss=1.0)
+        assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize(
+    "answer", [(400, {}), (401, {}), (403, {}), (429, {}), (500, {}), (200, b"no json"), (200, [])]
+)
+def test_whatever_the_server_says_training_goes_on(monkeypatch: pytest.MonkeyPatch, answer: tuple[int, object]) -> None:
+    with ReportServer(answer) as server:
+        monkeypatch.setenv(URL, server.url)
+        with quick() as run:
+            run.step(1, loss=1.0)
+            server.wait(1)
+    assert run.stopping is False
+
+
+@pytest.mark.parametrize("value", ["text", object(), None])
+def test_a_metric_that_is_no_number_is_counted_and_harms_nothing(server: ReportServer, value: object) -> None:
+    with quick() as run:
+        run.step(1, loss=value)
+    assert run.failures >= 1
+
+
+def test_a_missing_token_file_is_counted(server: ReportServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN, "/nowhere/token")
+    with quick() as run:
+        run.report(1)
+    assert "token" in run.last_failure
+    assert server.messages == []
+
+
+def test_a_checkpoint_is_told_again_until_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ReportServer((503, {}), (200, {})) as server:
+        monkeypatch.setenv(URL, server.url)
+        with quick() as run:
+            run.saved(7, 1.5)
+            server.wait(2)
+        assert [one["step"] for one in server.checkpoints] == [7, 7]
+        assert run._checkpoints == []
+
+
+def test_a_checkpoint_that_is_refused_for_good_is_not_told_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ReportServer((400, {}), (200, {})) as server:
+        monkeypatch.setenv(URL, server.url)
+        with quick() as run:
+            run.saved(7)
+            server.wait(1)
+            run.saved(8)
+            server.wait(2)
+        assert [one["step"] for one in server.checkpoints] == [7, 8]
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_of_the_operator_is_met_at_the_next_step_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[int] = []
+    with ReportServer((200, ASK), (200, {})) as server:
+        monkeypatch.setenv(URL, server.url)
+        with quick(save=saved.append) as run:
+            run.step(1)
+            server.wait(1)
+            step = 2
+            while not saved:
+                run.step(step)
+                step += 1
+            run.step(step)
+            server.wait(2)
+        assert len(saved) == 1
+    assert [one["step"] for one in server.checkpoints] == saved
+    assert server.checkpoints[0]["durationSeconds"] >= 0
+
+
+def test_the_recommended_interval_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(INTERVAL, "0.05")
+    saved: list[int] = []
+    run = quick(save=saved.append)
+    begun, step = time.monotonic(), 0
+    while time.monotonic() - begun < 0.6:
+        step += 1
+        run.step(step)
+    assert 6 <= len(saved) <= 12
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "nan", "0"])
+def test_an_interval_that_makes_no_sense_is_none(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(INTERVAL, text)
+    assert quick().interval is None
+
+
+def test_several_workers_save_at_the_same_step() -> None:
+    saved: list[int] = []
+    run = quick(save=saved.append, agree=lambda mine: max(mine, 1))  # another worker wants to save
+    run.step(4)
+    assert saved == [4]
+
+
+def test_a_failing_checkpoint_is_the_callers_to_see() -> None:
+    def save(_step: int) -> None:
+        raise OSError("disk full")
+
+    run = quick(save=save)
+    run._asked = True
+    with pytest.raises(OSError, match="disk full"):
+        run.step(1)
+
+
+def test_after_sigterm_it_saves_and_ends_with_143() -> None:
+    saved: list[int] = []
+    before = signal.getsignal(signal.SIGTERM)
+    run = Run(100, saved.append)
+    run.step(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        run.step(2)
+    assert (ended.value.code, saved) == (TERMINATED, [2])
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_after_sigterm_a_failing_checkpoint_still_means_start_again(capsys: pytest.CaptureFixture[str]) -> None:
+    def save(_step: int) -> None:
+        raise OSError("disk full")
+
+    run = quick(save=save)
+    run.stopping = True
+    with pytest.raises(SystemExit) as ended:
+        run.step(2)
+    assert ended.value.code == TERMINATED
+    assert "disk full" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_was_cut_off_replaces_no_good_one(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    target.write_text("good")
+
+    def cut_off() -> None:
+        with replacing(str(target)) as unfinished:
+            Path(unfinished).write_text("ha")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        cut_off()
+    assert target.read_text() == "good"
+    with replacing(str(target)) as unfinished:
+        Path(unfinished).write_text("better")
+    assert target.read_text() == "better"
+
+
+# --- one file ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_file_works_alone_wherever_it_is_copied_to(tmp_path: Path) -> None:
+    copy = tmp_path / "gpucost_sdk.py"
+    copy.write_text(Path(sdk.__file__).read_text())
+    code = (
+        "import gpucost_sdk, sys; gpucost_sdk.Run(5).step(1, loss=1.0);"
+        "print(sorted(name for name in sys.modules if 'gpucost' in name))"
+    )
+    done = subprocess.run([sys.executable, "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['gpucost_sdk']"
+
+
+def test_the_file_is_python_3_8() -> None:
+    ast.parse(Path(sdk.__file__).read_text(), feature_version=(3, 8))
