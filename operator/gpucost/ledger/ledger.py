@@ -30,11 +30,11 @@ from gpucost.ledger.db import Db
 from gpucost.ledger.desk import Desk
 from gpucost.ledger.engine import open_engine, place_of
 from gpucost.ledger.errors import LedgerError, guard
+from gpucost.ledger.progress import Runs
 from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
 from gpucost.ledger.recorded import Recorded, recorded
 from gpucost.ledger.retirement import Retirement
 from gpucost.ledger.rollups import HOURLY
-from gpucost.ledger.runs import Runs
 from gpucost.ledger.schema import nodes as node_table
 from gpucost.ledger.schema import pods as pod_table
 from gpucost.ledger.settled import Settled, WorkloadKey, key_of

@@ -22,7 +22,7 @@ from gpucost.core.training.progress import Checkpoint, Progress, Report
 from gpucost.core.training.push import Push
 from gpucost.core.training.sayings import Speaker, checkpoint_of, report_of
 from gpucost.ledger import LedgerError, LedgerFenced
-from gpucost.ledger.runs import RunChange
+from gpucost.ledger.progress import RunChange
 from gpucost.runtime.world import Custom, World
 from gpucost.sources.token_reviews import BoundPod
 from gpucost.web.progress import Answer, OutOfOrder, TooFast

@@ -8,7 +8,7 @@ from gpucost.core.clock import DAY, SECOND
 from gpucost.core.training.curve import MOST_REPORTS
 from gpucost.core.training.progress import Checkpoint, Progress, Report
 from gpucost.ledger import Ledger, LedgerError
-from gpucost.ledger.runs import RunChange
+from gpucost.ledger.progress import RunChange
 from support.progress_world import BERT, BORN, ProgressWorld
 
 REPORT = Report(BORN, 7, 0.07, 90 * SECOND, {"loss": 0.1 + 0.2, "grad": math.inf, "neg": -math.inf})
