@@ -30,7 +30,7 @@ from gpucost.ledger.db import Db
 from gpucost.ledger.desk import Desk
 from gpucost.ledger.engine import open_engine, place_of
 from gpucost.ledger.errors import LedgerError, guard
-from gpucost.ledger.progress import Runs
+from gpucost.ledger.progress import Sayings
 from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
 from gpucost.ledger.recorded import Recorded, recorded
 from gpucost.ledger.retirement import Retirement
@@ -253,9 +253,9 @@ class Ledger:
         return {name: value for name, value in found.items() if not name.startswith(_INTERNAL)}
 
     @property
-    def runs(self) -> Runs:
+    def sayings(self) -> Sayings:
         """What training runs have said of themselves."""
-        return Runs(self._read, self._write_quietly)
+        return Sayings(self._read, self._write_quietly)
 
     def _write_quietly(self, work: Callable[[Db], T]) -> T:
         """A write that no cost depends on."""

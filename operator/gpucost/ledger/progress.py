@@ -39,7 +39,7 @@ class RunChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Runs:
+class Sayings:
     """Reading and writing them; each call is one transaction and raises `LedgerError` when the database fails."""
 
     read: _Transaction

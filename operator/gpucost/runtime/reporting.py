@@ -42,8 +42,8 @@ async def intake_of(
 async def with_ledger(histories: RunHistories, accounting: Accounting, ledger: Ledger) -> None:
     """Begin with what the ledger knows of the runs that exist, and write there from now on."""
     living = histories.world.trainingjob_uids
-    histories.load(await accounting.call(partial(ledger.runs.progress, living)))
-    histories.write = lambda changes: accounting.call(partial(ledger.runs.record, changes))
+    histories.load(await accounting.call(partial(ledger.sayings.progress, living)))
+    histories.write = lambda changes: accounting.call(partial(ledger.sayings.record, changes))
     histories.forget = lambda horizon: accounting.call(
-        partial(ledger.runs.forget, histories.world.trainingjob_uids, horizon)
+        partial(ledger.sayings.forget, histories.world.trainingjob_uids, horizon)
     )

@@ -23,34 +23,34 @@ def test_reports_and_checkpoints_come_back_as_they_were(url: str) -> None:
     odd = Report(BORN + 1, metrics={"loss": math.nan, "ä": 1e-300})
     saved = Checkpoint(BORN + 2, 7, 3 * SECOND)
     with Ledger(url) as ledger:
-        ledger.runs.record({"tj-1": RunChange([REPORT, odd], [saved]), "tj-2": RunChange([Report(BORN)])})
-        ledger.runs.record({"tj-1": RunChange([REPORT], [saved])})  # twice is once
+        ledger.sayings.record({"tj-1": RunChange([REPORT, odd], [saved]), "tj-2": RunChange([Report(BORN)])})
+        ledger.sayings.record({"tj-1": RunChange([REPORT], [saved])})  # twice is once
     with Ledger(url) as ledger:
-        found = ledger.runs.progress()
+        found = ledger.sayings.progress()
         assert found.keys() == {"tj-1", "tj-2"}
         assert [same(*pair) for pair in zip(found["tj-1"].reports, (REPORT, odd), strict=True)] == [True, True]
         assert found["tj-1"].checkpoints == (saved,)
-        assert ledger.runs.progress(["tj-2", "tj-3"]) == {"tj-2": Progress((Report(BORN),))}
+        assert ledger.sayings.progress(["tj-2", "tj-3"]) == {"tj-2": Progress((Report(BORN),))}
 
 
 def test_clusters_do_not_see_each_other(url: str) -> None:
     with Ledger(url, cluster="one") as one, Ledger(url, cluster="two") as two:
-        one.runs.record({"tj-1": RunChange([REPORT])})
-        assert two.runs.progress() == {}
-        assert two.runs.forget((), BORN + DAY) == 0
-        assert one.runs.progress().keys() == {"tj-1"}
+        one.sayings.record({"tj-1": RunChange([REPORT])})
+        assert two.sayings.progress() == {}
+        assert two.sayings.forget((), BORN + DAY) == 0
+        assert one.sayings.progress().keys() == {"tj-1"}
 
 
 def test_runs_are_forgotten_when_they_are_gone_and_long_silent(url: str) -> None:
     with Ledger(url) as ledger:
         late = Checkpoint(BORN + 5 * DAY)
-        ledger.runs.record({
+        ledger.sayings.record({
             "gone": RunChange([REPORT], [Checkpoint(BORN)]),
             "alive": RunChange([REPORT]),
             "saved lately": RunChange([REPORT], [late]),
         })  # fmt: skip
-        assert ledger.runs.forget({"alive"}, BORN + DAY) == 1
-        assert ledger.runs.progress().keys() == {"alive", "saved lately"}
+        assert ledger.sayings.forget({"alive"}, BORN + DAY) == 1
+        assert ledger.sayings.progress().keys() == {"alive", "saved lately"}
 
 
 async def test_a_long_run_is_kept_exactly_as_far_as_in_memory(url: str) -> None:
@@ -93,7 +93,7 @@ async def test_what_a_failing_ledger_did_not_take_is_written_when_it_is_back(
                 assert not await world.histories.flush()
         away = False
         assert await world.histories.flush()
-        assert ledger.runs.progress()["tj-bert"] == world.histories.of(BERT)
+        assert ledger.sayings.progress()["tj-bert"] == world.histories.of(BERT)
 
 
 async def test_runs_that_do_not_exist_any_more_leave_memory() -> None:
