@@ -73,10 +73,10 @@ class ProgressWorld:
 
     def with_ledger(self, ledger: Ledger) -> None:
         async def write(changes: Any) -> None:
-            ledger.runs.record(changes)
+            ledger.sayings.record(changes)
 
         self.histories.write = write
-        self.histories.load(ledger.runs.progress(self.world.trainingjob_uids))
+        self.histories.load(ledger.sayings.progress(self.world.trainingjob_uids))
 
 
 @dataclass
