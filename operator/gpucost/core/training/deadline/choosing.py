@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from gpucost.core.clock import Instant, format_duration, format_rfc3339
-from gpucost.core.training.deadline.availability import Climate, Sky, Spans, climate, from_history
+from gpucost.core.training.deadline.availability import Sky, Spans, climate, from_history
 from gpucost.core.training.deadline.guard import allowed
 from gpucost.core.training.deadline.outlook import Capacity, Choice, Outlook, Reason, Span, Zone
 from gpucost.core.training.deadline.policies import POLICIES
@@ -89,24 +89,7 @@ def observed(zones: Sequence[Zone], now: Instant) -> Sky:
     age = np.array([_age(spans, now, is_up) for spans, is_up in zip(histories, up, strict=True)], dtype=np.int64)
     together = from_history(_union([zone.history for zone in zones]), now) if len(zones) > 1 else histories[0]
     some = _age(together, now, bool(up.any()))
-    return Sky(up, age, some, _climate(histories, together, now))
-
-
-def _climate(histories: Sequence[Spans], together: Spans, now: Instant) -> Climate:
-    return climate(histories, together, now, refuge(histories))
-
-
-def refuge(histories: Sequence[Spans]) -> float:
-    """Chance that some other zone has spot, from the share of time in which each had it."""
-    if len(histories) < 2:
-        return 0.0
-    shares = sorted((_share(spans) for spans in histories), reverse=True)
-    return float(1 - np.prod([1 - share for share in shares[1:]]))
-
-
-def _share(spans: Spans) -> float:
-    length = (spans.end - spans.start).astype(float)
-    return float((length @ spans.up + 1.0) / (length.sum() + 2.0))
+    return Sky(up, age, some, climate(histories, together, now))
 
 
 def _is_up(zone: Zone, spans: Spans) -> bool:
