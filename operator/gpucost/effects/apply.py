@@ -6,6 +6,7 @@ the decision saw. A conflict is no failure, it says that the world moved and tha
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -16,6 +17,7 @@ from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
 
 MANAGER = "gpucost"
+_PATHS: Mapping[str, Callable[[str, str], str]] = {"Job": paths.job, "JobSet": paths.jobset}
 
 
 class Result(StrEnum):
@@ -62,10 +64,46 @@ async def _send(client: KubeClient, action: Action) -> None:
             await client.create(paths.job(target.namespace), manifest, manager=MANAGER)
         case CreateService(target=target, manifest=manifest):
             await client.create(paths.service(target.namespace), manifest, manager=MANAGER)
-        case PatchJob(job=job, uid=uid, resource_version=version, patch=patch):
+        case PatchJob(job=job, kind=kind) as change if change.parts:
+            await client.json_patch(_PATHS[kind](job.namespace, job.name), operations(change), manager=MANAGER)
+        case PatchJob(job=job, kind=kind, uid=uid, resource_version=version, patch=patch):
             metadata: dict[str, Any] = {**_mapping(patch.get("metadata")), "uid": uid, "resourceVersion": version}
             body = {**patch, "metadata": metadata}
-            await client.merge(paths.job(job.namespace, job.name), body, manager=MANAGER)
+            await client.merge(_PATHS[kind](job.namespace, job.name), body, manager=MANAGER)
+
+
+def operations(change: PatchJob) -> list[dict[str, Any]]:
+    """A change of several templates at once as a JSON patch; the old values that it removes must exist.
+
+    The UID and the resourceVersion are written, not tested: the API server compares them with what is stored and
+    answers with a conflict, where a test that fails would look like a malformed request.
+    """
+    written: list[tuple[str, Any]] = [
+        ("/metadata/uid", change.uid),
+        ("/metadata/resourceVersion", change.resource_version),
+        *((f"/metadata/annotations/{_escaped(k)}", v) for k, v in _annotations(change.patch).items()),
+        *((f"/spec/{key}", value) for key, value in _mapping(change.patch.get("spec")).items()),
+    ]
+    result = [{"op": "add", "path": path, "value": value} for path, value in written if value is not None]
+    result += [{"op": "remove", "path": path} for path, value in written if value is None]
+    for part in change.parts:
+        where = f"/spec/replicatedJobs/{part.index}"
+        pod = f"{where}/template/spec/template/spec"
+        result += [
+            {"op": "test", "path": f"{where}/name", "value": part.name},
+            {"op": "add", "path": f"{pod}/nodeSelector", "value": dict(part.node_selector)},
+            {"op": "add", "path": f"{pod}/tolerations", "value": [dict(one) for one in part.tolerations]},
+        ]
+    return result
+
+
+def _annotations(patch: Mapping[str, object]) -> dict[str, Any]:
+    return _mapping(_mapping(patch.get("metadata")).get("annotations"))
+
+
+def _escaped(key: str) -> str:
+    """A key as part of a JSON pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -19,6 +19,16 @@ TRAININGJOBS = f"/apis/{GROUP}/{VERSION}/trainingjobs"
 PRICEBOOKS = f"/apis/{GROUP}/{VERSION}/pricebooks"
 
 
+JOBSET_API = "/apis/jobset.x-k8s.io/v1alpha2"
+JOBSETS = f"{JOBSET_API}/jobsets"
+QUEUE_GROUP = "kueue.x-k8s.io"
+
+
+def jobset(namespace: str, name: str = "") -> str:
+    """A JobSet."""
+    return _item(f"{JOBSET_API}/namespaces/{namespace}/jobsets", name)
+
+
 def job(namespace: str, name: str = "") -> str:
     """A Job, or the collection to create one in."""
     return _item(f"/apis/batch/v1/namespaces/{namespace}/jobs", name)

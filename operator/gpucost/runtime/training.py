@@ -173,6 +173,7 @@ class TrainingController:
             rejection=rejection.problems if rejection is not None and current else (),
             reporting=self.reporting,
             living=self.world.trainingjob_uids,
+            absent_kinds=self.world.absent_kinds,
         )
 
     async def _act(self, record: Custom, decision: Decision) -> list[Outcome]:

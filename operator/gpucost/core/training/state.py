@@ -60,5 +60,7 @@ class TrainingContext:
     """What the API server said to an action for this generation of the object, one line per field."""
     reporting: Reporting | None = None
     """Where runs report; None when nobody takes it in."""
+    absent_kinds: frozenset[str] = frozenset()
+    """Kinds of workloads that the cluster does not have, such as `JobSet`."""
     living: frozenset[str] | None = None
     """UIDs of the TrainingJobs that exist; None when unknown."""

@@ -17,6 +17,8 @@ from gpucost.core.training.windows import cron_problem, shortest_period
 
 GPU = "nvidia.com/gpu"
 MAX_GPUS = 100_000
+WORKLOADS: Mapping[str, str] = {"Job": "batch/v1", "JobSet": "jobset.x-k8s.io/v1alpha2"}
+"""Kinds that `workloadRef` may name, each with its API version."""
 _NAME_LIMIT = 63
 _MAX_WORKERS = 100_000
 
@@ -45,8 +47,9 @@ def _source(spec: TrainingSpec) -> Iterator[Problem]:
     if (spec.template is None) == (spec.workload_ref is None):
         yield Problem("spec", "set exactly one of template and workloadRef")
     ref = spec.workload_ref
-    if ref is not None and (ref.api_version, ref.kind) != ("batch/v1", "Job"):
-        yield Problem("spec.workloadRef.kind", f"{ref.api_version} {ref.kind} cannot be taken over; use batch/v1 Job")
+    if ref is not None and WORKLOADS.get(ref.kind) != ref.api_version:
+        known = " or ".join(f"{version} {kind}" for kind, version in WORKLOADS.items())
+        yield Problem("spec.workloadRef.kind", f"{ref.api_version} {ref.kind} cannot be taken over; use {known}")
 
 
 def _policy(spec: TrainingSpec) -> Iterator[Problem]:

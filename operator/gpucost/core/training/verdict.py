@@ -58,7 +58,8 @@ def _not_really(state: TrainingState, job: Job) -> Verdict | None:
         return None
     message = (
         f"pod {pod.name} was interrupted ({pod.disruption or 'evicted'}) and ended with exit code 0, which Kubernetes "
-        f"takes for complete; end with 143 on SIGTERM, then delete Job {job.name} to go on from the last checkpoint"
+        f"takes for complete; end with 143 on SIGTERM, then delete {job.kind} {job.name} "
+        "to go on from the last checkpoint"
     )
     return Verdict(False, _EXIT_ZERO, message)
 
@@ -99,10 +100,11 @@ def why_suspended(case: Case, job: Job) -> Verdict:
     if (over := ended(case.state)) is not None:
         return over
     if case.is_hands_off:
-        return Verdict(False, "Queued", _holder(job) + " decides when the Job runs")
+        return Verdict(False, "Queued", _holder(job) + f" decides when the {job.kind} runs")
     if not case.memory.suspended:
-        message = "somebody else suspended the Job and only they resume it: kubectl patch job "
-        return Verdict(False, "SuspendedByOther", message + job.name + """ -p '{"spec":{"suspend":false}}'""")
+        words = f"somebody else suspended the {job.kind} and only they resume it: "
+        command = f"""kubectl patch {job.kind.lower()} {job.name} --type=merge -p '{{"spec":{{"suspend":false}}}}'"""
+        return Verdict(False, "SuspendedByOther", words + command)
     if case.target.holds:
         return _pool_unknown(case)
     return _suspended_by_us(case)
@@ -122,6 +124,8 @@ def _holder(job: Job) -> str:
 
 
 def _pool_unknown(case: Case) -> Verdict:
+    if case.target.obstacle:
+        return Verdict(False, "PlacementNotPossible", case.target.obstacle)
     wished = name_of(case.wish.placement)
     field = {"Spot": "spot", "OnDemand": "onDemand"}.get(wished, "spot")
     message = (
@@ -134,7 +138,7 @@ def _pool_unknown(case: Case) -> Verdict:
 def _running(case: Case, job: Job) -> Verdict:
     if case.is_overridden and not case.is_hands_off:
         until = f" until {moment(case.wish.until)}" if case.wish.until is not None else " until the spec changes"
-        return Verdict(False, "Overridden", f"somebody else resumed the Job; it is left alone{until}")
+        return Verdict(False, "Overridden", f"somebody else resumed the {job.kind}; it is left alone{until}")
     if case.target.pool_missing:
         return _pool_unknown(case)
     if observe.is_running(job):
