@@ -18,6 +18,7 @@ from gpucost.api.fields import ApiModel
 from gpucost.api.metrics_sources import metric_sources
 from gpucost.api.pricebook import Price, PriceBookSpec
 from gpucost.api.training import Placement, PoolSelector, Schedule, TrainingJobSpec, WorkloadRef
+from gpucost.api.training_model import model_spec
 from gpucost.core.clock import format_rfc3339, parse_duration, parse_rfc3339
 from gpucost.core.model import CapacityType, NodeKind, PriceEntry
 from gpucost.core.quarantine import thing_of
@@ -78,6 +79,7 @@ def _training(model: TrainingJobSpec, template: Mapping[str, Any] | None) -> cor
         placement=_placement(model.placement, scheduled=model.schedule is not None),
         schedule=_schedule(model.schedule),
         metrics=metric_sources(model.metrics),
+        model=model_spec(model.model),
     )
 
 

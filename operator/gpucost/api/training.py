@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 from gpucost.api.fields import ApiModel, Cron, Duration, TimeZone, rule, rules
 from gpucost.api.metrics_sources import METRICS_DESCRIPTION, MetricSources
 from gpucost.api.pod_template import PodTemplate, Toleration
+from gpucost.api.training_model import MODEL_DESCRIPTION, TrainedModel
 
 Capacity = Literal["Spot", "OnDemand"]
 
@@ -239,6 +240,7 @@ class TrainingJobSpec(ApiModel):
         None,
         description=_SCHEDULE,
     )
+    model: TrainedModel | None = Field(None, description=MODEL_DESCRIPTION)
     metrics: MetricSources = Field(
         default_factory=MetricSources, json_schema_extra={"default": {}}, description=METRICS_DESCRIPTION
     )

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from gpucost.core.clock import MINUTE, Micros
 from gpucost.core.model import CapacityType
+from gpucost.core.training.estimating.work import ModelSpec
 from gpucost.core.training.metric_sources import MetricSources
 
 
@@ -85,3 +86,5 @@ class TrainingSpec:
     placement: PlacementSpec = PlacementSpec()
     schedule: Schedule | None = None
     metrics: MetricSources = field(default_factory=MetricSources)
+    model: ModelSpec | None = None
+    """What is trained, for the estimate; None when nobody says."""

@@ -81,3 +81,12 @@ def room(chip: Chip, gpus: int) -> int:
 def least_gpus(work: Work, chip: Chip) -> int:
     """The smallest number of GPUs whose memory holds the state."""
     return max(1, ceil(Fraction(work.state_bytes, room(chip, 1))))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What a TrainingJob says of its model."""
+
+    work: Work
+    gpu: str = ""
+    """GPU model to reckon with; empty when the nodes tell."""
