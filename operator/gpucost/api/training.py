@@ -148,11 +148,12 @@ _NEEDS_POLICY = (
     "schedule is followed only with placement.policy Scheduled: set that, or leave the policy out, or remove schedule"
 )
 _NEEDS_DEADLINE = "policy Auto needs spec.completeBy, such as 2026-12-01T06:00:00Z"
-_COMPLETE_BY = """\
-When the run must be complete, such as `2026-12-01T06:00:00Z`. With `placement.policy: Auto` it decides how long the run \
-may wait for spot capacity; with any policy the condition `DeadlineAtRisk` tells when it cannot be met any more. \
-Give `expectedDuration` too, or report progress: without either nobody knows how much work is left, and Auto stays on \
-on-demand capacity."""
+_COMPLETE_BY = (
+    "When the run must be complete, such as `2026-12-01T06:00:00Z`. With `placement.policy: Auto` it decides how long "
+    "the run may wait for spot capacity; with any policy the condition `DeadlineAtRisk` tells when it cannot be met any "
+    "more. Give `expectedDuration` too, or report progress: without either nobody knows how much work is left, and Auto "
+    "stays on on-demand capacity."
+)
 _TEMPLATE_GPUS = (
     "self.template.spec.containers.filter(c, has(c.resources) && has(c.resources.limits)"
     " && 'nvidia.com/gpu' in c.resources.limits).map(c, int(c.resources.limits['nvidia.com/gpu']))"
@@ -178,7 +179,8 @@ _SPEC_RULES = rules(
         reason="FieldValueForbidden",
     ),
     rule(
-        "has(self.completeBy) || !has(self.placement) || !has(self.placement.policy) || self.placement.policy != 'Auto'",
+        "has(self.completeBy) || !has(self.placement) || !has(self.placement.policy)"
+        " || self.placement.policy != 'Auto'",
         _NEEDS_DEADLINE,
         field_path=".completeBy",
         reason="FieldValueRequired",
