@@ -150,9 +150,9 @@ _NEEDS_POLICY = (
 _NEEDS_DEADLINE = "policy Auto needs spec.completeBy, such as 2026-12-01T06:00:00Z"
 _COMPLETE_BY = (
     "When the run must be complete, such as `2026-12-01T06:00:00Z`. With `placement.policy: Auto` it decides how long "
-    "the run may wait for spot capacity; with any policy the condition `DeadlineAtRisk` tells when it cannot be met any "
-    "more. Give `expectedDuration` too, or report progress: without either nobody knows how much work is left, and Auto "
-    "stays on on-demand capacity."
+    "the run may wait for spot capacity; with any policy the condition `DeadlineAtRisk` tells when it cannot be met "
+    "any more. Give `expectedDuration` too, or report progress: without either nobody knows how much work is left, and "
+    "Auto stays on on-demand capacity."
 )
 _TEMPLATE_GPUS = (
     "self.template.spec.containers.filter(c, has(c.resources) && has(c.resources.limits)"
