@@ -49,7 +49,9 @@ Count = Annotated[
 class TrainedModel(ApiModel):
     """What is trained."""
 
-    parameters: Count = Field(description="Parameters of the model, such as 7B; of a mixture of experts the active ones.")
+    parameters: Count = Field(
+        description="Parameters of the model, such as 7B; of a mixture of experts the active ones."
+    )
     tokens: Count = Field(
         description="Tokens that are read, those of later epochs too: 140B, or 3 epochs of 50M tokens are 150M."
     )

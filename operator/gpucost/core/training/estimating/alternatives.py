@@ -65,7 +65,9 @@ class Alternative:
     """In each case, and in time where there is a deadline."""
 
 
-def alternatives(base: Estimate, quotes: tuple[Quote, ...], *, time_zone: str = "UTC", from_scratch: bool = False) -> tuple[Alternative, ...]:
+def alternatives(
+    base: Estimate, quotes: tuple[Quote, ...], *, time_zone: str = "UTC", from_scratch: bool = False
+) -> tuple[Alternative, ...]:
     """All ways that are known to be possible, those that save most first; what is dearer is left out."""
     found = [_judged(base, one, quotes) for one in _ways(base.setup, quotes, time_zone, from_scratch=from_scratch)]
     kept = [one for one in found if one is not None]

@@ -1,7 +1,7 @@
 """What a GPU can do: dense peak by number format, and memory, from the data sheets of its maker.
 
-A peak is a claim of the vendor, not a speed that a run reaches; how much of it a run uses (MFU) is the caller's. A model
-that is not here has no peak, and nothing is concluded from its name.
+A peak is a claim of the vendor, not a speed that a run reaches; how much of it a run uses (MFU) is the caller's. A
+model that is not here has no peak, and nothing is concluded from its name.
 """
 
 from __future__ import annotations

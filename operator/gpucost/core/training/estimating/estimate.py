@@ -189,9 +189,7 @@ def _share(stay: Stay) -> Fraction:
     return stay.spot / stay.hours if stay.hours else _NOTHING
 
 
-def _cost(
-    setup: Setup, stays: tuple[Stay, Stay, Stay], prices: dict[CapacityType, Quote]
-) -> Range | None:
+def _cost(setup: Setup, stays: tuple[Stay, Stay, Stay], prices: dict[CapacityType, Quote]) -> Range | None:
     """Of all GPUs; None when some of the time has no price."""
     spot, on_demand = prices.get(CapacityType.SPOT), prices.get(CapacityType.ON_DEMAND)
     if setup.placing is Placing.AUTO:
@@ -213,9 +211,7 @@ def _cost(
     return Range.of(*parts)
 
 
-def _between(
-    setup: Setup, stays: tuple[Stay, Stay, Stay], spot: Quote | None, on_demand: Quote | None
-) -> Range | None:
+def _between(setup: Setup, stays: tuple[Stay, Stay, Stay], spot: Quote | None, on_demand: Quote | None) -> Range | None:
     """`Auto` decides as it goes: at best all of it is spot, at worst the deadline takes all of it to on-demand."""
     if spot is None or on_demand is None:
         return None

@@ -130,9 +130,7 @@ def _with_range(hourly: Fraction, source: str, node: NodeFact) -> Range:
     return Range.of(hourly)
 
 
-def _quote(
-    model: str, instance_type: str, kind: CapacityType, priced: Sequence[tuple[Offering, Range, str]]
-) -> Quote:
+def _quote(model: str, instance_type: str, kind: CapacityType, priced: Sequence[tuple[Offering, Range, str]]) -> Quote:
     ranges = [one for _, one, _ in priced]
     sources = sorted({source for _, _, source in priced})
     machine = priced[0][0].fact
@@ -152,9 +150,7 @@ def _together(ranges: Sequence[Range]) -> Range:
     return Range(min(one.low for one in ranges), Fraction(middle), max(one.high for one in ranges))
 
 
-def choose(
-    quotes: Iterable[Quote], model: str, kind: CapacityType, *, instance_type: str = ""
-) -> Quote | None:
+def choose(quotes: Iterable[Quote], model: str, kind: CapacityType, *, instance_type: str = "") -> Quote | None:
     """The price of a GPU for a job: of its instance type when it names one, else of the model, however it is named.
 
     Machines that live come before lists. None when nothing fits, and when a name means several models of different size
