@@ -65,11 +65,12 @@ class Alternative:
     """In each case, and in time where there is a deadline."""
 
 
-def alternatives(
-    base: Estimate, quotes: tuple[Quote, ...], *, time_zone: str = "UTC", from_scratch: bool = False
-) -> tuple[Alternative, ...]:
-    """All ways that are known to be possible, those that save most first; what is dearer is left out."""
-    found = [_judged(base, one, quotes) for one in _ways(base.setup, quotes, time_zone, from_scratch=from_scratch)]
+def alternatives(base: Estimate, quotes: tuple[Quote, ...], *, time_zone: str = "UTC") -> tuple[Alternative, ...]:
+    """All ways that are known to be possible, without those that cost more.
+
+    What trains the same model comes first, then what trains another one; in each, what saves most.
+    """
+    found = [_judged(base, one, quotes) for one in _ways(base.setup, quotes, time_zone)]
     kept = [one for one in found if one is not None]
     others = [one for one in kept if one.way is Way.OTHER_GPUS]
     others.sort(key=_most_saved)
@@ -78,13 +79,16 @@ def alternatives(
 
 
 def cheapest(found: tuple[Alternative, ...]) -> Alternative | None:
-    """The one that saves most without changing what is trained: a result of another kind is nobody's to recommend."""
-    same_result = [one for one in found if one.is_cheaper and one.way in {Way.SPOT, Way.WINDOW, Way.OTHER_GPUS}]
-    return same_result[0] if same_result else next((one for one in found if one.is_cheaper), None)
+    """The first that is cheaper: one that trains the same, where there is any."""
+    return next((one for one in found if one.is_cheaper), None)
 
 
-def _most_saved(one: Alternative) -> tuple[bool, Fraction, str]:
-    return not one.is_cheaper, -(one.saves or Fraction(0)), one.change
+_SAME_RESULT = frozenset({Way.SPOT, Way.WINDOW, Way.OTHER_GPUS, Way.FEWER_GPUS})
+"""Ways that train the same model on the same tokens."""
+
+
+def _most_saved(one: Alternative) -> tuple[bool, bool, Fraction, str]:
+    return not one.is_cheaper, one.way not in _SAME_RESULT, -(one.saves or Fraction(0)), one.change
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +112,12 @@ def _judged(base: Estimate, idea: _Idea, quotes: tuple[Quote, ...]) -> Alternati
     return Alternative(idea.way, idea.change, idea.how, idea.caveat, found, saves, cheaper)
 
 
-def _ways(setup: Setup, quotes: tuple[Quote, ...], time_zone: str, *, from_scratch: bool) -> Iterator[_Idea]:
+def _ways(setup: Setup, quotes: tuple[Quote, ...], time_zone: str) -> Iterator[_Idea]:
     yield from _capacity(setup, quotes, time_zone)
     if setup.work is None or setup.duration is not None:
         return  # how long it takes with anything else does not follow from how long it takes as it is
     yield from _gpus(setup, setup.work, quotes)
-    yield from _training(setup, setup.work, from_scratch=from_scratch)
+    yield from _training(setup, setup.work)
 
 
 # --- when and where ---------------------------------------------------------------------------------------------------
@@ -180,8 +184,8 @@ def _other(setup: Setup, work: Work, mine: Chip, other: Chip, quotes: tuple[Quot
 # --- what is trained --------------------------------------------------------------------------------------------------
 
 
-def _training(setup: Setup, work: Work, *, from_scratch: bool) -> Iterator[_Idea]:
-    if work.method is Method.FULL and not from_scratch:
+def _training(setup: Setup, work: Work) -> Iterator[_Idea]:
+    if work.method is Method.FULL:
         yield _Idea(
             Way.LORA,
             "LoRA instead of all weights",
@@ -189,7 +193,7 @@ def _training(setup: Setup, work: Work, *, from_scratch: bool) -> Iterator[_Idea
             replace(setup, work=replace(work, method=Method.LORA)),
             "fine-tuning only; compare the quality",
         )
-    if work.method is not Method.QLORA and not from_scratch:
+    if work.method is not Method.QLORA:
         yield from _quantised(setup, work)
     if (size := max((size for size in SIZES if size <= work.parameters // 2), default=None)) is not None:
         yield _Idea(
@@ -207,7 +211,7 @@ def _quantised(setup: Setup, work: Work) -> Iterator[_Idea]:
     """QLoRA saves memory, not operations: it is a way to fewer GPUs of the same kind."""
     smaller = replace(work, method=Method.QLORA)
     chip = setup.chip
-    gpus = setup.gpus if chip is None else max(1, min(setup.gpus, least_gpus(smaller, chip)))
+    gpus = setup.gpus if chip is None else max(least_gpus(smaller, chip), setup.gpus // 4)
     if gpus < setup.gpus:
         yield _Idea(
             Way.QLORA,

@@ -8,11 +8,11 @@ from fractions import Fraction
 
 from gpucost.core.clock import HOUR, Instant, Micros
 from gpucost.core.model import CapacityType
+from gpucost.core.training.estimating.assuming import assumptions
 from gpucost.core.training.estimating.chips import Chip, chip_of
 from gpucost.core.training.estimating.market import Quote, choose
 from gpucost.core.training.estimating.placing import Stay, on_one, on_schedule
 from gpucost.core.training.estimating.ranges import Range
-from gpucost.core.training.estimating.assuming import assumptions
 from gpucost.core.training.estimating.work import Work, room, running_hours
 from gpucost.core.training.spec import Schedule
 
@@ -134,7 +134,8 @@ def _work_hours(setup: Setup, unknown: list[str]) -> Range | None:
         unknown.append("how long it runs: it asks for no GPU; set expectedDuration")
         return None
     if not setup.gpu_model:
-        unknown.append("the GPU: select nodes of one model in the template, or set model.gpu")
+        if setup.instance_type:
+            unknown.append(f"the GPU of {setup.instance_type}: set model.gpu")
         return None
     chip = setup.chip
     if chip is None:
@@ -157,11 +158,14 @@ def _prices(setup: Setup, quotes: tuple[Quote, ...], unknown: list[str]) -> dict
     if not setup.gpus:
         unknown.append("the price: only GPUs are estimated, and it asks for none")
         return found
+    if not (setup.gpu_model or setup.instance_type):
+        unknown.append("the GPU: select nodes of one model in the template, or set model.gpu")
+        return found
     for kind in _kinds(setup):
         quote = choose(quotes, setup.gpu_model, kind, instance_type=setup.instance_type)
         if quote is not None:
             found[kind] = quote
-        elif setup.gpu_model or setup.instance_type:
+        else:
             thing = setup.instance_type or setup.gpu_model
             words = "spot" if kind is CapacityType.SPOT else "on-demand"
             unknown.append(f"the {words} price of {thing}: no PriceBook and no list has exactly one; add it")

@@ -94,4 +94,4 @@ def _required(pod: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for expression in term.get("matchExpressions") or ():
             values = expression.get("values") or ()
             if expression.get("operator") == "In" and len(values) == 1:
-                yield str(expression["key"]), str(values[0])
+                yield str(expression["key"]), str(next(iter(values)))

@@ -37,8 +37,8 @@ OPERATIONS = {Method.FULL: 6, Method.LORA: 4, Method.QLORA: 4}
 """Floating point operations per parameter and token."""
 
 STATE = {Method.FULL: Fraction(16), Method.LORA: Fraction(2), Method.QLORA: Fraction(6, 10)}
-"""Bytes per parameter: weights, gradients and Adam's moments in mixed precision; frozen weights of 2 bytes, or of 4 bits
-and their scales. The adapters of LoRA are small beside these."""
+"""Bytes per parameter: weights, gradients and Adam's moments in mixed precision; frozen weights of 2 bytes, or of 4
+bits and their scales. The adapters of LoRA are small beside these."""
 
 
 @dataclass(frozen=True, slots=True)
