@@ -70,7 +70,7 @@ from gpucost.runtime.training import TrainingController, run_workers
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 from gpucost.sources.exported_prices import ExportedPrices
 from gpucost.sources.records import pod_record
-from gpucost.sources.reflector import replay
+from gpucost.sources.replay import replay
 
 log = logging.getLogger(__name__)
 
