@@ -62,6 +62,8 @@ class PatchJob:
     message: str
     kind: str = "Job"
     parts: tuple[PartChange, ...] = ()
+    api_version: str = ""
+    """For kinds that are served in more than one version."""
 
 
 Action = CreateJob | CreateService | PatchJob

@@ -12,6 +12,8 @@ from enum import StrEnum
 from typing import Any
 
 from gpucost.core.actions import Action, CreateJob, CreateService, PatchJob
+from gpucost.core.model import Key
+from gpucost.core.training import queueing
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
@@ -66,10 +68,16 @@ async def _send(client: KubeClient, action: Action) -> None:
             await client.create(paths.service(target.namespace), manifest, manager=MANAGER)
         case PatchJob(job=job, kind=kind) as change if change.parts:
             await client.json_patch(_PATHS[kind](job.namespace, job.name), operations(change), manager=MANAGER)
-        case PatchJob(job=job, kind=kind, uid=uid, resource_version=version, patch=patch):
+        case PatchJob(job=job, uid=uid, resource_version=version, patch=patch) as change:
             metadata: dict[str, Any] = {**_mapping(patch.get("metadata")), "uid": uid, "resourceVersion": version}
             body = {**patch, "metadata": metadata}
-            await client.merge(_PATHS[kind](job.namespace, job.name), body, manager=MANAGER)
+            await client.merge(_path(change, job), body, manager=MANAGER)
+
+
+def _path(change: PatchJob, job: Key) -> str:
+    if change.kind == queueing.KIND:
+        return paths.workload(change.api_version, job.namespace, job.name)
+    return _PATHS[change.kind](job.namespace, job.name)
 
 
 def operations(change: PatchJob) -> list[dict[str, Any]]:

@@ -20,8 +20,13 @@ PRICEBOOKS = f"/apis/{GROUP}/{VERSION}/pricebooks"
 
 
 JOBSET_API = "/apis/jobset.x-k8s.io/v1alpha2"
-JOBSETS = f"{JOBSET_API}/jobsets"
-QUEUE_GROUP = "kueue.x-k8s.io"
+QUEUE_APIS = ("/apis/kueue.x-k8s.io/v1beta2", "/apis/kueue.x-k8s.io/v1beta1")
+"""Versions of Kueue's API that are known, the newest first."""
+
+
+def workload(api_version: str, namespace: str, name: str) -> str:
+    """A Workload of Kueue."""
+    return f"/apis/{api_version}/namespaces/{namespace}/workloads/{name}"
 
 
 def jobset(namespace: str, name: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Mirrors of kinds that a cluster may or may not have: JobSets.
+"""Mirrors of kinds that a cluster may or may not have: JobSets, and Kueue's Workloads.
 
 Their definitions can be installed or removed while the operator runs, so every pass asks for those that are not there.
 A cluster without them, or an installation whose role may not read them, lacks nothing that others need: these mirrors
@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpucost.core.clock import Instant
-from gpucost.core.training import jobset
+from gpucost.core.training import jobset, queueing
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.runtime.world import World
 from gpucost.sources.jobsets import jobset_record
+from gpucost.sources.queues import entry_record
 from gpucost.sources.reflector import Change, Reflector
 
 log = logging.getLogger(__name__)
@@ -31,10 +32,11 @@ _BROKEN = 2
 
 @dataclass
 class Optional:
-    """One kind: the API version that serves it, and its mirror once it does."""
+    """One kind: the API versions that may serve it, best first, and its mirror once one does."""
 
     kind: str
-    api: str
+    apis: tuple[str, ...]
+    plural: str
     mirror: Reflector[Any]
     task: asyncio.Task[None] | None = None
 
@@ -52,10 +54,12 @@ class OptionalKinds:
     def __post_init__(self) -> None:
         """The mirrors, none of them running."""
         world = self.world
-        jobsets = Reflector(
-            self.client, paths.JOBSETS, jobset_record, world.jobset_changed, self.now, items=world.jobsets
-        )
-        self.kinds.append(Optional(jobset.KIND, paths.JOBSET_API, jobsets))
+        jobsets = Reflector(self.client, "", jobset_record, world.jobset_changed, self.now, items=world.jobsets)
+        entries = Reflector(self.client, "", entry_record, world.entry_changed, self.now, items=world.entries)
+        self.kinds += [
+            Optional(jobset.KIND, (paths.JOBSET_API,), "jobsets", jobsets),
+            Optional(queueing.KIND, paths.QUEUE_APIS, "workloads", entries),
+        ]
 
     async def look(self) -> None:
         """Begin to watch what the cluster has got, and forget what it has lost."""
@@ -64,8 +68,9 @@ class OptionalKinds:
                 log.error("the watch of %s ended: %r", one.kind, one.task.exception())
                 one.task = None
             if one.task is None:
-                if await self._served(one):
+                if api := await self._served(one):
                     log.info("this cluster has %s: watching", one.kind)
+                    one.mirror.path = f"{api}/{one.plural}"
                     one.task = self.run(self._watch(one))
             elif one.mirror.failures > _BROKEN and not await self._served(one):
                 await self._end(one)
@@ -85,11 +90,14 @@ class OptionalKinds:
                 one.task.cancel()
                 await asyncio.wait({one.task})
 
-    async def _served(self, one: Optional) -> bool:
-        with suppress(ApiError, Unreachable):
-            found = await self.client.get(one.api)
-            return any(resource.get("kind") == one.kind for resource in found.get("resources") or ())
-        return False
+    async def _served(self, one: Optional) -> str | None:
+        """The API version that serves a kind."""
+        for api in one.apis:
+            with suppress(ApiError, Unreachable):
+                found = await self.client.get(api)
+                if any(resource.get("kind") == one.kind for resource in found.get("resources") or ()):
+                    return api
+        return None
 
     async def _watch(self, one: Optional) -> None:
         telling = asyncio.create_task(self._tell(one))

@@ -13,6 +13,7 @@ from typing import Any
 from gpucost.core.model import Job, Key, Node, Owner, Pod, Workload
 from gpucost.core.training import jobset
 from gpucost.core.training.jobset import JobSet
+from gpucost.core.training.queueing import Entry
 from gpucost.sources.reflector import Change
 
 TRAINING_JOB = "TrainingJob"
@@ -79,6 +80,10 @@ class World:
     jobset_by_key: dict[Key, str] = field(default_factory=dict)
     jobs_by_owner: dict[str, set[str]] = field(default_factory=dict)
     """UIDs of Jobs that a workload of several Jobs has made: by its UID."""
+    entries: dict[str, Entry] = field(default_factory=dict)
+    """Places in queues of Kueue, by UID."""
+    entry_by_owner: dict[str, str] = field(default_factory=dict)
+    """The place of a workload, by its UID."""
     absent_kinds: frozenset[str] = frozenset({jobset.KIND})
     """Kinds of workloads that the cluster does not have."""
     claims: dict[Named, set[Key]] = field(default_factory=dict)
@@ -124,6 +129,20 @@ class World:
         elif self.jobset_by_key.get(key) == record.uid:
             del self.jobset_by_key[key]
         self._dirty(self.claims.get((jobset.KIND, key), ()))
+
+    def entry_changed(self, change: Change[Entry]) -> None:
+        """A place in a queue appeared, changed or went: the TrainingJob behind its workload looks again."""
+        record = change.new or change.old
+        assert record is not None
+        if change.new is not None:
+            self.entry_by_owner[record.owner_uid] = record.uid
+        elif self.entry_by_owner.get(record.owner_uid) == record.uid:
+            del self.entry_by_owner[record.owner_uid]
+        job, several = self.jobs.get(record.owner_uid), self.jobsets.get(record.owner_uid)
+        if job is not None:
+            self._dirty(self.claimants(job))
+        if several is not None:
+            self._dirty(self.claims.get((jobset.KIND, Key(several.namespace, several.name)), ()))
 
     def kind_served(self, kind: str) -> None:
         """The cluster has got a kind of workload: whoever waited for it looks again."""
@@ -227,6 +246,10 @@ class World:
             return None
         made = (self.jobs.get(uid) for uid in sorted(self.jobs_by_owner.get(found.uid, ())))
         return jobset.face(found, [job for job in made if job is not None])
+
+    def entry_of(self, job: Job) -> Entry | None:
+        """The place of a workload in a queue."""
+        return self.entries.get(self.entry_by_owner.get(job.uid, ""))
 
     def shown_workloads(self) -> Iterable[Job]:
         """What people know as one workload: Jobs, and in place of the Jobs of a JobSet that JobSet."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from gpucost.core.capacity import Provider, provider_of
 from gpucost.core.clock import HOUR, Instant, Micros
 from gpucost.core.model import CapacityType, Job, Pod
-from gpucost.core.training import jobset, memory, observe
+from gpucost.core.training import jobset, memory, observe, queueing
 from gpucost.core.training.manifest import Identity
 from gpucost.core.training.memory import Memory
 from gpucost.core.training.placement import Pool, overrides, pool_for
@@ -136,6 +137,13 @@ class Case:
         """Whether somebody else decides when the Job runs: a queue, or an external controller."""
         job = self.state.job
         return job is not None and (bool(job.queue) or job.managed_by not in {None, _JOB_CONTROLLER})
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether the Job is made for a queue of Kueue."""
+        metadata = (self.spec.template or {}).get("metadata") or {}
+        labels = metadata.get("labels") or {} if isinstance(metadata, Mapping) else {}
+        return queueing.names_a_queue(self.state.labels) or queueing.names_a_queue(labels)
 
     @property
     def is_overridden(self) -> bool:

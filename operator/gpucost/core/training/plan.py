@@ -13,7 +13,7 @@ from dataclasses import replace
 from gpucost.core.actions import Action, CreateJob, CreateService, Decision, PartChange, PatchJob
 from gpucost.core.clock import format_duration
 from gpucost.core.model import Job, Key
-from gpucost.core.training import jobset, memory, observe
+from gpucost.core.training import jobset, memory, observe, queueing
 from gpucost.core.training.case import Case, stored_condition
 from gpucost.core.training.manifest import job_manifest, service_manifest, template_hash
 from gpucost.core.training.memory import Annotations
@@ -21,6 +21,7 @@ from gpucost.core.training.placement import Bound, Directives, applied, directiv
 from gpucost.core.training.report import Verdict, invalid, report
 from gpucost.core.training.state import Interruption, TrainingContext, TrainingState
 from gpucost.core.training.validate import Problem, problems
+from gpucost.core.training.verdict import held
 from gpucost.core.training.wish import name_of
 
 __all__ = ["Interruption", "TrainingContext", "TrainingState", "plan"]
@@ -110,6 +111,8 @@ def _claimed_twice(case: Case, job: Job) -> Decision | None:
 def _create(case: Case) -> Decision | None:
     if case.state.job is not None:
         return None
+    if case.is_queued and case.target.placement is None and not case.target.holds:
+        return report(case, held(case))  # a queue would start it at once
     actions = (*_service(case), _creation(case))
     return report(case, Verdict(False, "Creating", f"creating Job {case.state.key.name}"), actions)
 
@@ -124,8 +127,7 @@ def _service(case: Case) -> tuple[Action, ...]:
 
 def _creation(case: Case) -> CreateJob:
     """The Job in its right place from the start; suspended when it must not run now, or when a queue decides."""
-    target = case.target
-    queued = any(key.startswith("kueue.x-k8s.io/queue-name") for key in case.state.labels)
+    target, queued = case.target, case.is_queued
     stopped = target.placement is None
     notes: Annotations = {memory.TEMPLATE_HASH: template_hash(case.spec)}
     if stopped and not queued:
@@ -171,7 +173,11 @@ def _adopt(case: Case) -> Decision | None:
 
 
 def _hands_off(case: Case) -> Decision | None:
-    return report(case, actions=_service(case)) if case.is_hands_off else None
+    """A queue decides when and where; whether at all is said to the queue, never to the Job."""
+    if not case.is_hands_off:
+        return None
+    change = queueing.change(case, _why_stopped(case))
+    return report(case, actions=(*_service(case), *((change,) if change is not None else ())))
 
 
 def _suspended_by_other(case: Case) -> Decision | None:

@@ -9,7 +9,9 @@ from typing import Any
 from gpucost.core.capacity import Provider
 from gpucost.core.clock import Instant
 from gpucost.core.model import Job, Key, Node, Pod
+from gpucost.core.training.estimating.market import Quote
 from gpucost.core.training.progress import Progress
+from gpucost.core.training.queueing import Entry
 from gpucost.core.training.reporting import Reporting
 from gpucost.core.training.spec import TrainingSpec
 
@@ -38,6 +40,8 @@ class TrainingState:
     """Field path and message of what is wrong with the object as it was read."""
     job: Job | None = None
     """The Job of its name, or the one that it refers to, whoever owns it."""
+    entry: Entry | None = None
+    """The Job's place in a queue of Kueue; None without one, and where the cluster does not show it."""
     pods: Sequence[Pod] = ()
     """Pods of the Job that still exist."""
     service_exists: bool = False
@@ -64,3 +68,8 @@ class TrainingContext:
     """Kinds of workloads that the cluster does not have, such as `JobSet`."""
     living: frozenset[str] | None = None
     """UIDs of the TrainingJobs that exist; None when unknown."""
+    quotes: tuple[Quote, ...] | None = None
+    """What GPUs cost here now; None while nobody knows."""
+    gpu_models: frozenset[str] = frozenset()
+    """Those of the living nodes."""
+    currency: str = "USD"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gpucost.core.clock import format_duration
 from gpucost.core.model import Job
-from gpucost.core.training import memory, observe
+from gpucost.core.training import memory, observe, queueing
 from gpucost.core.training.case import Case, stored_condition
 from gpucost.core.training.manifest import template_hash
 from gpucost.core.training.memory import moment
@@ -100,7 +100,7 @@ def why_suspended(case: Case, job: Job) -> Verdict:
     if (over := ended(case.state)) is not None:
         return over
     if case.is_hands_off:
-        return Verdict(False, "Queued", _holder(job) + f" decides when the {job.kind} runs")
+        return _held_by_queue(case, job)
     if not case.memory.suspended:
         words = f"somebody else suspended the {job.kind} and only they resume it: "
         command = f"""kubectl patch {job.kind.lower()} {job.name} --type=merge -p '{{"spec":{{"suspend":false}}}}'"""
@@ -113,14 +113,26 @@ def why_suspended(case: Case, job: Job) -> Verdict:
 def _suspended_by_us(case: Case) -> Verdict:
     if case.target.placement is not None:
         return Verdict(False, "Moving", f"moving to {name_of(case.target.placement)} capacity")
+    return held(case)
+
+
+def held(case: Case) -> Verdict:
+    """What keeps a run from running that should not run now."""
     if case.spec.suspend:
         return Verdict(True, "Suspended", "spec.suspend is true")
     until = f" before {moment(case.wish.until)}" if case.wish.until is not None else ""
     return Verdict(True, "OutsideWindow", f"paused: no window opens{until}")
 
 
-def _holder(job: Job) -> str:
-    return f"queue {job.queue} (Kueue)" if job.queue else f"controller {job.managed_by}"
+def _held_by_queue(case: Case, job: Job) -> Verdict:
+    if not job.queue:
+        return Verdict(False, "Queued", f"controller {job.managed_by} decides when the {job.kind} runs")
+    entry = case.state.entry
+    if entry is not None and entry.held_by_us:
+        if case.target.placement is None:
+            return held(case)
+        return Verdict(False, "Queued", f"goes back into queue {job.queue} (Kueue)")
+    return Verdict(*queueing.waiting(entry, job.queue))
 
 
 def _pool_unknown(case: Case) -> Verdict:
@@ -139,14 +151,22 @@ def _running(case: Case, job: Job) -> Verdict:
     if case.is_overridden and not case.is_hands_off:
         until = f" until {moment(case.wish.until)}" if case.wish.until is not None else " until the spec changes"
         return Verdict(False, "Overridden", f"somebody else resumed the {job.kind}; it is left alone{until}")
-    if case.target.pool_missing:
+    if case.target.pool_missing and not case.is_hands_off:
         return _pool_unknown(case)
     if observe.is_running(job):
-        return Verdict(True, "Running", _refusal_note(case))
+        return Verdict(True, "Running", _refusal_note(case) or _queue_note(case, job))
     words = observe.waiting(case.state.pods)
     if words is not None:
         return Verdict(False, "Waiting", _joined(f"{words.reason}: {words.message}", _waiting_note(case)))
     return Verdict(False, "Starting", "the workers are starting")
+
+
+def _queue_note(case: Case, job: Job) -> str:
+    """Said where it matters: the queue has chosen another place than the specification."""
+    wished = case.wish.placement
+    if not job.queue or wished is None or case.placement in {None, wished}:
+        return ""
+    return queueing.placed_by(case.state.entry, job.queue)
 
 
 def _refusal_note(case: Case) -> str:
