@@ -64,6 +64,7 @@ from gpucost.runtime.recovery import recover, summary
 from gpucost.runtime.reporting import intake_of, with_ledger
 from gpucost.runtime.sampling import Sampling
 from gpucost.runtime.settings import Settings, address, listed
+from gpucost.runtime.stopping import StoppingSources
 from gpucost.runtime.tasks import Tasks
 from gpucost.runtime.training import TrainingController, run_workers
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
@@ -119,6 +120,11 @@ class Operator:
         )
         self.progress = RunHistories(self.world, now, self.queue.mark, keep=settings.details_kept)
         self.controller.progress_of = self.progress.of
+        self.controller.ask_checkpoint = self.progress.ask_checkpoint
+        self.stopping = StoppingSources(
+            self.world, now, self.progress.of, lambda: self.totals, settings.currency, assume_new=dry_run
+        )
+        self.controller.stopping = self.stopping
         self.publisher = Publisher(
             client=self.client,
             world=self.world,
@@ -225,6 +231,7 @@ class Operator:
             now=now,
             engine=engine,
         )
+        sampling.on_quiet = self.stopping.quiet.take
         stack.push_async_callback(sampling.close)
         accounting = Accounting(ledger, self.recorder, self.caches, self.figures, now, sampling, settings.details_kept)
         accounting.state = self.ledger_state
@@ -354,6 +361,7 @@ class Operator:
         workloads = [(r.namespace, Workload(TRAINING_JOB, r.name)) for r in self.world.trainingjobs.values()]
         ended = self.recorder.endings.lately(now())
         self.totals = await self.accounting.totals([*workloads, *ended])
+        await self.stopping.prepare(self.accounting, self.totals)
         fill(self.figures, self.totals, self.world, ended)
         for key in self.world.trainingjobs:
             self.queue.mark(key)

@@ -29,6 +29,7 @@ from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.queue import DirtyKeys
+from gpucost.runtime.stopping import StoppingSources
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,10 @@ class TrainingController:
     interruptions_of: Callable[[str, Workload], tuple[Interruption, ...]]
     progress_of: Callable[[Key], Progress] = lambda _key: Progress()
     """What the run of a TrainingJob has said of itself."""
+    ask_checkpoint: Callable[[Key], None] = lambda _key: None
+    """Asks the run of a TrainingJob for a checkpoint."""
+    stopping: StoppingSources | None = None
+    """What rules of early stopping look at; None: nothing is stopped."""
     may_write: Callable[[Instant], bool] = lambda _now: True
     """Whether the budget allows one more write that only shows progress."""
     reporting: Reporting | None = None
@@ -107,6 +112,8 @@ class TrainingController:
         if record.uid in self.ending:
             return
         decision = self.decide(record)
+        if decision.ask_checkpoint:
+            self.ask_checkpoint(record.key)
         outcomes = await self._act(record, decision)
         if not all(outcome.ok for outcome in outcomes):
             self._after_failure(record, outcomes)
@@ -140,6 +147,8 @@ class TrainingController:
         """What follows for one TrainingJob from what is known now."""
         job = self.world.job_of(record)
         read = training_spec(record.body)
+        pods = self.world.pods_of(job) if job else ()
+        about_stopping = self.stopping.of(record, read.value, pods) if self.stopping is not None else {}
         state = TrainingState(
             key=record.key,
             uid=record.uid,
@@ -148,11 +157,12 @@ class TrainingController:
             spec=read.value,
             problems=read.problems,
             job=job,
-            pods=self.world.pods_of(job) if job else (),
+            pods=pods,
             service_exists=(record.key, record.uid) in self.services,
             status=record.status,
             interruptions=self._interruptions(record),
             progress=self.progress_of(record.key),
+            **about_stopping,
         )
         return plan(state, self._context(record))
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from gpucost.core.clock import MINUTE, Micros
 from gpucost.core.model import CapacityType
 from gpucost.core.training.metric_sources import MetricSources
+from gpucost.core.training.stopping.spec import Stopping
 
 
 class PlacementPolicy(StrEnum):
@@ -85,3 +86,4 @@ class TrainingSpec:
     placement: PlacementSpec = PlacementSpec()
     schedule: Schedule | None = None
     metrics: MetricSources = field(default_factory=MetricSources)
+    stopping: Stopping = field(default_factory=Stopping)
