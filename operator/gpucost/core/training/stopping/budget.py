@@ -19,6 +19,8 @@ from gpucost.core.training.stopping.spec import RunBudget, Stopping
 MARGIN: Micros = 60 * SECOND
 """How late a pass may come, and how long a price may have changed without being seen."""
 
+NOT_YET = "nothing is known of its cost yet"
+
 
 @dataclass(frozen=True, slots=True)
 class Spending:
@@ -98,7 +100,7 @@ def lead(what: Stopping, budget: RunBudget) -> tuple[Micros, Micros]:
 def judge(what: Stopping, budget: RunBudget, spending: Spending | None, now: Instant) -> Verdict:
     """Where the run stands against its budget."""
     if spending is None:
-        return Verdict(unknown="nothing is known of its cost yet")
+        return Verdict(unknown=NOT_YET)
     ask_lead, stop_lead = lead(what, budget)
     warn = ask = stop = None
     moments: list[Instant | None] = []

@@ -155,7 +155,7 @@ def _budget(situation: Situation) -> Iterator[_Step]:
         yield _Step(replace(standing, state=SKIPPED, reason="Overridden", message=words))
     elif outlook is None:
         state = UNKNOWN if verdict.unknown else WATCHING
-        reason = "CostUnknown" if verdict.unknown else ""
+        reason = "NotYet" if verdict.unknown == budgets.NOT_YET else "CostUnknown" if verdict.unknown else ""
         yield _Step(replace(standing, state=state, reason=reason, message=verdict.unknown), wake_at=verdict.next_at)
     else:
         yield _limited(situation, kind, verdict, standing, before)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gpucost.core.clock import Instant, Micros, format_duration
-from gpucost.core.training.progress import Progress
+from gpucost.core.training.progress import Checkpoint, Progress, Report
 from gpucost.core.training.stopping.finding import FINE, Finding, unknown
 from gpucost.core.training.stopping.spec import Idle
 
@@ -66,8 +66,11 @@ def idle(kind: Idle, workers: Sequence[Worker], progress: Progress, *, since: In
 
 
 def _progress_since(progress: Progress, begin: Instant) -> bool:
-    """Whether the run has said anything new: a message that repeats the one before is no progress."""
-    if progress.saved is not None and progress.saved.at >= begin:
+    """Whether the run has said anything new: a message that repeats the one before is no progress, nor is a
+    checkpoint of a step that was known already, such as the last one that we ask for ourselves."""
+    told: list[Report | Checkpoint] = [*progress.reports, *progress.checkpoints]
+    known = max((one.step for one in told if one.step is not None and one.at < begin), default=-1)
+    if any(one.at >= begin and (one.step or 0) > known for one in progress.checkpoints if one.step is not None):
         return True
     before = None
     for report in progress.reports:

@@ -139,7 +139,7 @@ def _told(one: Standing, what: Stopping) -> tuple[str, str]:
         return "BudgetThresholdReached", one.message
     if one.state in {WARNED, RECOMMENDED}:
         return "GPUIdleDetected" if one.name == IDLE else "ActionRecommended", f"{text}; {_what_follows(one, what)}"
-    if one.state == UNKNOWN:
+    if one.state == UNKNOWN and one.reason != "NotYet":
         return "EarlyStopSkipped", f"cannot be judged: {text}"
     if one.state == SKIPPED:
         return "EarlyStopSkipped", f"{text}; {_why_skipped(one)}"
