@@ -19,7 +19,8 @@ from gpucost.api.metrics_sources import metric_sources
 from gpucost.api.pricebook import Price, PriceBookSpec
 from gpucost.api.stopping import stopping
 from gpucost.api.training import Placement, PoolSelector, Schedule, TrainingJobSpec, WorkloadRef
-from gpucost.core.clock import format_rfc3339, parse_duration, parse_rfc3339
+from gpucost.api.training_model import model_spec
+from gpucost.core.clock import Micros, format_rfc3339, parse_duration, parse_rfc3339
 from gpucost.core.model import CapacityType, NodeKind, PriceEntry
 from gpucost.core.quarantine import thing_of
 from gpucost.core.tariff import AssetPrice, BasePrice, Commitment, Discount, Tariff
@@ -80,6 +81,10 @@ def _training(model: TrainingJobSpec, template: Mapping[str, Any] | None) -> cor
         schedule=_schedule(model.schedule),
         metrics=metric_sources(model.metrics),
         stopping=stopping(model.early_stopping, model.idle, model.budget, grace_seconds=_grace_seconds(template)),
+        model=model_spec(model.model),
+        complete_by=None if model.complete_by is None else parse_rfc3339(model.complete_by),
+        expected_duration=_duration(model.expected_duration),
+        checkpoint_interval=_duration(model.checkpoint.interval),
     )
 
 
@@ -87,6 +92,10 @@ def _grace_seconds(template: Mapping[str, Any] | None) -> float:
     """How long the pods may take to end; Kubernetes gives them 30 s where nobody says."""
     seconds = ((template or {}).get("spec") or {}).get("terminationGracePeriodSeconds")
     return float(seconds) if isinstance(seconds, int) and 0 <= seconds < 10**7 else 30.0
+
+
+def _duration(text: str | None) -> Micros | None:
+    return None if text is None else parse_duration(text)
 
 
 def _reference(model: WorkloadRef | None) -> core.WorkloadRef | None:

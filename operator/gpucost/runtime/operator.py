@@ -48,6 +48,7 @@ from gpucost.runtime.holdings import Holdings
 from gpucost.runtime.lease import Lease, LeaseLost
 from gpucost.runtime.ledger_state import LedgerState
 from gpucost.runtime.logs import configure
+from gpucost.runtime.market import GpuMarket
 from gpucost.runtime.measuring import engine_of, sampling_of
 from gpucost.runtime.metrics import Exposition, Figures, FiguresCollector
 from gpucost.runtime.opening import open_ledger
@@ -70,7 +71,7 @@ from gpucost.runtime.training import TrainingController, run_workers
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 from gpucost.sources.exported_prices import ExportedPrices
 from gpucost.sources.records import pod_record
-from gpucost.sources.reflector import replay
+from gpucost.sources.replay import replay
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +126,8 @@ class Operator:
             self.world, now, self.progress.of, lambda: self.totals, settings.currency, assume_new=dry_run
         )
         self.controller.stopping = self.stopping
+        self.market = GpuMarket(self.prices, now)
+        self.controller.market = self.market.view
         self.publisher = Publisher(
             client=self.client,
             world=self.world,

@@ -8,6 +8,7 @@ from gpucost.core.actions import EventNote
 from gpucost.core.clock import format_duration
 from gpucost.core.model import CapacityType
 from gpucost.core.training.case import Case
+from gpucost.core.training.estimating.telling import estimates
 from gpucost.core.training.memory import moment
 from gpucost.core.training.stopping import story
 from gpucost.core.training.wish import name_of, upcoming
@@ -15,7 +16,8 @@ from gpucost.core.training.wish import name_of, upcoming
 
 def news(case: Case, *, over: bool) -> tuple[EventNote, ...]:
     """Notes that the stored status does not know of yet; each tells its occurrence apart by `dedupe`."""
-    return (*_interruptions(case), *(() if over else (*_windows(case), *_moves(case), *_stops(case))))
+    more = () if over else (*_windows(case), *_moves(case), *_stops(case), *estimates(case))
+    return (*_interruptions(case), *more)
 
 
 def _stops(case: Case) -> Iterator[EventNote]:
