@@ -94,7 +94,9 @@ class TrainingJobStatus(ApiModel):
 
     observed_generation: Count | None = Field(None, description="metadata.generation that the status belongs to.")
     conditions: Conditions = Field(
-        default=(), description="State of the job: Ready, Suspended, Complete, Failed, Migrating, Invalid."
+        default=(),
+        description="State of the job: Ready, Suspended, Complete, Failed, Migrating, Invalid, and MetricsKnown "
+        "where `metrics` names sources.",
     )
     workers: Count | None = Field(None, description="Number of pods that train together.")
     jobs_status: Annotated[
@@ -113,4 +115,4 @@ class TrainingJobStatus(ApiModel):
     cost: CostStatus | None = Field(None, description="What the job has cost so far.")
 
 
-ConditionType = Literal["Ready", "Suspended", "Complete", "Failed", "Migrating", "Invalid"]
+ConditionType = Literal["Ready", "Suspended", "Complete", "Failed", "Migrating", "Invalid", "MetricsKnown"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from gpucost.core.actions import Action, Condition, Decision
 from gpucost.core.clock import Instant
-from gpucost.core.training import observe
+from gpucost.core.training import doubts, observe
 from gpucost.core.training.case import Case
 from gpucost.core.training.events import news
 from gpucost.core.training.memory import moment
@@ -72,7 +72,7 @@ def invalid(state: TrainingState, found: Iterable[Problem], *, case: Case | None
 
 
 def conditions(case: Case, verdict: Verdict, *, foreign: bool = False) -> tuple[Condition, ...]:
-    """All six, whatever is the case."""
+    """All of them, whatever is the case; that of the metrics only where sources are named."""
     over = None if foreign else ended(case.state)
     moving = over is None and not foreign and case.is_migrating
     where = f"to {name_of(case.target.placement)} capacity" if moving else ""
@@ -82,7 +82,14 @@ def conditions(case: Case, verdict: Verdict, *, foreign: bool = False) -> tuple[
         *_end_conditions(over),
         Condition("Migrating", moving, "Moving" if moving else "NotMigrating", where),
         Condition("Invalid", False, "Valid"),
+        *_metrics(case, over=over is not None),
     )
+
+
+def _metrics(case: Case, *, over: bool) -> tuple[Condition, ...]:
+    """Only for a run that names sources of metrics, and while it is not over."""
+    asked = case.spec.metrics.asks and not over
+    return (doubts.condition(case.state.doubts, case.now),) if asked else ()
 
 
 def _end_conditions(over: Verdict | None) -> tuple[Condition, Condition]:

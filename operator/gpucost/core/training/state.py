@@ -9,6 +9,7 @@ from typing import Any
 from gpucost.core.capacity import Provider
 from gpucost.core.clock import Instant
 from gpucost.core.model import Job, Key, Node, Pod
+from gpucost.core.training.doubts import Doubt
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.reporting import Reporting
 from gpucost.core.training.spec import TrainingSpec
@@ -46,6 +47,8 @@ class TrainingState:
     interruptions: Sequence[Interruption] = ()
     progress: Progress = field(default_factory=Progress)
     """What the run has said of itself."""
+    doubts: Sequence[Doubt] | None = None
+    """Metrics that the specification asks for and nobody knows; None while nobody was asked."""
 
 
 @dataclass(frozen=True)
