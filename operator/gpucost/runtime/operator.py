@@ -50,6 +50,7 @@ from gpucost.runtime.holdings import Holdings
 from gpucost.runtime.lease import Lease, LeaseLost
 from gpucost.runtime.ledger_state import LedgerState
 from gpucost.runtime.logs import configure
+from gpucost.runtime.market import GpuMarket
 from gpucost.runtime.measuring import engine_of, sampling_of
 from gpucost.runtime.metrics import Exposition, Figures, FiguresCollector
 from gpucost.runtime.opening import open_ledger
@@ -71,7 +72,7 @@ from gpucost.runtime.training import TrainingController, run_workers
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 from gpucost.sources.exported_prices import ExportedPrices
 from gpucost.sources.records import pod_record
-from gpucost.sources.reflector import replay
+from gpucost.sources.replay import replay
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +124,8 @@ class Operator:
         self.controller.progress_of = self.progress.of
         self.board = DoubtBoard(self.world, now, self.queue.mark)
         self.controller.doubts_of = self.board.of
+        self.market = GpuMarket(self.prices, now)
+        self.controller.market = self.market.view
         self.publisher = Publisher(
             client=self.client,
             world=self.world,

@@ -28,6 +28,7 @@ from gpucost.effects.status import conditions_json, write_status
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
+from gpucost.runtime.market import MarketView
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.queue import DirtyKeys
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
@@ -80,6 +81,8 @@ class TrainingController:
     """Whether the budget allows one more write that only shows progress."""
     reporting: Reporting | None = None
     """Where the runs of new Jobs report."""
+    market: Callable[[], MarketView] = MarketView
+    """What GPUs cost here."""
     instance: str = "gpucost"
     rejections: dict[Key, Rejection] = field(default_factory=dict)
     told: dict[Key, set[tuple[str, str, str]]] = field(default_factory=dict)
@@ -177,6 +180,9 @@ class TrainingController:
             rejection=rejection.problems if rejection is not None and current else (),
             reporting=self.reporting,
             living=self.world.trainingjob_uids,
+            quotes=(market := self.market()).quotes,
+            gpu_models=market.gpu_models,
+            currency=market.currency,
         )
 
     async def _act(self, record: Custom, decision: Decision) -> list[Outcome]:

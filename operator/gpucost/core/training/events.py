@@ -9,13 +9,15 @@ from gpucost.core.clock import format_duration
 from gpucost.core.model import CapacityType
 from gpucost.core.training import doubts
 from gpucost.core.training.case import Case
+from gpucost.core.training.estimating.telling import estimates
 from gpucost.core.training.memory import moment
 from gpucost.core.training.wish import name_of, upcoming
 
 
 def news(case: Case, *, over: bool) -> tuple[EventNote, ...]:
     """Notes that the stored status does not know of yet; each tells its occurrence apart by `dedupe`."""
-    return (*_interruptions(case), *(() if over else (*_windows(case), *_moves(case), *_doubts(case))))
+    while_it_runs = (*_windows(case), *_moves(case), *_doubts(case), *estimates(case))
+    return (*_interruptions(case), *(() if over else while_it_runs))
 
 
 def _interruptions(case: Case) -> Iterator[EventNote]:

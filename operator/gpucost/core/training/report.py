@@ -14,6 +14,7 @@ from gpucost.core.actions import Action, Condition, Decision
 from gpucost.core.clock import Instant
 from gpucost.core.training import doubts, observe
 from gpucost.core.training.case import Case
+from gpucost.core.training.estimating.telling import estimate_status, kept_estimate
 from gpucost.core.training.events import news
 from gpucost.core.training.memory import moment
 from gpucost.core.training.said import trainer_status
@@ -63,6 +64,7 @@ def invalid(state: TrainingState, found: Iterable[Problem], *, case: Case | None
             **_kept(state),
             **_last_placement(state),
             **trainer_status(state),
+            **kept_estimate(state.status),
         }
     )
     return Decision(target=state.key, conditions=tuple(result), status=status)
@@ -121,6 +123,7 @@ def _status(case: Case, *, foreign: bool = False) -> Status:
     state = case.state
     status = _kept(state) if foreign else {**_job_status(state), **_kept(state)}
     status |= trainer_status(state)
+    status |= kept_estimate(state.status) if foreign or ended(state) is not None else estimate_status(case)
     if case.spec.template is not None:
         status["workers"] = case.spec.workers
     if (placement := _placement(case, foreign=foreign)) and ended(state) is None:

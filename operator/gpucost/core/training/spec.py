@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from gpucost.core.clock import MINUTE, Micros
+from gpucost.core.clock import MINUTE, Instant, Micros
 from gpucost.core.model import CapacityType
+from gpucost.core.training.estimating.work import ModelSpec
 from gpucost.core.training.metric_sources import MetricSources
 
 
@@ -17,6 +18,7 @@ class PlacementPolicy(StrEnum):
     ON_DEMAND = "OnDemand"
     SPOT = "Spot"
     SCHEDULED = "Scheduled"
+    AUTO = "Auto"
 
 
 class Outside(StrEnum):
@@ -85,3 +87,11 @@ class TrainingSpec:
     placement: PlacementSpec = PlacementSpec()
     schedule: Schedule | None = None
     metrics: MetricSources = field(default_factory=MetricSources)
+    model: ModelSpec | None = None
+    """What is trained, for the estimate; None when nobody says."""
+    complete_by: Instant | None = None
+    """When the run must be complete."""
+    expected_duration: Micros | None = None
+    """Training time of the whole run on its nodes, without interruptions."""
+    checkpoint_interval: Micros | None = None
+    """How often the program saves by itself, as its owner says."""

@@ -10,6 +10,7 @@ from gpucost.core.capacity import Provider
 from gpucost.core.clock import Instant
 from gpucost.core.model import Job, Key, Node, Pod
 from gpucost.core.training.doubts import Doubt
+from gpucost.core.training.estimating.market import Quote
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.reporting import Reporting
 from gpucost.core.training.spec import TrainingSpec
@@ -65,3 +66,8 @@ class TrainingContext:
     """Where runs report; None when nobody takes it in."""
     living: frozenset[str] | None = None
     """UIDs of the TrainingJobs that exist; None when unknown."""
+    quotes: tuple[Quote, ...] | None = None
+    """What GPUs cost here now; None while nobody knows."""
+    gpu_models: frozenset[str] = frozenset()
+    """Those of the living nodes."""
+    currency: str = "USD"
