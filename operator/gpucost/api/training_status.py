@@ -133,8 +133,8 @@ class TrainingJobStatus(ApiModel):
     observed_generation: Count | None = Field(None, description="metadata.generation that the status belongs to.")
     conditions: Conditions = Field(
         default=(),
-        description="State of the job: Ready, Suspended, Complete, Failed, Migrating, Invalid, "
-        "EarlyStopped, BudgetExceeded.",
+        description="State of the job: Ready, Suspended, Complete, Failed, Migrating, Invalid, MetricsKnown where "
+        "`metrics` names sources, EarlyStopped and BudgetExceeded where the job is to be stopped.",
     )
     workers: Count | None = Field(None, description="Number of pods that train together.")
     jobs_status: Annotated[
@@ -160,5 +160,13 @@ class TrainingJobStatus(ApiModel):
 
 
 ConditionType = Literal[
-    "Ready", "Suspended", "Complete", "Failed", "Migrating", "Invalid", "EarlyStopped", "BudgetExceeded"
+    "Ready",
+    "Suspended",
+    "Complete",
+    "Failed",
+    "Migrating",
+    "Invalid",
+    "MetricsKnown",
+    "EarlyStopped",
+    "BudgetExceeded",
 ]

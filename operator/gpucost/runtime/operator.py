@@ -42,6 +42,8 @@ from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import CustomResources, MissingDefinitions, watch
 from gpucost.runtime.dryrun import print_decisions
 from gpucost.runtime.exporter import DailyExport, exporter_of
+from gpucost.runtime.feeding import feeds_of
+from gpucost.runtime.feeds import DoubtBoard
 from gpucost.runtime.figures import fill
 from gpucost.runtime.health import Health
 from gpucost.runtime.holdings import Holdings
@@ -126,6 +128,8 @@ class Operator:
             self.world, now, self.progress.of, lambda: self.totals, settings.currency, assume_new=dry_run
         )
         self.controller.stopping = self.stopping
+        self.board = DoubtBoard(self.world, now, self.queue.mark)
+        self.controller.doubts_of = self.board.of
         self.market = GpuMarket(self.prices, now)
         self.controller.market = self.market.view
         self.publisher = Publisher(
@@ -274,6 +278,8 @@ class Operator:
         await self._tick()
         log.info("first pass complete after %.1f s: %s", time.monotonic() - started, self.figures.sizes)
         self.tasks.start(backfill.keep(), "history")
+        for feed in feeds_of(settings, self.progress, self.board, self.figures, client=self.client, engine=engine):
+            self.tasks.start(feed, "metrics of runs")
         await self._go_on(stack, sampling)
 
     async def _go_on(self, stack: AsyncExitStack, sampling: Sampling) -> None:

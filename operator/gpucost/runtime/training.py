@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from gpucost.core.actions import Action, Condition, CreateService, Decision
 from gpucost.core.capacity import Provider
 from gpucost.core.clock import SECOND, Instant, parse_rfc3339
 from gpucost.core.model import Key, Workload
+from gpucost.core.training.doubts import Doubt
 from gpucost.core.training.plan import plan
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.reporting import Reporting
@@ -79,6 +80,8 @@ class TrainingController:
     """Asks the run of a TrainingJob for a checkpoint."""
     stopping: StoppingSources | None = None
     """What rules of early stopping look at; None: nothing is stopped."""
+    doubts_of: Callable[[Key], Sequence[Doubt] | None] = lambda _key: None
+    """Metrics of a TrainingJob that are unknown; None when nobody asked."""
     may_write: Callable[[Instant], bool] = lambda _now: True
     """Whether the budget allows one more write that only shows progress."""
     reporting: Reporting | None = None
@@ -166,6 +169,7 @@ class TrainingController:
             interruptions=self._interruptions(record),
             progress=self.progress_of(record.key),
             **about_stopping,
+            doubts=self.doubts_of(record.key),
         )
         return plan(state, self._context(record))
 

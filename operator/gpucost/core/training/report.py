@@ -12,7 +12,7 @@ from typing import Any
 
 from gpucost.core.actions import Action, Condition, Decision
 from gpucost.core.clock import Instant
-from gpucost.core.training import observe
+from gpucost.core.training import doubts, observe
 from gpucost.core.training.case import Case
 from gpucost.core.training.estimating.telling import estimate_status, kept_estimate
 from gpucost.core.training.events import news
@@ -77,7 +77,7 @@ def invalid(state: TrainingState, found: Iterable[Problem], *, case: Case | None
 
 
 def conditions(case: Case, verdict: Verdict, *, foreign: bool = False) -> tuple[Condition, ...]:
-    """All six, whatever is the case."""
+    """All of them, whatever is the case; that of the metrics only where sources are named."""
     over = None if foreign else ended(case.state)
     moving = over is None and not foreign and case.is_migrating
     where = f"to {name_of(case.target.placement)} capacity" if moving else ""
@@ -88,6 +88,7 @@ def conditions(case: Case, verdict: Verdict, *, foreign: bool = False) -> tuple[
         Condition("Migrating", moving, "Moving" if moving else "NotMigrating", where),
         Condition("Invalid", False, "Valid"),
         *(() if foreign else story.conditions(case.spec.stopping, case.course, _stop(case), case.state.key)),
+        *_metrics(case, over=over is not None),
     )
 
 
@@ -95,6 +96,12 @@ def _stop(case: Case) -> Stop | None:
     """A stop as it is told: also the one after which the run starts again at once."""
     remembered = case.remembered.stop
     return case.stop or (remembered if remembered is not None and remembered.restart else None)
+
+
+def _metrics(case: Case, *, over: bool) -> tuple[Condition, ...]:
+    """Only for a run that names sources of metrics, and while it is not over."""
+    asked = case.spec.metrics.asks and not over
+    return (doubts.condition(case.state.doubts, case.now),) if asked else ()
 
 
 def _end_conditions(over: Verdict | None) -> tuple[Condition, Condition]:

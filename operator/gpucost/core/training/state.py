@@ -9,6 +9,7 @@ from typing import Any
 from gpucost.core.capacity import Provider
 from gpucost.core.clock import Instant
 from gpucost.core.model import Job, Key, Node, Pod
+from gpucost.core.training.doubts import Doubt
 from gpucost.core.training.estimating.market import Quote
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.reporting import Reporting
@@ -58,6 +59,8 @@ class TrainingState:
     """What the run has cost; None when nobody knows yet."""
     quiet: Mapping[str, Sequence[Span]] = field(default_factory=dict)
     """When the GPUs of its pods did nothing, by UID of the pod, as far as it was measured."""
+    doubts: Sequence[Doubt] | None = None
+    """Metrics that the specification asks for and nobody knows; None while nobody was asked."""
 
 
 @dataclass(frozen=True)
