@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 from gpucost.api.fields import ApiModel, Cron, Duration, GivenMoment, TimeZone, rule, rules
 from gpucost.api.metrics_sources import METRICS_DESCRIPTION, MetricSources
 from gpucost.api.pod_template import PodTemplate, Toleration
+from gpucost.api.stopping import BUDGET, EARLY_STOPPING, IDLE, EarlyStopping, IdlePolicy, RunBudget
 from gpucost.api.training_model import MODEL_DESCRIPTION, TrainedModel
 
 Capacity = Literal["Spot", "OnDemand"]
@@ -305,3 +306,6 @@ class TrainingJobSpec(ApiModel):
     metrics: MetricSources = Field(
         default_factory=MetricSources, json_schema_extra={"default": {}}, description=METRICS_DESCRIPTION
     )
+    early_stopping: EarlyStopping = Field(default=(), description=EARLY_STOPPING)
+    idle: IdlePolicy | None = Field(None, description=IDLE)
+    budget: RunBudget | None = Field(None, description=BUDGET)

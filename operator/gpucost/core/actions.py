@@ -103,3 +103,5 @@ class Decision:
     """Posted after the actions, and before the status in which they are no news any more."""
     wake_at: Instant | None = None
     """Look again at this instant even when nothing changes (a window edge, a timeout)."""
+    ask_checkpoint: bool = False
+    """Ask the run for a checkpoint, with the answer to its next message; to ask again changes nothing."""

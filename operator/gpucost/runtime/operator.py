@@ -42,6 +42,8 @@ from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import CustomResources, MissingDefinitions, watch
 from gpucost.runtime.dryrun import print_decisions
 from gpucost.runtime.exporter import DailyExport, exporter_of
+from gpucost.runtime.feeding import feeds_of
+from gpucost.runtime.feeds import DoubtBoard
 from gpucost.runtime.figures import fill
 from gpucost.runtime.health import Health
 from gpucost.runtime.holdings import Holdings
@@ -66,6 +68,7 @@ from gpucost.runtime.recovery import recover, summary
 from gpucost.runtime.reporting import intake_of, with_ledger
 from gpucost.runtime.sampling import Sampling
 from gpucost.runtime.settings import Settings, address, listed
+from gpucost.runtime.stopping import StoppingSources
 from gpucost.runtime.tasks import Tasks
 from gpucost.runtime.training import TrainingController, run_workers
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
@@ -122,6 +125,13 @@ class Operator:
         )
         self.progress = RunHistories(self.world, now, self.queue.mark, keep=settings.details_kept)
         self.controller.progress_of = self.progress.of
+        self.controller.ask_checkpoint = self.progress.ask_checkpoint
+        self.stopping = StoppingSources(
+            self.world, now, self.progress.of, lambda: self.totals, settings.currency, assume_new=dry_run
+        )
+        self.controller.stopping = self.stopping
+        self.board = DoubtBoard(self.world, now, self.queue.mark)
+        self.controller.doubts_of = self.board.of
         self.market = GpuMarket(self.prices, now)
         self.controller.market = self.market.view
         self.publisher = Publisher(
@@ -230,6 +240,7 @@ class Operator:
             now=now,
             engine=engine,
         )
+        sampling.on_quiet = self.stopping.quiet.take
         stack.push_async_callback(sampling.close)
         accounting = Accounting(ledger, self.recorder, self.caches, self.figures, now, sampling, settings.details_kept)
         accounting.state = self.ledger_state
@@ -269,6 +280,8 @@ class Operator:
         await self._tick()
         log.info("first pass complete after %.1f s: %s", time.monotonic() - started, self.figures.sizes)
         self.tasks.start(backfill.keep(), "history")
+        for feed in feeds_of(settings, self.progress, self.board, self.figures, client=self.client, engine=engine):
+            self.tasks.start(feed, "metrics of runs")
         await self._go_on(stack, sampling)
 
     async def _go_on(self, stack: AsyncExitStack, sampling: Sampling) -> None:
@@ -361,6 +374,7 @@ class Operator:
         workloads = [(r.namespace, Workload(TRAINING_JOB, r.name)) for r in self.world.trainingjobs.values()]
         ended = self.recorder.endings.lately(now())
         self.totals = await self.accounting.totals([*workloads, *ended])
+        await self.stopping.prepare(self.accounting, self.totals)
         fill(self.figures, self.totals, self.world, ended)
         for key in self.world.trainingjobs:
             self.queue.mark(key)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from gpucost.core.actions import Action, Condition, CreateService, Decision
 from gpucost.core.capacity import Provider
 from gpucost.core.clock import SECOND, Instant, parse_rfc3339
 from gpucost.core.model import Key, Workload
+from gpucost.core.training.doubts import Doubt
 from gpucost.core.training.plan import plan
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.reporting import Reporting
@@ -30,6 +31,7 @@ from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.runtime.market import MarketView
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.queue import DirtyKeys
+from gpucost.runtime.stopping import StoppingSources
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 
 log = logging.getLogger(__name__)
@@ -74,6 +76,12 @@ class TrainingController:
     interruptions_of: Callable[[str, Workload], tuple[Interruption, ...]]
     progress_of: Callable[[Key], Progress] = lambda _key: Progress()
     """What the run of a TrainingJob has said of itself."""
+    ask_checkpoint: Callable[[Key], None] = lambda _key: None
+    """Asks the run of a TrainingJob for a checkpoint."""
+    stopping: StoppingSources | None = None
+    """What rules of early stopping look at; None: nothing is stopped."""
+    doubts_of: Callable[[Key], Sequence[Doubt] | None] = lambda _key: None
+    """Metrics of a TrainingJob that are unknown; None when nobody asked."""
     may_write: Callable[[Instant], bool] = lambda _now: True
     """Whether the budget allows one more write that only shows progress."""
     reporting: Reporting | None = None
@@ -110,6 +118,8 @@ class TrainingController:
         if record.uid in self.ending:
             return
         decision = self.decide(record)
+        if decision.ask_checkpoint:
+            self.ask_checkpoint(record.key)
         outcomes = await self._act(record, decision)
         if not all(outcome.ok for outcome in outcomes):
             self._after_failure(record, outcomes)
@@ -143,6 +153,8 @@ class TrainingController:
         """What follows for one TrainingJob from what is known now."""
         job = self.world.job_of(record)
         read = training_spec(record.body)
+        pods = self.world.pods_of(job) if job else ()
+        about_stopping = self.stopping.of(record, read.value, pods) if self.stopping is not None else {}
         state = TrainingState(
             key=record.key,
             uid=record.uid,
@@ -152,11 +164,13 @@ class TrainingController:
             problems=read.problems,
             job=job,
             entry=self.world.entry_of(job) if job else None,
-            pods=self.world.pods_of(job) if job else (),
+            pods=pods,
             service_exists=(record.key, record.uid) in self.services,
             status=record.status,
             interruptions=self._interruptions(record),
             progress=self.progress_of(record.key),
+            **about_stopping,
+            doubts=self.doubts_of(record.key),
         )
         return plan(state, self._context(record))
 

@@ -10,6 +10,7 @@ from gpucost.core.clock import MINUTE, Instant, Micros
 from gpucost.core.model import CapacityType
 from gpucost.core.training.estimating.work import ModelSpec
 from gpucost.core.training.metric_sources import MetricSources
+from gpucost.core.training.stopping.spec import Stopping
 
 
 class PlacementPolicy(StrEnum):
@@ -87,6 +88,7 @@ class TrainingSpec:
     placement: PlacementSpec = PlacementSpec()
     schedule: Schedule | None = None
     metrics: MetricSources = field(default_factory=MetricSources)
+    stopping: Stopping = field(default_factory=Stopping)
     model: ModelSpec | None = None
     """What is trained, for the estimate; None when nobody says."""
     complete_by: Instant | None = None
