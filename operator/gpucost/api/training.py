@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from gpucost.api import training_runs as made
 from gpucost.api.fields import ApiModel, Cron, Duration, TimeZone, rule, rules
 from gpucost.api.metrics_sources import METRICS_DESCRIPTION, MetricSources
 from gpucost.api.pod_template import PodTemplate, Toleration
@@ -64,18 +65,37 @@ class Window(ApiModel):
     )
 
 
+_EMPTY_SCHEDULE = (
+    "needs windows, such as [{start: '0 20 * * 1-5', duration: 10h}], or runs, such as {cron: '0 2 * * *'}"
+)
+
+
 class Schedule(ApiModel):
-    """When the job runs on which capacity."""
+    """When the job runs on which capacity, and when runs are made."""
+
+    model_config = ConfigDict(json_schema_extra=rules(rule("has(self.windows) || has(self.runs)", _EMPTY_SCHEDULE)))
 
     time_zone: TimeZone = Field(
         "UTC",
         description="IANA time zone in which `windows[].start` is read: UTC, Europe/Berlin, America/New_York.",
     )
-    windows: Annotated[tuple[Window, ...], Field(min_length=1, max_length=32)] = Field(description=_WINDOWS)
+    windows: Annotated[tuple[Window, ...], Field(min_length=1, max_length=32)] | None = Field(
+        None, description=_WINDOWS
+    )
     outside: Literal["OnDemand", "Pause"] = Field(
         "OnDemand",
         description="What happens while no window is open: the job runs OnDemand, or it is suspended (Pause).",
     )
+    runs: made.Runs | None = Field(
+        None,
+        description=made.RUNS,
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Schedule:
+        if self.windows is None and self.runs is None:
+            raise ValueError(_EMPTY_SCHEDULE)
+        return self
 
 
 class PoolSelector(ApiModel):
@@ -130,10 +150,17 @@ class WorkloadRef(ApiModel):
 
 
 _EXACTLY_ONE = "set exactly one of template (the Job is made from it) and workloadRef (an existing Job is taken over)"
-_NEEDS_SCHEDULE = "policy Scheduled needs spec.schedule, such as {windows: [{start: '0 20 * * 1-5', duration: 10h}]}"
-_NEEDS_POLICY = (
-    "schedule is followed only with placement.policy Scheduled: set that, or leave the policy out, or remove schedule"
+_NEEDS_SCHEDULE = (
+    "policy Scheduled needs spec.schedule.windows, such as {windows: [{start: '0 20 * * 1-5', duration: 10h}]}"
 )
+_NEEDS_POLICY = (
+    "schedule.windows are followed only with placement.policy Scheduled: set that, or leave the policy out, or remove "
+    "the windows"
+)
+_RUNS_NEED_TEMPLATE = "runs are made from spec.template; a Job that exists (workloadRef) runs once only"
+_REUSE_NEEDS_TEMPLATE = "Reuse goes with spec.template; the Job of workloadRef exists already: use Warn or Off"
+_WINDOWED = "(has(self.schedule) && has(self.schedule.windows))"
+_MAKES_RUNS = "(has({0}.schedule) && has({0}.schedule.runs))"
 _TEMPLATE_GPUS = (
     "self.template.spec.containers.filter(c, has(c.resources) && has(c.resources.limits)"
     " && 'nvidia.com/gpu' in c.resources.limits).map(c, int(c.resources.limits['nvidia.com/gpu']))"
@@ -145,15 +172,13 @@ _SPEC_RULES = rules(
         "the choice between template and workloadRef cannot be changed; delete the TrainingJob and create another one",
     ),
     rule(
-        "has(self.schedule) || !has(self.placement) || !has(self.placement.policy)"
-        " || self.placement.policy != 'Scheduled'",
+        f"{_WINDOWED} || !has(self.placement) || !has(self.placement.policy) || self.placement.policy != 'Scheduled'",
         _NEEDS_SCHEDULE,
         field_path=".schedule",
         reason="FieldValueRequired",
     ),
     rule(
-        "!has(self.schedule) || !has(self.placement) || !has(self.placement.policy)"
-        " || self.placement.policy == 'Scheduled'",
+        f"!{_WINDOWED} || !has(self.placement) || !has(self.placement.policy) || self.placement.policy == 'Scheduled'",
         _NEEDS_POLICY,
         field_path=".schedule",
         reason="FieldValueForbidden",
@@ -171,6 +196,22 @@ _SPEC_RULES = rules(
         field_path=".workloadRef",
         reason="FieldValueForbidden",
     ),
+    rule(
+        f"has(self.template) || !{_MAKES_RUNS.format('self')}",
+        _RUNS_NEED_TEMPLATE,
+        field_path=".schedule",
+        reason="FieldValueForbidden",
+    ),
+    rule(
+        f"{_MAKES_RUNS.format('self')} == {_MAKES_RUNS.format('oldSelf')}",
+        "schedule.runs cannot be added to a TrainingJob, nor taken from it; create another one",
+    ),
+    rule(
+        "has(self.template) || self.deduplication != 'Reuse'",
+        _REUSE_NEEDS_TEMPLATE,
+        field_path=".deduplication",
+        reason="FieldValueForbidden",
+    ),
 )
 
 
@@ -184,10 +225,15 @@ class TrainingJobSpec(ApiModel):
         """The rules above once more, for objects that were stored before them."""
         if (self.template is None) == (self.workload_ref is None):
             raise ValueError(_EXACTLY_ONE)
-        if self.placement.policy == "Scheduled" and self.schedule is None:
+        windowed = self.schedule is not None and self.schedule.windows is not None
+        if self.placement.policy == "Scheduled" and not windowed:
             raise ValueError(_NEEDS_SCHEDULE)
-        if self.schedule is not None and self.placement.policy not in {None, "Scheduled"}:
+        if windowed and self.placement.policy not in {None, "Scheduled"}:
             raise ValueError(_NEEDS_POLICY)
+        if self.template is None and self.schedule is not None and self.schedule.runs is not None:
+            raise ValueError(_RUNS_NEED_TEMPLATE)
+        if self.template is None and self.deduplication == "Reuse":
+            raise ValueError(_REUSE_NEEDS_TEMPLATE)
         return self
 
     suspend: bool = Field(
@@ -242,3 +288,11 @@ class TrainingJobSpec(ApiModel):
     metrics: MetricSources = Field(
         default_factory=MetricSources, json_schema_extra={"default": {}}, description=METRICS_DESCRIPTION
     )
+    dataset: made.Dataset | None = Field(
+        None,
+        description=made.DATASET,
+    )
+    base_model: made.BaseModelRef | None = Field(None, description=made.BASE_MODEL)
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = Field(None, description=made.SEED)
+    deduplication: made.DeduplicationMode = Field("Warn", description=made.DEDUPLICATION)
+    deduplication_ignored_env: made.IgnoredEnv = Field(default=(), description=made.IGNORED)

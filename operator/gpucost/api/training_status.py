@@ -9,6 +9,7 @@ from pydantic import Field
 from gpucost.api.conditions import Conditions
 from gpucost.api.fields import ApiModel, DecimalText, Moment
 from gpucost.api.trainer_status import TrainerStatus
+from gpucost.api.training_runs import FingerprintStatus, ReusedRun, RunsStatus
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -94,7 +95,7 @@ class TrainingJobStatus(ApiModel):
 
     observed_generation: Count | None = Field(None, description="metadata.generation that the status belongs to.")
     conditions: Conditions = Field(
-        default=(), description="State of the job: Ready, Suspended, Complete, Failed, Migrating, Invalid."
+        default=(), description="State of the job: Ready, Suspended, Complete, Failed, Migrating, Invalid, Duplicate."
     )
     workers: Count | None = Field(None, description="Number of pods that train together.")
     jobs_status: Annotated[
@@ -110,7 +111,10 @@ class TrainingJobStatus(ApiModel):
     trainer_status: TrainerStatus | None = Field(
         None, description="What the run itself has said last: progress, metrics, checkpoint; absent until it reports."
     )
+    runs: RunsStatus | None = Field(None, description="The runs of `schedule.runs`; absent without it.")
+    fingerprint: FingerprintStatus | None = Field(None, description="What tells this run from others.")
+    reused: ReusedRun | None = Field(None, description="The earlier run whose result stands for this one.")
     cost: CostStatus | None = Field(None, description="What the job has cost so far.")
 
 
-ConditionType = Literal["Ready", "Suspended", "Complete", "Failed", "Migrating", "Invalid"]
+ConditionType = Literal["Ready", "Suspended", "Complete", "Failed", "Migrating", "Invalid", "Duplicate"]

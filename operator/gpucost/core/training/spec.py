@@ -9,6 +9,7 @@ from enum import StrEnum
 from gpucost.core.clock import MINUTE, Micros
 from gpucost.core.model import CapacityType
 from gpucost.core.training.metric_sources import MetricSources
+from gpucost.core.training.runs.spec import BaseModel, Dataset, Deduplication, Runs
 
 
 class PlacementPolicy(StrEnum):
@@ -37,11 +38,13 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Windows in a time zone (IANA name)."""
+    """Windows, or whole runs, in a time zone (IANA name)."""
 
     time_zone: str = "UTC"
     windows: tuple[Window, ...] = ()
     outside: Outside = Outside.ON_DEMAND
+    runs: Runs | None = None
+    """Makes the TrainingJob the parent of its runs, each a TrainingJob of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +88,14 @@ class TrainingSpec:
     placement: PlacementSpec = PlacementSpec()
     schedule: Schedule | None = None
     metrics: MetricSources = field(default_factory=MetricSources)
+    dataset: Dataset | None = None
+    base_model: BaseModel | None = None
+    seed: int | None = None
+    deduplication: Deduplication = Deduplication.WARN
+    ignored_env: tuple[str, ...] = ()
+    """Names of variables, with `*`, that say nothing about a run's result."""
+
+    @property
+    def runs(self) -> Runs | None:
+        """When runs are made; None for a TrainingJob that is a run itself."""
+        return self.schedule.runs if self.schedule is not None else None

@@ -53,7 +53,7 @@ def _policy(spec: TrainingSpec) -> Iterator[Problem]:
     scheduled = spec.placement.policy is PlacementPolicy.SCHEDULED
     if scheduled and (spec.schedule is None or not spec.schedule.windows):
         yield Problem("spec.schedule", "policy Scheduled needs a schedule with at least one window")
-    if spec.schedule is not None and not scheduled:
+    if spec.schedule is not None and spec.schedule.windows and not scheduled:
         message = f"{spec.placement.policy} does not follow a schedule; use Scheduled or remove spec.schedule"
         yield Problem("spec.placement.policy", message)
     if spec.placement.scheduling_timeout <= 0:
