@@ -89,6 +89,16 @@ class KubeClient:
         """JSON merge patch; put uid and resourceVersion into its metadata to make it conditional."""
         return await self.request("PATCH", path, body=body, params={"fieldManager": manager}, content_type=MERGE_PATCH)
 
+    async def delete(self, path: str, *, uid: str) -> Json:
+        """DELETE an object if it is still this one; what it owns follows in the background."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
+        return await self.request("DELETE", path, body=body)
+
     async def request(
         self,
         method: str,

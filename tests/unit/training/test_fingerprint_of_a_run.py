@@ -77,8 +77,18 @@ def test_the_digest_of_a_known_run_never_changes() -> None:
         spec(pod={"nodeSelector": {"pool": "a"}, "tolerations": [{"operator": "Exists"}]}),
         spec(backoff_limit=1),
     ],
-    ids=["order", "names of runs", "last one counts", "own list", "way to the image", "no arguments", "name"]
-    + ["placement", "node", "retries"],
+    ids=[
+        "order",
+        "runs",
+        "last-counts",
+        "own-list",
+        "way-to-image",
+        "no-arguments",
+        "name",
+        "placement",
+        "node",
+        "retries",
+    ],
 )
 def test_what_does_not_change_the_result_does_not_change_the_digest(same: TrainingSpec) -> None:
     assert digest(same) == digest(spec())

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from gpucost.core.actions import EventNote
 from gpucost.core.clock import format_duration
 from gpucost.core.model import CapacityType
+from gpucost.core.training import duplicates
 from gpucost.core.training.case import Case
 from gpucost.core.training.memory import moment
 from gpucost.core.training.wish import name_of, upcoming
@@ -14,7 +15,7 @@ from gpucost.core.training.wish import name_of, upcoming
 
 def news(case: Case, *, over: bool) -> tuple[EventNote, ...]:
     """Notes that the stored status does not know of yet; each tells its occurrence apart by `dedupe`."""
-    return (*_interruptions(case), *(() if over else (*_windows(case), *_moves(case))))
+    return (*duplicates.news(case.state), *_interruptions(case), *(() if over else (*_windows(case), *_moves(case))))
 
 
 def _interruptions(case: Case) -> Iterator[EventNote]:

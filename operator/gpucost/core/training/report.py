@@ -12,7 +12,7 @@ from typing import Any
 
 from gpucost.core.actions import Action, Condition, Decision
 from gpucost.core.clock import Instant
-from gpucost.core.training import observe
+from gpucost.core.training import duplicates, observe
 from gpucost.core.training.case import Case
 from gpucost.core.training.events import news
 from gpucost.core.training.memory import moment
@@ -38,6 +38,7 @@ def report(
         conditions=conditions(case, verdict or verdict_of(case), foreign=foreign),
         status=_status(case, foreign=foreign),
         events=() if foreign else news(case, over=over is not None),
+        records=duplicates.bookings(case.state),
         wake_at=None if over is not None else _wake_at(case),
     )
 
@@ -63,6 +64,7 @@ def invalid(state: TrainingState, found: Iterable[Problem], *, case: Case | None
             **_kept(state),
             **_last_placement(state),
             **trainer_status(state),
+            **_of_runs(state),
         }
     )
     return Decision(target=state.key, conditions=tuple(result), status=status)
@@ -82,6 +84,7 @@ def conditions(case: Case, verdict: Verdict, *, foreign: bool = False) -> tuple[
         *_end_conditions(over),
         Condition("Migrating", moving, "Moving" if moving else "NotMigrating", where),
         Condition("Invalid", False, "Valid"),
+        *(() if foreign else duplicates.conditions(case.state)),
     )
 
 
@@ -113,7 +116,7 @@ def _suspended(state: TrainingState, case: Case | None) -> Condition:
 def _status(case: Case, *, foreign: bool = False) -> Status:
     state = case.state
     status = _kept(state) if foreign else {**_job_status(state), **_kept(state)}
-    status |= trainer_status(state)
+    status |= trainer_status(state) | ({} if foreign else _of_runs(state))
     if case.spec.template is not None:
         status["workers"] = case.spec.workers
     if (placement := _placement(case, foreign=foreign)) and ended(state) is None:
@@ -121,6 +124,11 @@ def _status(case: Case, *, foreign: bool = False) -> Status:
     else:
         status |= _last_placement(state)
     return {key: value for key, value in status.items() if value not in ({}, None)}
+
+
+def _of_runs(state: TrainingState) -> Status:
+    """What tells this run from others, and what is known of the runs that it makes."""
+    return {**duplicates.status(state), **{key: state.status[key] for key in ("runs",) if key in state.status}}
 
 
 def _job_status(state: TrainingState) -> Status:

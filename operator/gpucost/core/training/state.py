@@ -11,6 +11,8 @@ from gpucost.core.clock import Instant
 from gpucost.core.model import Job, Key, Node, Pod
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.reporting import Reporting
+from gpucost.core.training.runs.calendar import Calendar
+from gpucost.core.training.runs.twins import Twins
 from gpucost.core.training.spec import TrainingSpec
 
 
@@ -46,6 +48,10 @@ class TrainingState:
     interruptions: Sequence[Interruption] = ()
     progress: Progress = field(default_factory=Progress)
     """What the run has said of itself."""
+    calendar: Calendar | None = None
+    """The runs of its schedule, for one that makes runs."""
+    twins: Twins = field(default_factory=Twins)
+    """The same run, made before."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from gpucost.core.training.windows import cron_problem, shortest_period
 GPU = "nvidia.com/gpu"
 MAX_GPUS = 100_000
 _NAME_LIMIT = 63
+RUN_SUFFIX = len("-99999999")
+"""A run is named after its schedule and its minute, which has eight digits until the year 2160."""
 _MAX_WORKERS = 100_000
 
 
@@ -73,6 +75,8 @@ def _numbers(spec: TrainingSpec) -> Iterator[Problem]:
 def _schedule(schedule: Schedule) -> Iterator[Problem]:
     if (problem := _zone(schedule.time_zone)) is not None:
         yield Problem("spec.schedule.timeZone", problem)
+    if schedule.runs is not None and (problem := cron_problem(schedule.runs.cron)) is not None:
+        yield Problem("spec.schedule.runs.cron", problem)
     for index, window in enumerate(schedule.windows):
         yield from _window(f"spec.schedule.windows[{index}]", window)
 
@@ -174,6 +178,7 @@ def _selector(spec: TrainingSpec, selector: Mapping[str, str]) -> Iterator[Probl
 def _name(spec: TrainingSpec, name: str) -> Iterator[Problem]:
     """Pods, host names and the Service are named after the TrainingJob; with several workers as host names."""
     suffix = len(f"-{spec.workers - 1}") if spec.workers > 1 else 0
+    suffix += RUN_SUFFIX if spec.runs is not None else 0
     if len(name) > _NAME_LIMIT - suffix:
         message = f"{len(name)} characters; at most {_NAME_LIMIT - suffix}, because pods are named after it"
         yield Problem("metadata.name", message)
