@@ -66,7 +66,9 @@ def perform(world: RunsWorld, step: tuple[str, int]) -> None:
         case "quality":
             world.quality = (Unknown("no answer"), 0.5, 0.99)[number]
         case "delete":
-            world.children.clear()
+            recorded = [name for name, run in world.children.items() if run.uid in world.ledger]
+            for one in recorded:
+                del world.children[one]
 
 
 @settings(max_examples=300, deadline=None)
@@ -111,3 +113,10 @@ def assert_converges(world: RunsWorld, forward: Instant) -> None:
     quiet = world.decide()
     assert (quiet.actions, quiet.records, quiet.events) == ((), (), ())
     assert world.decide() == quiet
+
+
+def test_a_run_that_is_deleted_at_once_is_not_made_again() -> None:
+    world = RunsWorld(nightly(), parse_rfc3339("2026-03-28T18:30:00Z"))
+    for step in (("wait", 30_000), ("operate", 0), ("delete", 0), ("operate", 0)):
+        perform(world, step)
+    assert len(world.made) == 1

@@ -10,7 +10,6 @@ from typing import Any
 from gpucost.core.actions import CreateTrainingJob, Decision, DeleteTrainingJob
 from gpucost.core.clock import DAY, HOUR, Instant, parse_rfc3339
 from gpucost.core.model import Key, Unknown
-from gpucost.core.training.case import Case
 from gpucost.core.training.plan import TrainingContext, TrainingState, plan
 from gpucost.core.training.runs.calendar import Calendar
 from gpucost.core.training.runs.plan import open_question
@@ -81,7 +80,7 @@ class RunsWorld:
             runs=tuple(known.values()),
             living=frozenset(living),
             savings=booked,
-            skipped=len(skips),
+            skipped=sum(one.times for one in skips),
             missed=sum(one.times for one in booked if not one.is_skip),
             saved=sum(one.saved or 0 for one in skips),
             unpriced=sum(one.saved is None for one in skips),
@@ -93,7 +92,8 @@ class RunsWorld:
     def decide(self) -> Decision:
         context = TrainingContext(now=self.now)
         state = self.state()
-        if open_question(Case(state, context, self.spec)) is not None:
+        assert state.calendar is not None
+        if open_question(self.spec, state.calendar, self.now) is not None:
             answers = Answers(self.version if self.spec.dataset else None, self.quality)
             state = self.state(fresh=True, answers=answers)
         return plan(state, context)
@@ -104,8 +104,10 @@ class RunsWorld:
         writes = [*decision.actions, decision.records, decision]
         for write in writes[: len(writes) if survive is None else survive]:
             self._write(write)
+            if isinstance(write, tuple):  # what was made is booked along with what was not
+                self.ledger |= {run.uid: run for run in self.children.values() if run.uid not in self.ledger}
         if survive is not None:
-            self.seen = dict(self.children)
+            self.watch()
         return decision
 
     def _write(self, write: Any) -> None:

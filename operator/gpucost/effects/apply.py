@@ -46,6 +46,8 @@ class Outcome:
     action: Action
     result: Result
     problems: tuple[str, ...] = ()
+    made: Mapping[str, Any] | None = None
+    """The object that was created, or found in its place."""
 
     @property
     def ok(self) -> bool:
@@ -56,28 +58,30 @@ class Outcome:
 async def apply(client: KubeClient, action: Action) -> Outcome:
     """Send one action to the API server."""
     try:
-        await _send(client, action)
+        made = await _send(client, action)
     except ApiError as error:
         return await _refused(client, action, error)
     except Unreachable as error:
         return Outcome(action, Result.FAILED, (str(error),))
-    return Outcome(action, Result.APPLIED)
+    return Outcome(action, Result.APPLIED, made=made)
 
 
-async def _send(client: KubeClient, action: Action) -> None:
+async def _send(client: KubeClient, action: Action) -> Mapping[str, Any] | None:
+    """What the API server says of the object that it made."""
     match action:
         case CreateJob(target=target, manifest=manifest):
-            await client.create(paths.job(target.namespace), manifest, manager=MANAGER)
+            return await client.create(paths.job(target.namespace), manifest, manager=MANAGER)
         case CreateService(target=target, manifest=manifest):
-            await client.create(paths.service(target.namespace), manifest, manager=MANAGER)
+            return await client.create(paths.service(target.namespace), manifest, manager=MANAGER)
         case CreateTrainingJob(target=target, manifest=manifest):
-            await client.create(paths.trainingjob(target.namespace), manifest, manager=MANAGER)
+            return await client.create(paths.trainingjob(target.namespace), manifest, manager=MANAGER)
         case DeleteTrainingJob(run=run, uid=uid):
             await client.delete(paths.trainingjob(run.namespace, run.name), uid=uid)
         case PatchJob(job=job, uid=uid, resource_version=version, patch=patch):
             metadata: dict[str, Any] = {**_mapping(patch.get("metadata")), "uid": uid, "resourceVersion": version}
             body = {**patch, "metadata": metadata}
             await client.merge(paths.job(job.namespace, job.name), body, manager=MANAGER)
+    return None
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -113,7 +117,7 @@ async def _existing(client: KubeClient, action: Action) -> Outcome:
     wanted = {reference["uid"] for reference in metadata.get("ownerReferences") or ()}
     owners = {reference["uid"] for reference in found["metadata"].get("ownerReferences") or ()}
     if wanted & owners:
-        return Outcome(action, Result.EXISTS)
+        return Outcome(action, Result.EXISTS, made=found)
     if isinstance(action, CreateJob):
         return Outcome(action, Result.CONFLICT, (f"a Job {metadata['name']} of another owner exists",))
     return Outcome(action, Result.REJECTED, (f"metadata.name: a {kind} {metadata['name']} of another owner exists",))

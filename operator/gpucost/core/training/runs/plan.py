@@ -20,7 +20,7 @@ from gpucost.core.training.runs.report import told
 from gpucost.core.training.runs.run import MISSED, NOTHING_NEW, TRAINED, WORTH_UNKNOWN, Result, Run, Saving
 from gpucost.core.training.runs.spec import Runs
 from gpucost.core.training.runs.worth import Answers, Worth, worth
-from gpucost.core.training.spec import Schedule
+from gpucost.core.training.spec import Schedule, TrainingSpec
 from gpucost.core.training.verdict import Verdict
 
 ASK_AGAIN: Micros = 30 * SECOND
@@ -93,13 +93,13 @@ def plan_runs(case: Case) -> Decision | None:
     )
 
 
-def open_question(case: Case) -> Due | None:
+def open_question(spec: TrainingSpec, calendar: Calendar, now: Instant) -> Due | None:
     """The due time for which the world has to be asked whether a run is worthwhile; None when there is none."""
-    schedule, calendar = case.spec.schedule, case.state.calendar
-    if schedule is None or schedule.runs is None or calendar is None or case.spec.suspend:
+    schedule = spec.schedule
+    if schedule is None or schedule.runs is None or spec.suspend:
         return None
-    found = due(schedule, schedule.runs, calendar.decided, case.now)
-    late = found is not None and case.now > found.at + schedule.runs.starting_deadline
+    found = due(schedule, schedule.runs, calendar.decided, now)
+    late = found is not None and now > found.at + schedule.runs.starting_deadline
     return None if late or calendar.active is not None else found
 
 

@@ -64,8 +64,8 @@ def _runs(
     following = upcoming(schedule, schedule.runs, case.now)
     border = max((calendar.decided, decided or 0, *(one.due for one in records)))
     saved = calendar.saved + sum(one.saved or 0 for one in skips)
-    skipped = calendar.skipped + len(skips)
-    unpriced = calendar.unpriced + sum(one.saved is None for one in skips)
+    skipped = calendar.skipped + sum(one.times for one in skips)
+    unpriced = calendar.unpriced + sum(one.times for one in skips if one.saved is None)
     status: Status = {
         "last": _last(calendar),
         "next": format_rfc3339(following) if following is not None else None,
