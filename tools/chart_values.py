@@ -16,6 +16,7 @@ from gpucost.runtime.settings import Settings
 
 _OPTIONAL_SETTINGS = (
     "tick_seconds",
+    "metrics_seconds",
     "report_seconds",
     "writes_per_second",
     "prometheus_window_seconds",

@@ -77,6 +77,11 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
         "set one of them",
     ),
     "a source without a source": (data(versionFrom={}), "spec.dataset.versionFrom", "exactly one of configMap"),
+    "many runs and one deadline": (
+        {**runs(), "completeBy": "2026-12-24T18:00:00Z"},
+        "spec.completeBy",
+        "leave one of them out",
+    ),
     "an unknown guard": (with_template(deduplication="Maybe"), "spec.deduplication", "Unsupported value"),
     "every variable ignored": (
         with_template(deduplicationIgnoredEnv=["*"]),

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from gpucost.runtime.settings import Settings
 from local import GpuNode, LocalCluster, OperatorProcess, namespace, wait_for
 from local.objects import pod
 
@@ -34,6 +35,9 @@ METRICS = (
 """What the operator reads of a dcgm-exporter that is set up as it comes, and the values at full activity."""
 
 
+_QUICKER_IN_TESTS = ("tick_seconds", "report_seconds", "prometheus_window_seconds", "writes_per_second")
+
+
 def say(text: str) -> None:
     """Progress, on stderr, with the time since the start."""
     print(f"[{time.monotonic() - _BEGAN:5.0f} s] {text}", file=sys.stderr, flush=True)
@@ -44,9 +48,8 @@ _BEGAN = time.monotonic()
 
 def settings(**other: str) -> dict[str, str]:
     """The operator's settings as shipped: `OperatorProcess` has quick ones for tests."""
-    shipped = {"TICK_SECONDS": "30", "REPORT_SECONDS": "300", "PROMETHEUS_WINDOW_SECONDS": "60"}
-    shipped |= {"WRITES_PER_SECOND": "1", **other}
-    return {f"GPUCOST_{key}": value for key, value in shipped.items()}
+    shipped = {name.upper(): str(Settings.model_fields[name].default) for name in _QUICKER_IN_TESTS}
+    return {f"GPUCOST_{key}": value for key, value in {**shipped, **other}.items()}
 
 
 def operator(cluster: LocalCluster, name: str, **other: str) -> OperatorProcess:

@@ -18,7 +18,8 @@ from gpucost.api.fields import ApiModel
 from gpucost.api.metrics_sources import metric_sources
 from gpucost.api.pricebook import Price, PriceBookSpec
 from gpucost.api.training import Placement, PoolSelector, Schedule, TrainingJobSpec, WorkloadRef
-from gpucost.core.clock import format_rfc3339, parse_duration, parse_rfc3339
+from gpucost.api.training_model import model_spec
+from gpucost.core.clock import Micros, format_rfc3339, parse_duration, parse_rfc3339
 from gpucost.core.model import CapacityType, NodeKind, PriceEntry
 from gpucost.core.quarantine import thing_of
 from gpucost.core.tariff import AssetPrice, BasePrice, Commitment, Discount, Tariff
@@ -84,7 +85,15 @@ def _training(model: TrainingJobSpec, template: Mapping[str, Any] | None) -> cor
         seed=model.seed,
         deduplication=Deduplication(model.deduplication),
         ignored_env=model.deduplication_ignored_env,
+        model=model_spec(model.model),
+        complete_by=None if model.complete_by is None else parse_rfc3339(model.complete_by),
+        expected_duration=_duration(model.expected_duration),
+        checkpoint_interval=_duration(model.checkpoint.interval),
     )
+
+
+def _duration(text: str | None) -> Micros | None:
+    return None if text is None else parse_duration(text)
 
 
 def _reference(model: WorkloadRef | None) -> core.WorkloadRef | None:

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from gpucost.api import training_runs as made
-from gpucost.api.fields import ApiModel, Cron, Duration, TimeZone, rule, rules
+from gpucost.api.fields import ApiModel, Cron, Duration, GivenMoment, TimeZone, rule, rules
 from gpucost.api.metrics_sources import METRICS_DESCRIPTION, MetricSources
 from gpucost.api.pod_template import PodTemplate, Toleration
+from gpucost.api.training_model import MODEL_DESCRIPTION, TrainedModel
 
 Capacity = Literal["Spot", "OnDemand"]
 
@@ -119,10 +120,11 @@ class PoolSelector(ApiModel):
 class Placement(ApiModel):
     """Which capacity the job runs on."""
 
-    policy: Literal["OnDemand", "Spot", "Scheduled"] | None = Field(
+    policy: Literal["OnDemand", "Spot", "Scheduled", "Auto"] | None = Field(
         None,
         description="OnDemand: always on on-demand capacity. Spot: always on spot capacity. Scheduled: as `schedule` "
-        "says. Left out it is Scheduled when there is a `schedule`, else OnDemand.",
+        "says. Auto: on spot as long as `completeBy` is safe, and on on-demand capacity as far as it is not. Left out "
+        "it is Scheduled when there is a `schedule`, else OnDemand.",
     )
     scheduling_timeout: Duration = Field(
         "10m",
@@ -136,6 +138,18 @@ class Placement(ApiModel):
     )
     on_demand: PoolSelector | None = Field(
         None, description="How on-demand nodes are selected; left out, the labels of the known providers are used."
+    )
+
+
+class CheckpointSpec(ApiModel):
+    """What is known of the program's checkpoints."""
+
+    interval: Duration | None = Field(
+        None,
+        description="How often the program saves a checkpoint by itself, such as `30m`. For programs that do not "
+        "report their checkpoints: without it their work counts as lost with their node. Also given to the program as "
+        "GPUCOST_CHECKPOINT_INTERVAL_SECONDS; left out, that is computed from how long saving takes and how often "
+        "nodes are lost.",
     )
 
 
@@ -158,9 +172,17 @@ _NEEDS_POLICY = (
     "the windows"
 )
 _RUNS_NEED_TEMPLATE = "runs are made from spec.template; a Job that exists (workloadRef) runs once only"
+_ONE_DEADLINE = "completeBy is one instant and schedule.runs makes many runs: leave one of them out"
 _REUSE_NEEDS_TEMPLATE = "Reuse goes with spec.template; the Job of workloadRef exists already: use Warn or Off"
 _WINDOWED = "(has(self.schedule) && has(self.schedule.windows))"
 _MAKES_RUNS = "(has({0}.schedule) && has({0}.schedule.runs))"
+_NEEDS_DEADLINE = "policy Auto needs spec.completeBy, such as 2026-12-01T06:00:00Z"
+_COMPLETE_BY = (
+    "When the run must be complete, such as `2026-12-01T06:00:00Z`. With `placement.policy: Auto` it decides how long "
+    "the run may wait for spot capacity; with any policy the condition `DeadlineAtRisk` tells when it cannot be met "
+    "any more. Give `expectedDuration` too, or report progress: without either nobody knows how much work is left, and "
+    "Auto stays on on-demand capacity."
+)
 _TEMPLATE_GPUS = (
     "self.template.spec.containers.filter(c, has(c.resources) && has(c.resources.limits)"
     " && 'nvidia.com/gpu' in c.resources.limits).map(c, int(c.resources.limits['nvidia.com/gpu']))"
@@ -182,6 +204,13 @@ _SPEC_RULES = rules(
         _NEEDS_POLICY,
         field_path=".schedule",
         reason="FieldValueForbidden",
+    ),
+    rule(
+        "has(self.completeBy) || !has(self.placement) || !has(self.placement.policy)"
+        " || self.placement.policy != 'Auto'",
+        _NEEDS_DEADLINE,
+        field_path=".completeBy",
+        reason="FieldValueRequired",
     ),
     rule(
         f"!has(self.gpusPerWorker) || !has(self.template) || {_TEMPLATE_GPUS}.sum() in [0, self.gpusPerWorker]",
@@ -207,6 +236,12 @@ _SPEC_RULES = rules(
         "schedule.runs cannot be added to a TrainingJob, nor taken from it; create another one",
     ),
     rule(
+        f"!has(self.completeBy) || !{_MAKES_RUNS.format('self')}",
+        _ONE_DEADLINE,
+        field_path=".completeBy",
+        reason="FieldValueForbidden",
+    ),
+    rule(
         "has(self.template) || self.deduplication != 'Reuse'",
         _REUSE_NEEDS_TEMPLATE,
         field_path=".deduplication",
@@ -230,10 +265,15 @@ class TrainingJobSpec(ApiModel):
             raise ValueError(_NEEDS_SCHEDULE)
         if windowed and self.placement.policy not in {None, "Scheduled"}:
             raise ValueError(_NEEDS_POLICY)
-        if self.template is None and self.schedule is not None and self.schedule.runs is not None:
+        makes_runs = self.schedule is not None and self.schedule.runs is not None
+        if makes_runs and self.template is None:
             raise ValueError(_RUNS_NEED_TEMPLATE)
+        if makes_runs and self.complete_by is not None:
+            raise ValueError(_ONE_DEADLINE)
         if self.template is None and self.deduplication == "Reuse":
             raise ValueError(_REUSE_NEEDS_TEMPLATE)
+        if self.placement.policy == "Auto" and self.complete_by is None:
+            raise ValueError(_NEEDS_DEADLINE)
         return self
 
     suspend: bool = Field(
@@ -279,12 +319,24 @@ class TrainingJobSpec(ApiModel):
     placement: Placement = Field(
         default_factory=Placement,
         json_schema_extra={"default": {}},
-        description="Which capacity the job runs on: on-demand, spot, or both by a schedule.",
+        description="Which capacity the job runs on: on-demand, spot, or both by a schedule or under a deadline.",
+    )
+    complete_by: GivenMoment | None = Field(None, description=_COMPLETE_BY)
+    expected_duration: Duration | None = Field(
+        None,
+        description="How long the training takes on its nodes without interruptions, such as `20h`; time to start "
+        "does not count. What the run reports of its progress corrects it.",
+    )
+    checkpoint: CheckpointSpec = Field(
+        default_factory=CheckpointSpec,
+        json_schema_extra={"default": {}},
+        description="What is known of the program's checkpoints.",
     )
     schedule: Schedule | None = Field(
         None,
         description=_SCHEDULE,
     )
+    model: TrainedModel | None = Field(None, description=MODEL_DESCRIPTION)
     metrics: MetricSources = Field(
         default_factory=MetricSources, json_schema_extra={"default": {}}, description=METRICS_DESCRIPTION
     )

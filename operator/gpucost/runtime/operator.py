@@ -44,12 +44,15 @@ from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import CustomResources, MissingDefinitions, watch
 from gpucost.runtime.dryrun import print_decisions
 from gpucost.runtime.exporter import DailyExport, exporter_of
+from gpucost.runtime.feeding import feeds_of
+from gpucost.runtime.feeds import DoubtBoard
 from gpucost.runtime.figures import fill
 from gpucost.runtime.health import Health
 from gpucost.runtime.holdings import Holdings
 from gpucost.runtime.lease import Lease, LeaseLost
 from gpucost.runtime.ledger_state import LedgerState
 from gpucost.runtime.logs import configure
+from gpucost.runtime.market import GpuMarket
 from gpucost.runtime.measuring import engine_of, sampling_of
 from gpucost.runtime.metrics import Exposition, Figures, FiguresCollector
 from gpucost.runtime.opening import open_ledger
@@ -73,7 +76,7 @@ from gpucost.runtime.training import TrainingController, run_workers
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 from gpucost.sources.exported_prices import ExportedPrices
 from gpucost.sources.records import pod_record
-from gpucost.sources.reflector import replay
+from gpucost.sources.replay import replay
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +129,10 @@ class Operator:
         self.runs = RunKeeper(self.world, self.client, now, self.progress.of, self._cost_so_far)
         self.controller.runs = self.runs
         self.sums = RunSums(self.world, self.runs.book)
+        self.board = DoubtBoard(self.world, now, self.queue.mark)
+        self.controller.doubts_of = self.board.of
+        self.market = GpuMarket(self.prices, now)
+        self.controller.market = self.market.view
         self.publisher = Publisher(
             client=self.client,
             world=self.world,
@@ -275,6 +282,8 @@ class Operator:
         await self._tick()
         log.info("first pass complete after %.1f s: %s", time.monotonic() - started, self.figures.sizes)
         self.tasks.start(backfill.keep(), "history")
+        for feed in feeds_of(settings, self.progress, self.board, self.figures, client=self.client, engine=engine):
+            self.tasks.start(feed, "metrics of runs")
         await self._go_on(stack, sampling)
 
     async def _go_on(self, stack: AsyncExitStack, sampling: Sampling) -> None:

@@ -21,7 +21,8 @@ from gpucost.sources.records import last_touched, node_record
 log = logging.getLogger(__name__)
 
 Json = Mapping[str, Any]
-History = list[tuple[str, Json]] | None
+History = Mapping[str, tuple[str, Json]] | None
+"""Last event of every object that changed, by UID: its type and the object; None when the server has forgotten."""
 
 _EXACT = SECOND  # times of the API server have whole seconds
 UNSEEN = "deleted while the operator was not watching"
@@ -65,13 +66,8 @@ def recover(world: World, recorder: Recorder, past: Past) -> None:
     _pods(world, recorder, past)
 
 
-def _latest(history: History) -> dict[str, tuple[str, Json]]:
-    """Last event of every object of a history."""
-    return {body["metadata"]["uid"]: (kind, body) for kind, body in history or () if kind != "BOOKMARK"}
-
-
 def _nodes(world: World, recorder: Recorder, past: Past) -> None:
-    gone = {uid: body for uid, (kind, body) in _latest(past.node_history).items() if kind == "DELETED"}
+    gone = {uid: body for uid, (kind, body) in (past.node_history or {}).items() if kind == "DELETED"}
     for uid, fact in past.open_nodes.items():
         if uid not in world.nodes:
             recorder.adopt_node(fact)
@@ -91,7 +87,7 @@ def _node_seen_going(recorder: Recorder, body: Json) -> None:
 
 
 def _pods(world: World, recorder: Recorder, past: Past) -> None:
-    gone = {uid: body for uid, (kind, body) in _latest(past.pod_history).items() if kind == "DELETED"}
+    gone = {uid: body for uid, (kind, body) in (past.pod_history or {}).items() if kind == "DELETED"}
     for uid, body in gone.items():
         if uid not in world.pods:
             _pod_seen_going(recorder, recorder.read_pod(body), body)
@@ -116,6 +112,6 @@ def _node_end(recorder: Recorder, fact: PodFact) -> Instant | None:
 
 def summary(past: Past, uids: Iterable[str]) -> str:
     """One line for the log."""
-    missing = [uid for uid in past.open_pods if uid not in set(uids)]
+    missing = past.open_pods.keys() - set(uids)
     source = "the API server's history" if past.pod_history is not None else "the ledger alone"
     return f"{len(past.open_pods)} pods were open at the last stop, {len(missing)} are gone; filled in from {source}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from gpucost.core.actions import Action, Condition, CreateService, Decision
 from gpucost.core.capacity import Provider
 from gpucost.core.clock import SECOND, Instant, parse_rfc3339
 from gpucost.core.model import Key, Workload
+from gpucost.core.training.doubts import Doubt
 from gpucost.core.training.plan import plan
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.reporting import Reporting
@@ -28,6 +29,7 @@ from gpucost.effects.status import conditions_json, write_status
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
+from gpucost.runtime.market import MarketView
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.queue import DirtyKeys
 from gpucost.runtime.runs.keeper import RunKeeper
@@ -75,12 +77,16 @@ class TrainingController:
     interruptions_of: Callable[[str, Workload], tuple[Interruption, ...]]
     progress_of: Callable[[Key], Progress] = lambda _key: Progress()
     """What the run of a TrainingJob has said of itself."""
+    doubts_of: Callable[[Key], Sequence[Doubt] | None] = lambda _key: None
+    """Metrics of a TrainingJob that are unknown; None when nobody asked."""
     may_write: Callable[[Instant], bool] = lambda _now: True
     """Whether the budget allows one more write that only shows progress."""
     runs: RunKeeper | None = None
     """What is known of runs; None when nobody remembers them."""
     reporting: Reporting | None = None
     """Where the runs of new Jobs report."""
+    market: Callable[[], MarketView] = MarketView
+    """What GPUs cost here."""
     instance: str = "gpucost"
     rejections: dict[Key, Rejection] = field(default_factory=dict)
     told: dict[Key, set[tuple[str, str, str]]] = field(default_factory=dict)
@@ -190,6 +196,7 @@ class TrainingController:
             progress=self.progress_of(record.key),
             calendar=calendar,
             twins=twins,
+            doubts=self.doubts_of(record.key),
         )
         return plan(state, self._context(record))
 
@@ -210,6 +217,9 @@ class TrainingController:
             rejection=rejection.problems if rejection is not None and current else (),
             reporting=self.reporting,
             living=self.world.trainingjob_uids,
+            quotes=(market := self.market()).quotes,
+            gpu_models=market.gpu_models,
+            currency=market.currency,
         )
 
     async def _act(self, record: Custom, decision: Decision) -> list[Outcome]:

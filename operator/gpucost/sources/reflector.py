@@ -208,27 +208,3 @@ class Reflector(Generic[R]):
             self.handler(Change(self.items.pop(uid), None, seen=False, last_seen=self._complete_until))
         self._whole = True
         self.synced.set()
-
-
-async def replay(
-    client: KubeClient, path: str, resource_version: str, *, seconds: int = 2
-) -> list[tuple[str, Json]] | None:
-    """What happened to a collection since a resourceVersion, from the server's own history.
-
-    The server keeps a few minutes of it. None when that is not enough, so that what happened is unknown.
-    """
-    params = {"watch": "true", "resourceVersion": resource_version, "timeoutSeconds": str(seconds)}
-    events: list[tuple[str, Json]] = []
-    try:
-        async with client.stream(path, params, silence=seconds + 5.0) as lines:
-            async for line in lines:
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    return None
-                events.append((event["type"], event["object"]))
-    except Gone:
-        return None
-    except (ApiError, Unreachable) as error:
-        log.warning("history of %s is not to be had: %s", path, error)
-        return None
-    return events

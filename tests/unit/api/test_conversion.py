@@ -68,9 +68,22 @@ def test_pools_and_outside_are_converted() -> None:
     assert spec.schedule.outside is Outside.PAUSE
 
 
+def test_a_deadline_is_an_instant_whatever_its_offset() -> None:
+    body = job()
+    del body["spec"]["schedule"]
+    body["spec"] |= {"completeBy": "2026-12-01T06:00:00+02:00", "expectedDuration": "20h"}
+    body["spec"] |= {"placement": {"policy": "Auto"}, "checkpoint": {"interval": "30m"}}
+    spec = training_spec(body).value
+    assert spec is not None
+    assert spec.complete_by == parse_rfc3339("2026-12-01T04:00:00Z")
+    assert (spec.expected_duration, spec.checkpoint_interval) == (20 * HOUR, 30 * MINUTE)
+    del body["spec"]["completeBy"]
+    assert "policy Auto needs spec.completeBy" in str(training_spec(body).problems)
+
+
 def test_fields_of_a_newer_version_are_ignored() -> None:
     body = job()
-    body["spec"]["completeBy"] = "2027-01-01T00:00:00Z"
+    body["spec"]["holidayPay"] = "double"
     body["spec"]["schedule"]["holidays"] = ["2026-12-25"]
     assert training_spec(body) == training_spec(job())
 

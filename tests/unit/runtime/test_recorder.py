@@ -269,7 +269,7 @@ def test_a_pod_that_vanished_without_a_trace_ends_when_it_was_last_seen_and_leav
 def test_the_servers_history_tells_the_exact_end(scene):
     scene.node()
     scene.at = T0 + 2 * HOUR
-    history = [("DELETED", terminated_body(T0 + HOUR + 7 * SECOND))]
+    history = {"p1": ("DELETED", terminated_body(T0 + HOUR + 7 * SECOND))}
     recover(scene.world, scene.recorder, past(scene, pods=[open_pod()], pod_history=history))
     facts = scene.written()
     (fact,) = [fact for fact in facts if isinstance(fact, PodFact)]
@@ -281,7 +281,7 @@ def test_the_servers_history_tells_the_exact_end(scene):
 def test_a_pod_born_and_gone_while_nobody_watched_is_found_in_the_history(scene):
     scene.node()
     scene.at = T0 + 2 * HOUR
-    history = [("ADDED", terminated_body(T0 + 5 * MINUTE)), ("DELETED", terminated_body(T0 + 5 * MINUTE))]
+    history = {"p1": ("DELETED", terminated_body(T0 + 5 * MINUTE))}
     recover(scene.world, scene.recorder, past(scene, pod_history=history))
     (fact,) = scene.pods_written()
     assert (fact.start, fact.end) == (T0 + MINUTE, T0 + 5 * MINUTE)

@@ -4,12 +4,10 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
-import pytest
-
 from gpucost.core.clock import SECOND
 from gpucost.kube.client import KubeClient
 from gpucost.sources import reflector as module
-from gpucost.sources.reflector import Change, Reflector, replay
+from gpucost.sources.reflector import Change, Reflector
 from support.faulty_apiserver import FaultyApiServer, answer, cut, watch
 
 
@@ -171,25 +169,6 @@ async def test_a_mirror_follows_only_while_it_is_whole_and_its_watch_is_open():
         assert not reflector.following
         await until(lambda: reflector.following)
         assert len(server.requests) >= 4
-
-
-@pytest.mark.parametrize(
-    "step", [answer(410, {"code": 410}), watch(("ERROR", {"code": 410, "message": "compacted"})), answer(500, {})]
-)
-async def test_history_that_the_server_no_longer_has_is_unknown(step):
-    async with FaultyApiServer([step]) as server:
-        client = KubeClient(login_with=server.login)
-        assert await replay(client, "/things", "3") is None
-        await client.close()
-
-
-async def test_history_is_replayed_in_order():
-    async with FaultyApiServer([watch(("ADDED", body("a")), ("DELETED", body("a", "4")))]) as server:
-        client = KubeClient(login_with=server.login)
-        events = await replay(client, "/things", "3")
-        assert events is not None
-        assert [(kind, item["metadata"]["uid"]) for kind, item in events] == [("ADDED", "a"), ("DELETED", "a")]
-        await client.close()
 
 
 class Clock:

@@ -12,8 +12,9 @@ from typing import Any
 
 from gpucost.core.actions import Action, Condition, Decision
 from gpucost.core.clock import Instant
-from gpucost.core.training import duplicates, observe
+from gpucost.core.training import doubts, duplicates, observe
 from gpucost.core.training.case import Case
+from gpucost.core.training.estimating.telling import estimate_status, kept_estimate
 from gpucost.core.training.events import news
 from gpucost.core.training.memory import moment
 from gpucost.core.training.said import trainer_status
@@ -65,6 +66,7 @@ def invalid(state: TrainingState, found: Iterable[Problem], *, case: Case | None
             **_last_placement(state),
             **trainer_status(state),
             **_of_runs(state),
+            **kept_estimate(state.status),
         }
     )
     return Decision(target=state.key, conditions=tuple(result), status=status)
@@ -74,7 +76,7 @@ def invalid(state: TrainingState, found: Iterable[Problem], *, case: Case | None
 
 
 def conditions(case: Case, verdict: Verdict, *, foreign: bool = False) -> tuple[Condition, ...]:
-    """All six, whatever is the case."""
+    """All of them, whatever is the case; that of the metrics only where sources are named."""
     over = None if foreign else ended(case.state)
     moving = over is None and not foreign and case.is_migrating
     where = f"to {name_of(case.target.placement)} capacity" if moving else ""
@@ -85,7 +87,14 @@ def conditions(case: Case, verdict: Verdict, *, foreign: bool = False) -> tuple[
         Condition("Migrating", moving, "Moving" if moving else "NotMigrating", where),
         Condition("Invalid", False, "Valid"),
         *(() if foreign else duplicates.conditions(case.state)),
+        *_metrics(case, over=over is not None),
     )
+
+
+def _metrics(case: Case, *, over: bool) -> tuple[Condition, ...]:
+    """Only for a run that names sources of metrics, and while it is not over."""
+    asked = case.spec.metrics.asks and not over
+    return (doubts.condition(case.state.doubts, case.now),) if asked else ()
 
 
 def _end_conditions(over: Verdict | None) -> tuple[Condition, Condition]:
@@ -117,6 +126,7 @@ def _status(case: Case, *, foreign: bool = False) -> Status:
     state = case.state
     status = _kept(state) if foreign else {**_job_status(state), **_kept(state)}
     status |= trainer_status(state) | ({} if foreign else _of_runs(state))
+    status |= kept_estimate(state.status) if foreign or ended(state) is not None else estimate_status(case)
     if case.spec.template is not None:
         status["workers"] = case.spec.workers
     if (placement := _placement(case, foreign=foreign)) and ended(state) is None:

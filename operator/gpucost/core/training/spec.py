@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from gpucost.core.clock import MINUTE, Micros
+from gpucost.core.clock import MINUTE, Instant, Micros
 from gpucost.core.model import CapacityType
+from gpucost.core.training.estimating.work import ModelSpec
 from gpucost.core.training.metric_sources import MetricSources
 from gpucost.core.training.runs.spec import BaseModel, Dataset, Deduplication, Runs
 
@@ -18,6 +19,7 @@ class PlacementPolicy(StrEnum):
     ON_DEMAND = "OnDemand"
     SPOT = "Spot"
     SCHEDULED = "Scheduled"
+    AUTO = "Auto"
 
 
 class Outside(StrEnum):
@@ -94,6 +96,14 @@ class TrainingSpec:
     deduplication: Deduplication = Deduplication.WARN
     ignored_env: tuple[str, ...] = ()
     """Names of variables, with `*`, that say nothing about a run's result."""
+    model: ModelSpec | None = None
+    """What is trained, for the estimate; None when nobody says."""
+    complete_by: Instant | None = None
+    """When the run must be complete."""
+    expected_duration: Micros | None = None
+    """Training time of the whole run on its nodes, without interruptions."""
+    checkpoint_interval: Micros | None = None
+    """How often the program saves by itself, as its owner says."""
 
     @property
     def runs(self) -> Runs | None:

@@ -9,6 +9,8 @@ from typing import Any
 from gpucost.core.capacity import Provider
 from gpucost.core.clock import Instant
 from gpucost.core.model import Job, Key, Node, Pod
+from gpucost.core.training.doubts import Doubt
+from gpucost.core.training.estimating.market import Quote
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.reporting import Reporting
 from gpucost.core.training.runs.calendar import Calendar
@@ -52,6 +54,8 @@ class TrainingState:
     """The runs of its schedule, for one that makes runs."""
     twins: Twins = field(default_factory=Twins)
     """The same run, made before."""
+    doubts: Sequence[Doubt] | None = None
+    """Metrics that the specification asks for and nobody knows; None while nobody was asked."""
 
 
 @dataclass(frozen=True)
@@ -68,3 +72,8 @@ class TrainingContext:
     """Where runs report; None when nobody takes it in."""
     living: frozenset[str] | None = None
     """UIDs of the TrainingJobs that exist; None when unknown."""
+    quotes: tuple[Quote, ...] | None = None
+    """What GPUs cost here now; None while nobody knows."""
+    gpu_models: frozenset[str] = frozenset()
+    """Those of the living nodes."""
+    currency: str = "USD"

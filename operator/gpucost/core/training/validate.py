@@ -53,6 +53,8 @@ def _source(spec: TrainingSpec) -> Iterator[Problem]:
 
 def _policy(spec: TrainingSpec) -> Iterator[Problem]:
     scheduled = spec.placement.policy is PlacementPolicy.SCHEDULED
+    if spec.placement.policy is PlacementPolicy.AUTO and spec.complete_by is None:
+        yield Problem("spec.completeBy", "policy Auto needs a deadline, such as 2026-12-01T06:00:00Z")
     if scheduled and (spec.schedule is None or not spec.schedule.windows):
         yield Problem("spec.schedule", "policy Scheduled needs a schedule with at least one window")
     if spec.schedule is not None and spec.schedule.windows and not scheduled:

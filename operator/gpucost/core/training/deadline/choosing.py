@@ -1,0 +1,218 @@
+"""One run of the operator, put to the policies: the outlook as columns of one row, the decision in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from gpucost.core.clock import Instant, format_duration, format_rfc3339
+from gpucost.core.training.deadline.availability import Climate, Sky, Spans, climate, from_history
+from gpucost.core.training.deadline.guard import allowed
+from gpucost.core.training.deadline.outlook import Capacity, Choice, Outlook, Reason, Span, Zone
+from gpucost.core.training.deadline.policies import POLICIES
+from gpucost.core.training.deadline.runs import ALLOWANCE, NONE, ON_DEMAND, SPOT, Runs, Terms
+
+_CODES = {Capacity.NONE: NONE, Capacity.SPOT: SPOT, Capacity.ON_DEMAND: ON_DEMAND}
+_CAPACITIES = {code: capacity for capacity, code in _CODES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Situation:
+    """What the words are made from."""
+
+    outlook: Outlook
+    terms: Terms
+    runs: Runs
+    sky: Sky
+
+
+def choose(outlook: Outlook, policy: str = "auto") -> Choice:
+    """Where the run should be now, why, and when to ask again."""
+    if outlook.work_left <= 0:
+        return Choice(Capacity.NONE, Reason.FINISHED, "no work is left", outlook.deadline)
+    here = _situation(outlook)
+    if outlook.slack < _needed(outlook):
+        return _too_late(outlook)
+    modes, zones = POLICIES[policy](here.terms).decide(here.runs, here.sky)
+    mode, zone = _safe(here, int(modes[0]), int(zones[0]))
+    reason = _reason(here, mode)
+    return Choice(
+        capacity=_CAPACITIES[mode],
+        reason=reason,
+        message=_message(here, reason),
+        look_again=_look_again(outlook, mode),
+        zone=outlook.zones[zone].name if mode == SPOT else None,
+        on_demand_by=None if mode == ON_DEMAND else max(outlook.now, outlook.now + outlook.slack - outlook.changeover),
+    )
+
+
+def _needed(outlook: Outlook) -> int:
+    """The slack that even the surest way needs: a changeover, or what is left of it on the nodes that it has."""
+    return outlook.changeover if outlook.running is Capacity.NONE else outlook.changeover_left
+
+
+# --- the outlook in columns -------------------------------------------------------------------------------------------
+
+
+def _situation(outlook: Outlook) -> _Situation:
+    price = float(outlook.spot_price / outlook.on_demand_price) if outlook.on_demand_price else 1.0
+    terms = Terms(
+        max(outlook.total_work, 1), max(outlook.total_time, 1), outlook.changeover, price, max(outlook.interval, 1)
+    )
+    names = [zone.name for zone in outlook.zones]
+    sky = observed(outlook.zones, outlook.now)
+    in_place = outlook.zone in names
+    running = outlook.running
+    spent = float(outlook.spent / outlook.on_demand_price) * 3.6e9 if outlook.on_demand_price else 0.0
+    return _Situation(
+        outlook,
+        terms,
+        Runs(
+            np.array([outlook.work_left]),
+            np.array([outlook.time_left]),
+            np.array([outlook.changeover_left if running is not Capacity.NONE else 0]),
+            np.array([_CODES[running]], dtype=np.int8),
+            np.array([names.index(outlook.zone) if in_place and outlook.zone is not None else 0], dtype=np.int16),
+            np.array([spent]),
+        ),
+        sky,
+    )
+
+
+def observed(zones: Sequence[Zone], now: Instant) -> Sky:
+    """Spot as it was seen until now. Where nobody knows, the last that was seen goes on; else it is worth a try."""
+    histories = [from_history(zone.history, now) for zone in zones]
+    up = np.array([_is_up(zone, spans) for zone, spans in zip(zones, histories, strict=True)])
+    age = np.array([_age(spans, now, is_up) for spans, is_up in zip(histories, up, strict=True)], dtype=np.int64)
+    together = from_history(_union([zone.history for zone in zones]), now) if len(zones) > 1 else histories[0]
+    some = _age(together, now, bool(up.any()))
+    return Sky(up, age, some, _climate(histories, together, now))
+
+
+def _climate(histories: Sequence[Spans], together: Spans, now: Instant) -> Climate:
+    return climate(histories, together, now, refuge(histories))
+
+
+def refuge(histories: Sequence[Spans]) -> float:
+    """Chance that some other zone has spot, from the share of time in which each had it."""
+    if len(histories) < 2:
+        return 0.0
+    shares = sorted((_share(spans) for spans in histories), reverse=True)
+    return float(1 - np.prod([1 - share for share in shares[1:]]))
+
+
+def _share(spans: Spans) -> float:
+    length = (spans.end - spans.start).astype(float)
+    return float((length @ spans.up + 1.0) / (length.sum() + 2.0))
+
+
+def _is_up(zone: Zone, spans: Spans) -> bool:
+    if zone.available is not None:
+        return zone.available
+    return bool(spans.up[-1]) if len(spans.up) else True
+
+
+def _age(spans: Spans, now: Instant, is_up: bool) -> int:
+    """For how long it has been so; what was not seen does not count."""
+    if not len(spans.up) or bool(spans.up[-1]) != is_up:
+        return 0
+    return int(max(0, now - spans.start[-1]))
+
+
+def _union(histories: Sequence[Sequence[Span]]) -> list[Span]:
+    """Times in which some zone was known to have spot, or every zone was known to have none."""
+    edges = sorted({edge for history in histories for span in history for edge in (span.start, span.end)})
+    found = []
+    for start, end in pairwise(edges):
+        seen = [[s.available for s in history if s.start <= start and end <= s.end] for history in histories]
+        if any(True in one for one in seen):
+            found.append(Span(start, end, True))
+        elif all(seen):
+            found.append(Span(start, end, False))
+    return found
+
+
+# --- the decision in words --------------------------------------------------------------------------------------------
+
+
+def _safe(here: _Situation, mode: int, zone: int) -> tuple[int, int]:
+    """The decision, unless it could miss the deadline: an operator looks at other moments than a simulator does."""
+    safe = allowed(here.runs, here.terms)
+    staying = mode == SPOT == int(here.runs.mode[0]) and zone == int(here.runs.zone[0])
+    if mode == SPOT and not staying and not safe.start_spot[0]:
+        return ON_DEMAND, zone
+    if mode == NONE and not safe.wait[0]:
+        return ON_DEMAND, zone
+    return mode, zone
+
+
+def _look_again(outlook: Outlook, mode: int) -> Instant:
+    soon = outlook.now + outlook.interval
+    if mode != NONE:
+        return soon
+    return min(soon, max(outlook.now, outlook.now + outlook.slack - outlook.changeover))
+
+
+def _reason(here: _Situation, mode: int) -> Reason:
+    if mode == NONE:
+        return Reason.WAITING_FOR_SPOT
+    if mode == SPOT:
+        return Reason.KEEPING_SPOT if here.outlook.running is Capacity.SPOT else Reason.SPOT_AVAILABLE
+    safe = allowed(here.runs, here.terms)
+    if here.sky.up.any():
+        if not safe.in_time[0]:
+            return Reason.DEADLINE_NEAR
+        return Reason.SPOT_NOT_WORTH_MOVING if safe.affordable[0] else Reason.COST_CAP
+    return Reason.SPOT_SCARCE if safe.wait[0] else Reason.DEADLINE_NEAR
+
+
+def _message(here: _Situation, reason: Reason) -> str:
+    outlook = here.outlook
+    left = (
+        f"{_long(outlook.work_left)} of work in {_long(outlook.time_left)} until {format_rfc3339(outlook.deadline)} "
+        f"({_long(outlook.slack)} to spare, a changeover takes {_long(outlook.changeover)})"
+    )
+    part = f"spot at {here.terms.price:.0%} of the on-demand price"
+    seen = _seen(here)
+    return {
+        Reason.SPOT_AVAILABLE: f"{part} is there: {left}",
+        Reason.KEEPING_SPOT: f"stays on {part}: {left}",
+        Reason.WAITING_FOR_SPOT: f"waits for {part}: {left}{seen}",
+        Reason.SPOT_SCARCE: f"no spot, and waiting longer would probably cost more than it saves: {left}{seen}",
+        Reason.SPOT_NOT_WORTH_MOVING: f"spot is there, but would hardly pay for the changeover: {left}{seen}",
+        Reason.DEADLINE_NEAR: f"another attempt on spot could miss the deadline: {left}",
+        Reason.COST_CAP: f"another attempt on spot could take the run over {float(ALLOWANCE):.0%} of what on-demand "
+        f"alone costs: {left}",
+    }[reason]
+
+
+def _seen(here: _Situation) -> str:
+    """How often there was spot while somebody looked."""
+    spans = [span for zone in here.outlook.zones for span in zone.history]
+    looked = sum(span.end - span.start for span in spans)
+    if not looked:
+        return "; nobody has watched spot here yet"
+    there = sum(span.end - span.start for span in spans if span.available)
+    return f"; spot was there {there / looked:.0%} of the {_long(looked)} watched"
+
+
+def _long(duration: int) -> str:
+    return format_duration(max(0, duration))
+
+
+def _too_late(outlook: Outlook) -> Choice:
+    late = _needed(outlook) - outlook.slack
+    keep = outlook.running is Capacity.SPOT
+    return Choice(
+        capacity=Capacity.SPOT if keep else Capacity.ON_DEMAND,
+        reason=Reason.DEADLINE_OUT_OF_REACH,
+        message=f"{_long(outlook.work_left)} of work do not fit into {_long(outlook.time_left)} until "
+        f"{format_rfc3339(outlook.deadline)}; at best it will be {_long(late)} late",
+        look_again=outlook.now + outlook.interval,
+        zone=outlook.zone if keep else None,
+        on_demand_by=outlook.now if keep else None,
+        deadline_at_risk=True,
+    )
