@@ -345,6 +345,6 @@ class TrainingJobSpec(ApiModel):
         description=made.DATASET,
     )
     base_model: made.BaseModelRef | None = Field(None, description=made.BASE_MODEL)
-    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = Field(None, description=made.SEED)
+    seed: Annotated[int, Field(ge=-(2**53), le=2**53)] | None = Field(None, description=made.SEED)
     deduplication: made.DeduplicationMode = Field("Warn", description=made.DEDUPLICATION)
     deduplication_ignored_env: made.IgnoredEnv = Field(default=(), description=made.IGNORED)
