@@ -17,6 +17,7 @@ from gpucost.api import pricebook, training_runs
 from gpucost.api.fields import ApiModel
 from gpucost.api.metrics_sources import metric_sources
 from gpucost.api.pricebook import Price, PriceBookSpec
+from gpucost.api.stopping import stopping
 from gpucost.api.training import Placement, PoolSelector, Schedule, TrainingJobSpec, WorkloadRef
 from gpucost.api.training_model import model_spec
 from gpucost.core.clock import Micros, format_rfc3339, parse_duration, parse_rfc3339
@@ -85,11 +86,18 @@ def _training(model: TrainingJobSpec, template: Mapping[str, Any] | None) -> cor
         seed=model.seed,
         deduplication=Deduplication(model.deduplication),
         ignored_env=model.deduplication_ignored_env,
+        stopping=stopping(model.early_stopping, model.idle, model.budget, grace_seconds=_grace_seconds(template)),
         model=model_spec(model.model),
         complete_by=None if model.complete_by is None else parse_rfc3339(model.complete_by),
         expected_duration=_duration(model.expected_duration),
         checkpoint_interval=_duration(model.checkpoint.interval),
     )
+
+
+def _grace_seconds(template: Mapping[str, Any] | None) -> float:
+    """How long the pods may take to end; Kubernetes gives them 30 s where nobody says."""
+    seconds = ((template or {}).get("spec") or {}).get("terminationGracePeriodSeconds")
+    return float(seconds) if isinstance(seconds, int) and 0 <= seconds < 10**7 else 30.0
 
 
 def _duration(text: str | None) -> Micros | None:

@@ -10,6 +10,7 @@ from gpucost.api import training_runs as made
 from gpucost.api.fields import ApiModel, Cron, Duration, GivenMoment, TimeZone, rule, rules
 from gpucost.api.metrics_sources import METRICS_DESCRIPTION, MetricSources
 from gpucost.api.pod_template import PodTemplate, Toleration
+from gpucost.api.stopping import BUDGET, EARLY_STOPPING, IDLE, EarlyStopping, IdlePolicy, RunBudget
 from gpucost.api.training_model import MODEL_DESCRIPTION, TrainedModel
 
 Capacity = Literal["Spot", "OnDemand"]
@@ -348,3 +349,6 @@ class TrainingJobSpec(ApiModel):
     seed: Annotated[int, Field(ge=-(2**53), le=2**53)] | None = Field(None, description=made.SEED)
     deduplication: made.DeduplicationMode = Field("Warn", description=made.DEDUPLICATION)
     deduplication_ignored_env: made.IgnoredEnv = Field(default=(), description=made.IGNORED)
+    early_stopping: EarlyStopping = Field(default=(), description=EARLY_STOPPING)
+    idle: IdlePolicy | None = Field(None, description=IDLE)
+    budget: RunBudget | None = Field(None, description=BUDGET)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from gpucost.api.conditions import Conditions
 from gpucost.api.fields import ApiModel, DecimalText, Moment
+from gpucost.api.stopping import EarlyStoppingStatus
 from gpucost.api.trainer_status import TrainerStatus
 from gpucost.api.training_runs import FingerprintStatus, ReusedRun, RunsStatus
 
@@ -134,7 +135,8 @@ class TrainingJobStatus(ApiModel):
     conditions: Conditions = Field(
         default=(),
         description="State of the job: Ready, Suspended, Complete, Failed, Migrating, Invalid, MetricsKnown where "
-        "`metrics` names sources, and Duplicate where `dataset` is given.",
+        "`metrics` names sources, Duplicate where `dataset` is given, "
+        "EarlyStopped and BudgetExceeded where the job is to be stopped.",
     )
     workers: Count | None = Field(None, description="Number of pods that train together.")
     jobs_status: Annotated[
@@ -153,10 +155,24 @@ class TrainingJobStatus(ApiModel):
     runs: RunsStatus | None = Field(None, description="The runs of `schedule.runs`; absent without it.")
     fingerprint: FingerprintStatus | None = Field(None, description="What tells this run from others.")
     reused: ReusedRun | None = Field(None, description="The earlier run whose result stands for this one.")
+    early_stopping: EarlyStoppingStatus | None = Field(
+        None, description="What the rules of early stopping, the idle policy and the budget have come to."
+    )
     cost: CostStatus | None = Field(None, description="What the job has cost so far.")
     estimate: EstimateStatus | None = Field(
         None, description="What the run was expected to take and to cost; absent when the spec does not say enough."
     )
 
 
-ConditionType = Literal["Ready", "Suspended", "Complete", "Failed", "Migrating", "Invalid", "MetricsKnown", "Duplicate"]
+ConditionType = Literal[
+    "Ready",
+    "Suspended",
+    "Complete",
+    "Failed",
+    "Migrating",
+    "Invalid",
+    "MetricsKnown",
+    "Duplicate",
+    "EarlyStopped",
+    "BudgetExceeded",
+]

@@ -111,3 +111,5 @@ class Decision:
     """Booked before the status is written that counts them."""
     wake_at: Instant | None = None
     """Look again at this instant even when nothing changes (a window edge, a timeout)."""
+    ask_checkpoint: bool = False
+    """Ask the run for a checkpoint, with the answer to its next message; to ask again changes nothing."""

@@ -71,6 +71,7 @@ from gpucost.runtime.runs.keeper import RunKeeper
 from gpucost.runtime.runs.sums import RunSums
 from gpucost.runtime.sampling import Sampling
 from gpucost.runtime.settings import Settings, address, listed
+from gpucost.runtime.stopping import StoppingSources
 from gpucost.runtime.tasks import Tasks
 from gpucost.runtime.training import TrainingController, run_workers
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
@@ -129,6 +130,11 @@ class Operator:
         self.runs = RunKeeper(self.world, self.client, now, self.progress.of, self._cost_so_far)
         self.controller.runs = self.runs
         self.sums = RunSums(self.world, self.runs.book)
+        self.controller.ask_checkpoint = self.progress.ask_checkpoint
+        self.stopping = StoppingSources(
+            self.world, now, self.progress.of, lambda: self.totals, settings.currency, assume_new=dry_run
+        )
+        self.controller.stopping = self.stopping
         self.board = DoubtBoard(self.world, now, self.queue.mark)
         self.controller.doubts_of = self.board.of
         self.market = GpuMarket(self.prices, now)
@@ -240,6 +246,7 @@ class Operator:
             now=now,
             engine=engine,
         )
+        sampling.on_quiet = self.stopping.quiet.take
         stack.push_async_callback(sampling.close)
         accounting = Accounting(ledger, self.recorder, self.caches, self.figures, now, sampling, settings.details_kept)
         accounting.state = self.ledger_state
@@ -378,6 +385,7 @@ class Operator:
         totals = await self.accounting.totals([*workloads, *ended, *self.sums.asked()])
         self.totals = replace(totals, sums=self.sums.rows(totals.workloads))
         self.sums.freeze(totals.workloads, self.accounting.ledger.settled_until, now())
+        await self.stopping.prepare(self.accounting, self.totals)
         fill(self.figures, self.totals, self.world, ended)
         self.figures.saved |= self.runs.book.saved()
         for key in self.world.trainingjobs:

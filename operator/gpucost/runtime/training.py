@@ -33,6 +33,7 @@ from gpucost.runtime.market import MarketView
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.queue import DirtyKeys
 from gpucost.runtime.runs.keeper import RunKeeper
+from gpucost.runtime.stopping import StoppingSources
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,10 @@ class TrainingController:
     interruptions_of: Callable[[str, Workload], tuple[Interruption, ...]]
     progress_of: Callable[[Key], Progress] = lambda _key: Progress()
     """What the run of a TrainingJob has said of itself."""
+    ask_checkpoint: Callable[[Key], None] = lambda _key: None
+    """Asks the run of a TrainingJob for a checkpoint."""
+    stopping: StoppingSources | None = None
+    """What rules of early stopping look at; None: nothing is stopped."""
     doubts_of: Callable[[Key], Sequence[Doubt] | None] = lambda _key: None
     """Metrics of a TrainingJob that are unknown; None when nobody asked."""
     may_write: Callable[[Instant], bool] = lambda _now: True
@@ -118,6 +123,8 @@ class TrainingController:
             return
         await self.prepare(record)
         decision = self.decide(record)
+        if decision.ask_checkpoint:
+            self.ask_checkpoint(record.key)
         outcomes = await self._act(record, decision)
         await self._book(record, decision, outcomes)
         if not all(outcome.ok for outcome in outcomes):
@@ -181,6 +188,8 @@ class TrainingController:
             twins = self.runs.twins(record, read.value, job)
             self.runs.observe(record, read.value, job, twins)
             calendar = self.runs.calendar(record, read.value)
+        pods = self.world.pods_of(job) if job else ()
+        about_stopping = self.stopping.of(record, read.value, pods) if self.stopping is not None else {}
         state = TrainingState(
             key=record.key,
             uid=record.uid,
@@ -189,13 +198,14 @@ class TrainingController:
             spec=read.value,
             problems=read.problems,
             job=job,
-            pods=self.world.pods_of(job) if job else (),
+            pods=pods,
             service_exists=(record.key, record.uid) in self.services,
             status=record.status,
             interruptions=self._interruptions(record),
             progress=self.progress_of(record.key),
             calendar=calendar,
             twins=twins,
+            **about_stopping,
             doubts=self.doubts_of(record.key),
         )
         return plan(state, self._context(record))

@@ -262,5 +262,13 @@ def test_how_a_run_stands_follows_from_its_conditions() -> None:
     assert outcome({}) == (Result.RUNNING, "", "")
     assert outcome(status("Complete", "Complete"))[:2] == (Result.COMPLETE, "Complete")
     assert outcome(status("Failed", "BackoffLimitExceeded")) == (Result.FAILED, "BackoffLimitExceeded", "why")
-    assert outcome(status("EarlyStopped", "Plateau"))[0] is Result.STOPPED
+    suspended = {"type": "Suspended", "status": "True"}
+    for kind, reason, result in (
+        ("EarlyStopped", "Plateau", Result.STOPPED),
+        ("EarlyStopped", "GPUsIdle", Result.FAILED),
+        ("BudgetExceeded", "LimitReached", Result.FAILED),
+    ):
+        assert outcome(status(kind, reason))[0] is Result.RUNNING, "a stop that is only recommended"
+        stopped = [*status(kind, reason)["conditions"], suspended]  # type: ignore[misc]
+        assert outcome({"conditions": stopped})[:2] == (result, reason)
     assert outcome(status("Suspended", "Suspended"))[0] is Result.RUNNING

@@ -19,6 +19,8 @@ from gpucost.core.training.events import news
 from gpucost.core.training.memory import moment
 from gpucost.core.training.said import trainer_status
 from gpucost.core.training.state import TrainingState
+from gpucost.core.training.stopping import story
+from gpucost.core.training.stopping.stop import Stop
 from gpucost.core.training.validate import Problem
 from gpucost.core.training.verdict import Verdict, ended, verdict_of, why_suspended
 from gpucost.core.training.wish import PAUSED, name_of, upcoming
@@ -41,6 +43,7 @@ def report(
         events=() if foreign else news(case, over=over is not None),
         records=duplicates.bookings(case.state),
         wake_at=None if over is not None else _wake_at(case),
+        ask_checkpoint=over is None and not foreign and case.course.ask,
     )
 
 
@@ -87,8 +90,15 @@ def conditions(case: Case, verdict: Verdict, *, foreign: bool = False) -> tuple[
         Condition("Migrating", moving, "Moving" if moving else "NotMigrating", where),
         Condition("Invalid", False, "Valid"),
         *(() if foreign else duplicates.conditions(case.state)),
+        *(() if foreign else story.conditions(case.spec.stopping, case.course, _stop(case), case.state.key)),
         *_metrics(case, over=over is not None),
     )
+
+
+def _stop(case: Case) -> Stop | None:
+    """A stop as it is told: also the one after which the run starts again at once."""
+    remembered = case.remembered.stop
+    return case.stop or (remembered if remembered is not None and remembered.restart else None)
 
 
 def _metrics(case: Case, *, over: bool) -> tuple[Condition, ...]:
@@ -126,6 +136,7 @@ def _status(case: Case, *, foreign: bool = False) -> Status:
     state = case.state
     status = _kept(state) if foreign else {**_job_status(state), **_kept(state)}
     status |= trainer_status(state) | ({} if foreign else _of_runs(state))
+    status |= {} if foreign else story.status(case.spec.stopping, case.course, _stop(case))
     status |= kept_estimate(state.status) if foreign or ended(state) is not None else estimate_status(case)
     if case.spec.template is not None:
         status["workers"] = case.spec.workers
@@ -199,7 +210,13 @@ def _placement(case: Case, *, foreign: bool) -> Status:
 def _wake_at(case: Case) -> Instant | None:
     """The next window edge, the end of a wait, or the next try of a refused move; None when only events matter."""
     change = upcoming(case.spec, case.now)
-    moments = [case.wish.until, change[0] if change else None, _timeout(case), case.refusal_expires]
+    moments = [
+        case.course.wake_at,
+        case.wish.until,
+        change[0] if change else None,
+        _timeout(case),
+        case.refusal_expires,
+    ]
     return min((at for at in moments if at is not None and at > case.now), default=None)
 
 

@@ -11,6 +11,7 @@ from gpucost.core.model import CapacityType
 from gpucost.core.training.estimating.work import ModelSpec
 from gpucost.core.training.metric_sources import MetricSources
 from gpucost.core.training.runs.spec import BaseModel, Dataset, Deduplication, Runs
+from gpucost.core.training.stopping.spec import Stopping
 
 
 class PlacementPolicy(StrEnum):
@@ -96,6 +97,7 @@ class TrainingSpec:
     deduplication: Deduplication = Deduplication.WARN
     ignored_env: tuple[str, ...] = ()
     """Names of variables, with `*`, that say nothing about a run's result."""
+    stopping: Stopping = field(default_factory=Stopping)
     model: ModelSpec | None = None
     """What is trained, for the estimate; None when nobody says."""
     complete_by: Instant | None = None

@@ -16,6 +16,9 @@ from gpucost.core.training.reporting import Reporting
 from gpucost.core.training.runs.calendar import Calendar
 from gpucost.core.training.runs.twins import Twins
 from gpucost.core.training.spec import TrainingSpec
+from gpucost.core.training.stopping.budget import Spending
+from gpucost.core.training.stopping.idle import Span
+from gpucost.core.training.stopping.trials import Trial
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,14 @@ class TrainingState:
     """The runs of its schedule, for one that makes runs."""
     twins: Twins = field(default_factory=Twins)
     """The same run, made before."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """Those of the TrainingJob under `gpucost.dev/`."""
+    groups: Mapping[str, Sequence[Trial] | None] = field(default_factory=dict)
+    """The other runs with the same value of a label, by that label; None: this one has no such label."""
+    spending: Spending | None = None
+    """What the run has cost; None when nobody knows yet."""
+    quiet: Mapping[str, Sequence[Span]] = field(default_factory=dict)
+    """When the GPUs of its pods did nothing, by UID of the pod, as far as it was measured."""
     doubts: Sequence[Doubt] | None = None
     """Metrics that the specification asks for and nobody knows; None while nobody was asked."""
 

@@ -13,6 +13,7 @@ from gpucost.core.model import CapacityType
 from gpucost.core.quantity import parse_quantity
 from gpucost.core.training.placement import overrides
 from gpucost.core.training.spec import PlacementPolicy, Schedule, TrainingSpec, Window
+from gpucost.core.training.stopping.checks import contradictions
 from gpucost.core.training.windows import cron_problem, shortest_period
 
 GPU = "nvidia.com/gpu"
@@ -36,6 +37,7 @@ class Problem(NamedTuple):
 def problems(spec: TrainingSpec, *, name: str = "") -> list[Problem]:
     """All problems of a specification; `name` is the TrainingJob's, which its Job and Service share."""
     found = [*_source(spec), *_policy(spec), *_numbers(spec)]
+    found += [Problem(*one) for one in contradictions(spec.stopping, spec.metrics)]
     if spec.schedule is not None:
         found += _schedule(spec.schedule)
     if spec.template is not None:

@@ -12,6 +12,8 @@ from gpucost.core.training.duplicates import AVOIDED, avoided
 from gpucost.core.training.manifest import template_hash
 from gpucost.core.training.memory import moment
 from gpucost.core.training.state import TrainingState
+from gpucost.core.training.stopping.spec import BUDGET
+from gpucost.core.training.stopping.story import summary
 from gpucost.core.training.wish import name_of
 
 _EXIT_ZERO = "InterruptedWithExitZero"
@@ -111,6 +113,12 @@ def why_suspended(case: Case, job: Job) -> Verdict:
 
 
 def _suspended_by_us(case: Case) -> Verdict:
+    if case.stop is not None:
+        reason = "BudgetExceeded" if case.stop.rule == BUDGET else "EarlyStopped"
+        return Verdict(True, reason, summary(case.stop, case.state.key))
+    if case.target.placement is not None and (stop := case.remembered.stop) is not None:
+        message = summary(stop, case.state.key) if stop.restart else "resuming: the stop was taken back"
+        return Verdict(False, "Restarting" if stop.restart else "Resuming", message)
     if case.target.placement is not None:
         return Verdict(False, "Moving", f"moving to {name_of(case.target.placement)} capacity")
     if case.spec.suspend:

@@ -96,13 +96,15 @@ WORTH_UNKNOWN = "WorthUnknown"
 def outcome(status: Mapping[str, Any]) -> tuple[Result, str, str]:
     """How the run of a TrainingJob stands by its stored status: result, reason and message.
 
-    A run that was stopped early, went over its budget or cannot be read does not run any more; one that is resumed
-    after that runs again.
+    A run that was stopped, went over its budget or cannot be read does not run any more; one that is resumed after that
+    runs again. A rule that only recommends a stop stops nothing.
     """
     conditions = {one.get("type"): one for one in status.get("conditions") or () if one.get("status") == "True"}
     for kind, result in _ENDS:
-        if (found := conditions.get(kind)) is not None:
-            return result, str(found.get("reason") or kind), str(found.get("message") or "")
+        if (found := conditions.get(kind)) is None or (kind in _SUSPENDING and "Suspended" not in conditions):
+            continue
+        reason = str(found.get("reason") or kind)
+        return _WITHOUT_RESULT.get(reason, result), reason, str(found.get("message") or "")
     return Result.RUNNING, "", ""
 
 
@@ -113,3 +115,6 @@ _ENDS = (
     ("BudgetExceeded", Result.FAILED),
     ("Invalid", Result.FAILED),
 )
+_SUSPENDING = frozenset({"EarlyStopped", "BudgetExceeded"})
+_WITHOUT_RESULT = dict.fromkeys(("Diverged", "NonFinite", "GPUsIdle"), Result.FAILED)
+"""Reasons for a stop that say that nothing came of the run."""
