@@ -95,6 +95,16 @@ class KubeClient:
         params = {"fieldManager": manager}
         return await self.request("PATCH", path, body=operations, params=params, content_type=JSON_PATCH)
 
+    async def delete(self, path: str, *, uid: str) -> Json:
+        """DELETE an object if it is still this one; what it owns follows in the background."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
+        return await self.request("DELETE", path, body=body)
+
     async def request(
         self,
         method: str,

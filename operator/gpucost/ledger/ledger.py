@@ -35,6 +35,7 @@ from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
 from gpucost.ledger.recorded import Recorded, recorded
 from gpucost.ledger.retirement import Retirement
 from gpucost.ledger.rollups import HOURLY
+from gpucost.ledger.runs import Runs
 from gpucost.ledger.schema import nodes as node_table
 from gpucost.ledger.schema import pods as pod_table
 from gpucost.ledger.settled import Settled, WorkloadKey, key_of
@@ -256,6 +257,11 @@ class Ledger:
     def sayings(self) -> Sayings:
         """What training runs have said of themselves."""
         return Sayings(self._read, self._write_quietly)
+
+    @property
+    def runs(self) -> Runs:
+        """Which runs there were, and which were not made."""
+        return Runs(self._read, self._write_quietly)
 
     def _write_quietly(self, work: Callable[[Db], T]) -> T:
         """A write that no cost depends on."""

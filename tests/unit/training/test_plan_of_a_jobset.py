@@ -16,7 +16,7 @@ from gpucost.core.training.placement import Bound, Pool
 from gpucost.core.training.plan import TrainingContext, plan
 from gpucost.core.training.spec import Outside, PlacementPolicy, PlacementSpec, PoolSelector, WorkloadRef
 from gpucost.core.training.validate import problems
-from gpucost.effects.apply import operations
+from gpucost.effects.workloads import operations
 from support.jobset_world import DRIVER, WORKERS, JobSetWorld
 from support.training_cases import BEFORE, CLOSES, OPENS, at, names, ready, reason, spec
 from support.training_world import ON_DEMAND, SPOT

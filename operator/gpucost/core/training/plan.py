@@ -14,17 +14,19 @@ from gpucost.core.actions import Action, CreateJob, CreateService, Decision, Par
 from gpucost.core.clock import format_duration
 from gpucost.core.model import Job, Key
 from gpucost.core.training import jobset, memory, observe, queueing
-from gpucost.core.training.case import Case, stored_condition
+from gpucost.core.training.case import Case
+from gpucost.core.training.duplicates import awaited
 from gpucost.core.training.manifest import job_manifest, service_manifest, template_hash
 from gpucost.core.training.memory import Annotations
 from gpucost.core.training.placement import Bound, Directives, applied, directives_patch
 from gpucost.core.training.report import Verdict, invalid, report
+from gpucost.core.training.runs.plan import plan_runs
 from gpucost.core.training.state import Interruption, TrainingContext, TrainingState
 from gpucost.core.training.stopping import restore
 from gpucost.core.training.stopping import stop as stops
 from gpucost.core.training.stopping.spec import Divergence
 from gpucost.core.training.validate import Problem, problems
-from gpucost.core.training.verdict import held
+from gpucost.core.training.verdict import ended, held
 from gpucost.core.training.wish import name_of
 
 __all__ = ["Interruption", "TrainingContext", "TrainingState", "plan"]
@@ -48,14 +50,16 @@ def plan(state: TrainingState, context: TrainingContext) -> Decision:
 
 
 def _ended_before(case: Case) -> Decision | None:
-    """A run that has ended stays ended when its Job is cleaned away."""
-    if case.state.job is not None:
+    """A run that has ended stays ended when its Job is cleaned away; one that is known already never begins."""
+    return report(case) if case.state.job is None and ended(case.state) is not None else None
+
+
+def _same_run_goes_on(case: Case) -> Decision | None:
+    """With Reuse the result of the same run is waited for."""
+    run = awaited(case.state)
+    if run is None:
         return None
-    complete, failed = stored_condition(case.state, "Complete"), stored_condition(case.state, "Failed")
-    again = failed.get("reason") in {"InterruptedWithExitZero", "TooManyTerminations"}
-    if complete.get("status") == "True" or (failed.get("status") == "True" and not again):
-        return report(case)
-    return None
+    return report(case, Verdict(False, "SameRunGoesOn", f"waits for the result of {run.name}, which is the same run"))
 
 
 def _rejected(case: Case) -> Decision | None:
@@ -291,10 +295,12 @@ def _stay(case: Case) -> Decision:
 
 
 _STEPS: tuple[Step, ...] = (
+    plan_runs,
     _ended_before,
     _rejected,
     _not_there,
     _somebody_elses,
+    _same_run_goes_on,
     _create,
     _finished,
     _adopt,

@@ -14,6 +14,8 @@ from gpucost.core.training.estimating.market import Quote
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.queueing import Entry
 from gpucost.core.training.reporting import Reporting
+from gpucost.core.training.runs.calendar import Calendar
+from gpucost.core.training.runs.twins import Twins
 from gpucost.core.training.spec import TrainingSpec
 from gpucost.core.training.stopping.budget import Spending
 from gpucost.core.training.stopping.idle import Span
@@ -54,6 +56,10 @@ class TrainingState:
     interruptions: Sequence[Interruption] = ()
     progress: Progress = field(default_factory=Progress)
     """What the run has said of itself."""
+    calendar: Calendar | None = None
+    """The runs of its schedule, for one that makes runs."""
+    twins: Twins = field(default_factory=Twins)
+    """The same run, made before."""
     annotations: Mapping[str, str] = field(default_factory=dict)
     """Those of the TrainingJob under `gpucost.dev/`."""
     groups: Mapping[str, Sequence[Trial] | None] = field(default_factory=dict)

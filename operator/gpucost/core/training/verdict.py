@@ -8,6 +8,7 @@ from gpucost.core.clock import format_duration
 from gpucost.core.model import Job
 from gpucost.core.training import memory, observe, queueing
 from gpucost.core.training.case import Case, stored_condition
+from gpucost.core.training.duplicates import AVOIDED, avoided
 from gpucost.core.training.manifest import template_hash
 from gpucost.core.training.memory import moment
 from gpucost.core.training.state import TrainingState
@@ -31,7 +32,8 @@ def ended(state: TrainingState) -> Verdict | None:
     """How the run has ended, for good; None while it has not. Stays when the Job is cleaned away."""
     job = state.job
     if job is None:
-        return _ended_before(state)
+        never_began = avoided(state)
+        return Verdict(*never_began) if never_began is not None else _ended_before(state)
     if (failed := job.condition("Failed")) is not None:
         return Verdict(False, failed.reason or "Failed", failed.message)
     if job.condition("Complete") is not None:
@@ -42,7 +44,7 @@ def ended(state: TrainingState) -> Verdict | None:
 def _ended_before(state: TrainingState) -> Verdict | None:
     for kind in ("Complete", "Failed"):
         before = stored_condition(state, kind)
-        if before.get("status") == "True" and before.get("reason") not in {_EXIT_ZERO, _TERMINATIONS}:
+        if before.get("status") == "True" and before.get("reason") not in {_EXIT_ZERO, _TERMINATIONS, *AVOIDED}:
             return Verdict(kind == "Complete", str(before.get("reason")), str(before.get("message") or ""))
     return None
 
