@@ -135,6 +135,15 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerEnd:
+    """One end of a container, with what it left as its termination message."""
+
+    container: str
+    at: Instant
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
     """A pod; it holds resources in `[bound, ended)`."""
 
@@ -158,6 +167,8 @@ class Pod:
     """Cost driver of a known program that the pod runs (`core.category`)."""
     disruption: str | None = None
     """Reason of the `DisruptionTarget` condition, such as `EvictionByEvictionAPI` or `DeletionByPodGC`."""
+    ends: tuple[ContainerEnd, ...] = ()
+    """Ends of containers that the pod tells of, of Jobs' pods only: the present one, and the one before a restart."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,9 +59,19 @@ def node(name: str) -> str:
     return f"{NODES}/{name}"
 
 
-def trainingjob(namespace: str, name: str) -> str:
-    """A TrainingJob; append `/status` for its status."""
-    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/trainingjobs/{name}"
+def trainingjob(namespace: str, name: str = "") -> str:
+    """A TrainingJob, or the collection to create one in; append `/status` for its status."""
+    return _item(f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/trainingjobs", name)
+
+
+def config_map(namespace: str, name: str) -> str:
+    """A ConfigMap."""
+    return f"/api/v1/namespaces/{namespace}/configmaps/{name}"
+
+
+def claim(namespace: str, name: str) -> str:
+    """A PersistentVolumeClaim."""
+    return f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}"
 
 
 def pricebook(name: str) -> str:

@@ -96,7 +96,7 @@ class Publisher:
 
     def _trainingjobs(self, totals: Totals) -> Iterable[Target]:
         for record in self.world.trainingjobs.values():
-            row = totals.workloads.get((record.namespace, _workload(record)))
+            row = totals.of(record.namespace, _workload(record))
             if row is not None and row.amounts.held_time:
                 hourly = shown(row, totals.at).hourly
                 new = replace(shown(row, totals.at), state=_state("", hourly))

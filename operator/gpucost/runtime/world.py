@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpucost.core.model import Job, Key, Node, Owner, Pod, Workload
+from gpucost.core.training.runs.child import parent_of
 from gpucost.sources.reflector import Change
 
 TRAINING_JOB = "TrainingJob"
@@ -73,6 +74,8 @@ class World:
     pods_by_job: dict[str, set[str]] = field(default_factory=dict)
     claims: dict[Key, set[Key]] = field(default_factory=dict)
     """TrainingJobs that speak of a Job: by name of the Job."""
+    runs_of: dict[str, set[Key]] = field(default_factory=dict)
+    """TrainingJobs that a schedule has made: by UID of the TrainingJob whose it is."""
     on_dirty: Callable[[Key], None] = lambda _key: None
     on_claimed: Callable[[Iterable[str]], None] = lambda _uids: None
     """Told the UIDs of pods whose Job a TrainingJob has taken over."""
@@ -129,6 +132,7 @@ class World:
             self.on_claimed(self.pods_by_job.get(self.job_by_key.get(self.job_key(record), ""), ()))
         if old is None or old != record:
             self.on_dirty(record.key)
+            self._schedule_changed(record)
 
     def trainingjob_gone(self, key: Key) -> None:
         """A TrainingJob was deleted: who works on it forgets it; another that waited for the same Job looks again."""
@@ -136,7 +140,20 @@ class World:
         if record is not None:
             self._unclaim(record)
             self._trainingjobs_listed()
+            self._schedule_changed(record, gone=True)
             self._dirty({key, *self.claims.get(self.job_key(record), ())})
+
+    def _schedule_changed(self, run: Custom, *, gone: bool = False) -> None:
+        """A run appeared, changed or went: the schedule that has made it looks again."""
+        parent = parent_of(run.body.get("metadata") or {})
+        if parent is None:
+            return
+        name, uid = parent
+        members = self.runs_of.setdefault(uid, set())
+        (members.discard if gone else members.add)(run.key)
+        if not members:
+            del self.runs_of[uid]
+        self._dirty({Key(run.namespace, name)} & self.trainingjobs.keys())
 
     def _trainingjobs_listed(self) -> None:
         self.trainingjob_uids = frozenset(record.uid for record in self.trainingjobs.values())
@@ -168,6 +185,11 @@ class World:
             if key in self.trainingjobs:
                 keys.add(key)
         return keys
+
+    def children_of(self, uid: str) -> tuple[Custom, ...]:
+        """TrainingJobs that the schedule of a TrainingJob has made."""
+        found = (self.trainingjobs.get(key) for key in sorted(self.runs_of.get(uid, ())))
+        return tuple(record for record in found if record is not None)
 
     def job_of(self, record: Custom) -> Job | None:
         """The Job that a TrainingJob owns or refers to, whoever else owns it."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from gpucost.core.category import program_category
 from gpucost.core.clock import SECOND, Instant, parse_rfc3339
-from gpucost.core.model import NO_LABELS, Job, JobCondition, Node, Owner, Pod, Resources, Waiting
+from gpucost.core.model import NO_LABELS, ContainerEnd, Job, JobCondition, Node, Owner, Pod, Resources, Waiting
 from gpucost.core.quantity import milli, whole
 
 Json = Mapping[str, Any]
@@ -117,6 +117,7 @@ def pod_record(body: Json, kept: frozenset[str] = COST_LABELS) -> Pod:
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     node_name = spec.get("nodeName")
     disruption = conditions.get("DisruptionTarget")
+    owner = owner_of(metadata)
     return Pod(
         uid=metadata["uid"],
         name=metadata["name"],
@@ -125,7 +126,7 @@ def pod_record(body: Json, kept: frozenset[str] = COST_LABELS) -> Pod:
         requests=pod_requests(spec),
         devices=pod_devices(spec),
         program=program_category(_images(spec), metadata.get("labels") or NO_LABELS),
-        owner=owner_of(metadata),
+        owner=owner,
         labels=labels_of(metadata.get("labels"), _POD_LABELS | kept),
         node_name=sys.intern(node_name) if node_name else None,
         phase=sys.intern(status.get("phase", "Pending")),
@@ -135,7 +136,23 @@ def pod_record(body: Json, kept: frozenset[str] = COST_LABELS) -> Pod:
         deleting=instant(metadata.get("deletionTimestamp")),
         waiting=_waiting(metadata, status, conditions),
         disruption=disruption.get("reason", "") if disruption and disruption["status"] == "True" else None,
+        ends=_ends(status) if owner is not None and owner.kind == "Job" else (),
     )
+
+
+def _ends(status: Json) -> tuple[ContainerEnd, ...]:
+    """Ends of containers, the oldest first; a message is at most as long as the kubelet lets it be."""
+    states = [
+        (one.get("name", ""), (one.get(kind) or {}).get("terminated") or {})
+        for one in status.get("containerStatuses") or ()
+        for kind in ("lastState", "state")
+    ]
+    found = [
+        ContainerEnd(sys.intern(name), parse_rfc3339(ended["finishedAt"]), str(ended.get("message") or "")[:4096])
+        for name, ended in states
+        if ended.get("finishedAt")
+    ]
+    return tuple(sorted(found, key=lambda end: end.at))
 
 
 def devices(amounts: Mapping[str, str]) -> Mapping[str, int]:

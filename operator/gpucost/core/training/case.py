@@ -14,6 +14,9 @@ from gpucost.core.training.memory import Memory
 from gpucost.core.training.placement import Pool, overrides, pool_for
 from gpucost.core.training.spec import TrainingSpec
 from gpucost.core.training.state import TrainingContext, TrainingState
+from gpucost.core.training.stopping import stop as stops
+from gpucost.core.training.stopping.course import Course
+from gpucost.core.training.stopping.look import course_of, in_force
 from gpucost.core.training.wish import Wish, may_fall_back, wanted
 
 RETRY_AFTER: Micros = 6 * HOUR
@@ -68,8 +71,29 @@ class Case:
         return wanted(self.spec, now=self.now, generation=self.state.generation)
 
     @cached_property
+    def remembered(self) -> stops.Remembered:
+        """What the Job's annotations say about stops."""
+        return stops.recall(self.state.job)
+
+    @cached_property
+    def stop(self) -> stops.Stop | None:
+        """The stop that keeps the Job suspended, until its user takes it back."""
+        return in_force(self.state, self.spec.stopping, self.memory, self.remembered)
+
+    @cached_property
+    def course(self) -> Course:
+        """What the rules of early stopping and the budget come to."""
+        held_by = "a queue or another controller" if self.is_hands_off else ""
+        return course_of(self.state, self.context, self.spec.stopping, self.remembered, held_by=held_by)
+
+    @cached_property
     def target(self) -> Target:
         """What should be done about the wish."""
+        return Target(None) if self.stop is not None else self.unstopped
+
+    @cached_property
+    def unstopped(self) -> Target:
+        """What should be done if nothing had stopped the run."""
         if self.memory.suspended and self.memory.reason == memory.EXIT_CAP:
             return Target(None)
         if self.wish.placement is None:

@@ -19,6 +19,8 @@ from gpucost.core.training.memory import PREFIX
 from gpucost.core.training.placement import Bound, Pool, applied, directives_of, pod_spec_fields
 from gpucost.core.training.reporting import Reporting, with_reporting
 from gpucost.core.training.spec import TrainingSpec
+from gpucost.core.training.stopping.restore import with_restore
+from gpucost.core.training.stopping.spec import Divergence
 from gpucost.core.training.torchrun import PORT, environment, with_environment
 from gpucost.core.training.validate import GPU, gpu_limit
 
@@ -150,6 +152,8 @@ def _containers(owner: Identity, spec: TrainingSpec, containers: list[Mapping[st
     result = [dict(container) for container in containers]
     if spec.gpus_per_worker is not None and not any(gpu_limit(container) for container in result):
         result[0] = _with_gpus(result[0], spec.gpus_per_worker)
+    if any(isinstance(rule.kind, Divergence) for rule in spec.stopping.rules):
+        result = [with_restore(container) for container in result]
     if spec.workers == 1:
         return result
     variables = environment(name=owner.key.name, workers=spec.workers, gpus=gpus_per_worker(spec))

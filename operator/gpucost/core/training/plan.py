@@ -13,13 +13,19 @@ from gpucost.core.actions import Action, CreateJob, CreateService, Decision, Pat
 from gpucost.core.clock import format_duration
 from gpucost.core.model import Job, Key
 from gpucost.core.training import memory, observe
-from gpucost.core.training.case import Case, stored_condition
+from gpucost.core.training.case import Case
+from gpucost.core.training.duplicates import awaited
 from gpucost.core.training.manifest import job_manifest, service_manifest, template_hash
 from gpucost.core.training.memory import Annotations
 from gpucost.core.training.placement import Directives, applied, directives_patch
 from gpucost.core.training.report import Verdict, invalid, report
+from gpucost.core.training.runs.plan import plan_runs
 from gpucost.core.training.state import Interruption, TrainingContext, TrainingState
+from gpucost.core.training.stopping import restore
+from gpucost.core.training.stopping import stop as stops
+from gpucost.core.training.stopping.spec import Divergence
 from gpucost.core.training.validate import Problem, problems
+from gpucost.core.training.verdict import ended
 from gpucost.core.training.wish import name_of
 
 __all__ = ["Interruption", "TrainingContext", "TrainingState", "plan"]
@@ -43,14 +49,16 @@ def plan(state: TrainingState, context: TrainingContext) -> Decision:
 
 
 def _ended_before(case: Case) -> Decision | None:
-    """A run that has ended stays ended when its Job is cleaned away."""
-    if case.state.job is not None:
+    """A run that has ended stays ended when its Job is cleaned away; one that is known already never begins."""
+    return report(case) if case.state.job is None and ended(case.state) is not None else None
+
+
+def _same_run_goes_on(case: Case) -> Decision | None:
+    """With Reuse the result of the same run is waited for."""
+    run = awaited(case.state)
+    if run is None:
         return None
-    complete, failed = stored_condition(case.state, "Complete"), stored_condition(case.state, "Failed")
-    again = failed.get("reason") in {"InterruptedWithExitZero", "TooManyTerminations"}
-    if complete.get("status") == "True" or (failed.get("status") == "True" and not again):
-        return report(case)
-    return None
+    return report(case, Verdict(False, "SameRunGoesOn", f"waits for the result of {run.name}, which is the same run"))
 
 
 def _rejected(case: Case) -> Decision | None:
@@ -134,6 +142,8 @@ def _creation(case: Case) -> CreateJob:
         suspend=stopped or queued,
         reporting=case.context.reporting,
     )
+    if any(isinstance(rule.kind, Divergence) for rule in case.spec.stopping.rules):
+        notes |= {stops.RESTORABLE: "true"}
     if target.placement is not None and not queued:
         notes |= memory.placed(target.placement, bound, case.now)
     manifest["metadata"]["annotations"] = memory.present(notes)
@@ -177,13 +187,37 @@ def _resumed_by_other(case: Case) -> Decision | None:
     job = _job(case)
     if job.suspend or not case.memory.suspended:
         return None
-    agrees = case.target.placement is not None and case.is_in_place(job) is True
-    notes: Annotations = {**memory.unmarked(), **({} if agrees else {memory.OVERRIDDEN: case.wish.key})}
+    stop, notes = case.remembered.stop, memory.unmarked()
+    if stop is not None:
+        notes |= stops.overridden(stop, case.now)
+    elif case.target.placement is None or case.is_in_place(job) is not True:
+        notes |= {memory.OVERRIDDEN: case.wish.key}
     return report(case, None, (_patch(case, notes, reason="Overridden", message="somebody else resumed the Job"),))
 
 
 def _overridden(case: Case) -> Decision | None:
     return report(case, actions=_service(case)) if case.is_overridden and not _job(case).suspend else None
+
+
+def _early_stop(case: Case) -> Decision | None:
+    """A rule holds, was told for as long as it has to be, and a last checkpoint was waited for."""
+    stop = case.course.stop
+    if stop is None or _job(case).suspend or case.unstopped.placement is None:
+        return None
+    notes = {
+        **memory.suspending(stops.RESTART if stop.restart else stops.STOP, case.now),
+        **stops.remembered(stop),
+    }
+    return report(case, None, (_suspension(case, notes, "EarlyStopped", f"{stop.rule}: {stop.evidence}"),))
+
+
+def _taken_over(case: Case) -> Decision | None:
+    """The user suspends what a rule has stopped: from now on it is their suspension, and ends with it."""
+    stop = case.stop
+    if stop is None or not case.spec.suspend:
+        return None
+    notes = {**stops.over(stop, case.now), memory.SUSPEND_REASON: memory.USER_SPEC}
+    return report(case, None, (_patch(case, notes, reason="Suspended", message="the specification says suspend"),))
 
 
 # --- stop, move, go ---------------------------------------------------------------------------------------------------
@@ -249,18 +283,22 @@ def _stay(case: Case) -> Decision:
 
 
 _STEPS: tuple[Step, ...] = (
+    plan_runs,
     _ended_before,
     _rejected,
     _not_there,
     _somebody_elses,
+    _same_run_goes_on,
     _create,
     _finished,
     _adopt,
     _hands_off,
     _suspended_by_other,
     _resumed_by_other,
+    _early_stop,
     _overridden,
     _runs_away,
+    _taken_over,
     _stop,
     _leave,
     _give_up,
@@ -307,7 +345,14 @@ def _resumption(case: Case, job: Job) -> PatchJob:
     if mine.placement is not None and mine.placement is not target.placement:
         notes |= memory.moved(mine.placement, case.now)
     spec: dict[str, object] = {"suspend": False}
+    template: dict[str, object] = {}
     if change := directives_patch(old, new):
-        spec["template"] = {"spec": change}
+        template["spec"] = change
+    if (stop := case.remembered.stop) is not None:
+        notes |= stops.over(stop, case.now, restarts=case.remembered.restarts)
+        if stop.restart and stop.checkpoint_step is not None:
+            template |= restore.template_patch(stop.checkpoint_step, case.now)
+    if template:
+        spec["template"] = template
     message = f"resuming on {name_of(target.placement)} capacity"
     return _patch(case, notes, spec, reason="Resuming", message=message)

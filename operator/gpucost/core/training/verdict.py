@@ -8,9 +8,12 @@ from gpucost.core.clock import format_duration
 from gpucost.core.model import Job
 from gpucost.core.training import memory, observe
 from gpucost.core.training.case import Case, stored_condition
+from gpucost.core.training.duplicates import AVOIDED, avoided
 from gpucost.core.training.manifest import template_hash
 from gpucost.core.training.memory import moment
 from gpucost.core.training.state import TrainingState
+from gpucost.core.training.stopping.spec import BUDGET
+from gpucost.core.training.stopping.story import summary
 from gpucost.core.training.wish import name_of
 
 _EXIT_ZERO = "InterruptedWithExitZero"
@@ -29,7 +32,8 @@ def ended(state: TrainingState) -> Verdict | None:
     """How the run has ended, for good; None while it has not. Stays when the Job is cleaned away."""
     job = state.job
     if job is None:
-        return _ended_before(state)
+        never_began = avoided(state)
+        return Verdict(*never_began) if never_began is not None else _ended_before(state)
     if (failed := job.condition("Failed")) is not None:
         return Verdict(False, failed.reason or "Failed", failed.message)
     if job.condition("Complete") is not None:
@@ -40,7 +44,7 @@ def ended(state: TrainingState) -> Verdict | None:
 def _ended_before(state: TrainingState) -> Verdict | None:
     for kind in ("Complete", "Failed"):
         before = stored_condition(state, kind)
-        if before.get("status") == "True" and before.get("reason") not in {_EXIT_ZERO, _TERMINATIONS}:
+        if before.get("status") == "True" and before.get("reason") not in {_EXIT_ZERO, _TERMINATIONS, *AVOIDED}:
             return Verdict(kind == "Complete", str(before.get("reason")), str(before.get("message") or ""))
     return None
 
@@ -109,6 +113,12 @@ def why_suspended(case: Case, job: Job) -> Verdict:
 
 
 def _suspended_by_us(case: Case) -> Verdict:
+    if case.stop is not None:
+        reason = "BudgetExceeded" if case.stop.rule == BUDGET else "EarlyStopped"
+        return Verdict(True, reason, summary(case.stop, case.state.key))
+    if case.target.placement is not None and (stop := case.remembered.stop) is not None:
+        message = summary(stop, case.state.key) if stop.restart else "resuming: the stop was taken back"
+        return Verdict(False, "Restarting" if stop.restart else "Resuming", message)
     if case.target.placement is not None:
         return Verdict(False, "Moving", f"moving to {name_of(case.target.placement)} capacity")
     if case.spec.suspend:
