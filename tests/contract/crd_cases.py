@@ -86,6 +86,8 @@ GOOD_JOBS: dict[str, dict[str, Any]] = {
     "most GPUs": gpus(64),
     "one number of GPUs, said twice": {**gpus("8"), "gpusPerWorker": 8},
     "no GPU named": with_template(),
+    "a model": with_template(model={"parameters": "7B", "tokens": "140B", "method": "QLoRA", "precision": "BF16"}),
+    "a model by plain numbers": with_template(model={"parameters": "350000000", "tokens": "1.5T", "gpu": "A100-80GB"}),
     "own pools": with_template(
         placement={
             "policy": "Spot",
@@ -115,6 +117,22 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str, str]] = {
     "65 GPUs": (gpus("65"), "spec.template.spec.containers[0].resources.limits", "whole number from 1 to 64"),
     "half a GPU": (gpus("500m"), "spec.template.spec.containers[0].resources.limits", "whole number from 1 to 64"),
     "negative GPUs": (gpus(-1, "requests"), "spec.template.spec.containers[0].resources.requests", "from 1 to 64"),
+    "a model without tokens": (with_template(model={"parameters": "7B"}), "spec.model.tokens", "Required"),
+    "a model of no size": (
+        with_template(model={"parameters": "0B", "tokens": "1B"}),
+        "spec.model.parameters",
+        "such as 350M, 7B or 1.5T",
+    ),
+    "tokens in small letters": (
+        with_template(model={"parameters": "7B", "tokens": "140b"}),
+        "spec.model.tokens",
+        "such as 350M, 7B or 1.5T",
+    ),
+    "an unknown method": (
+        with_template(model={"parameters": "7B", "tokens": "1B", "method": "Prefix"}),
+        "spec.model.method",
+        "Unsupported value",
+    ),
     "no workers": (with_template(workers=0), "spec.workers", "greater than or equal to 1"),
     "too many workers": (with_template(workers=1025), "spec.workers", "less than or equal to 1024"),
     "no GPUs per worker": (with_template(gpusPerWorker=0), "spec.gpusPerWorker", "greater than or equal to 1"),

@@ -49,6 +49,7 @@ from gpucost.runtime.feeds import DoubtBoard
 from gpucost.runtime.figures import fill
 from gpucost.runtime.health import Health
 from gpucost.runtime.holdings import Holdings
+from gpucost.runtime.insights import RunInsights
 from gpucost.runtime.lease import Lease, LeaseLost
 from gpucost.runtime.ledger_state import LedgerState
 from gpucost.runtime.logs import configure
@@ -308,7 +309,12 @@ class Operator:
         if settings.export_url:
             self.tasks.start(DailyExport(lambda: exporter_of(settings), self.figures, now).run(), "export")
         server = await open_doors(
-            self.client, self._provider(), settings, progress=intake.api, authority=intake.authority
+            self.client,
+            self._provider(),
+            settings,
+            progress=intake.api,
+            authority=intake.authority,
+            insights=self._insights(),
         )
         stack.push_async_callback(server.stop)
         if server.front_proxy is not None:
@@ -429,6 +435,11 @@ class Operator:
 
     def _provider(self) -> LedgerProvider:
         return LedgerProvider(lambda: self.accounting, now, self._cannot_answer)
+
+    def _insights(self) -> RunInsights:
+        return RunInsights(
+            self._provider(), self.world, self.market.view, self.progress.of, self.recorder.endings.interruptions_of
+        )
 
     def _alive(self) -> str | None:
         if self.ready and time.monotonic() - self._beat > _STALE_SECONDS + 2 * self.settings.tick_seconds:
