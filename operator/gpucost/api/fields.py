@@ -102,6 +102,20 @@ UtcSecond = Annotated[
 ]
 """An instant that has exactly one spelling, so that equal texts are equal instants (list map keys compare texts)."""
 
+
+def _moment(text: str) -> str:
+    parse_rfc3339(text)
+    return text
+
+
+GivenMoment = Annotated[
+    str,
+    Field(max_length=40),
+    AfterValidator(_moment),
+    WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40}),
+]
+"""An instant that a user gives, RFC 3339 with any offset."""
+
 Moment = Annotated[
     str, Field(max_length=40), WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40})
 ]

@@ -8,7 +8,9 @@ from pydantic import Field
 
 from gpucost.api.conditions import Conditions
 from gpucost.api.fields import ApiModel, DecimalText, Moment
+from gpucost.api.stopping import EarlyStoppingStatus
 from gpucost.api.trainer_status import TrainerStatus
+from gpucost.api.training_runs import FingerprintStatus, ReusedRun, RunsStatus
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -89,12 +91,52 @@ class CostStatus(ApiModel):
     )
 
 
+class CheaperWay(ApiModel):
+    """A way that costs less."""
+
+    change: Annotated[str, Field(max_length=256)] = Field(description="What would be done otherwise.")
+    how: Annotated[str, Field(max_length=512)] = Field(description="What to set.")
+    cost: DecimalText = Field(description="What it would typically cost.")
+    saves: DecimalText = Field(description="How much less that is.")
+
+
+class EstimateStatus(ApiModel):
+    """What the run was expected to take and to cost before it ran."""
+
+    basis: Annotated[str, Field(max_length=64)] = Field(
+        description="Fingerprint of what the estimate is about: another one when the specification asks for other work."
+    )
+    currency: Annotated[str, Field(max_length=3)] = Field("USD", description="ISO 4217 code of all amounts.")
+    cost: DecimalText | None = Field(None, description="Typical cost of the whole run; absent when unknown.")
+    cost_low: DecimalText | None = Field(None, description="Cost when everything goes well.")
+    cost_high: DecimalText | None = Field(None, description="Cost when nothing goes well.")
+    hours: DecimalText | None = Field(None, description="Typical running time in hours; absent when unknown.")
+    hours_low: DecimalText | None = Field(None, description="Running time when everything goes well.")
+    hours_high: DecimalText | None = Field(None, description="Running time when nothing goes well.")
+    gpus: Count = Field(0, description="GPUs of all workers.")
+    gpu_model: Annotated[str, Field(max_length=63)] | None = Field(
+        None, description="GPU model that was reckoned with."
+    )
+    price_source: Annotated[str, Field(max_length=512)] | None = Field(None, description="Where the prices come from.")
+    assumes: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=16)] = Field(
+        default=(), description="What was assumed.", json_schema_extra={"x-kubernetes-list-type": "atomic"}
+    )
+    message: Annotated[str, Field(max_length=4096)] | None = Field(
+        None, description="What is not known, and what will not work, such as a deadline that cannot be met."
+    )
+    cheaper: CheaperWay | None = Field(None, description="The way that costs least, where one is known.")
+    as_of: Moment = Field(description="When it was made, at the prices of then.")
+
+
 class TrainingJobStatus(ApiModel):
     """What the operator knows about the job."""
 
     observed_generation: Count | None = Field(None, description="metadata.generation that the status belongs to.")
     conditions: Conditions = Field(
-        default=(), description="State of the job: Ready, Suspended, Complete, Failed, Migrating, Invalid."
+        default=(),
+        description="State of the job: Ready, Suspended, Complete, Failed, Migrating, Invalid, MetricsKnown where "
+        "`metrics` names sources, Duplicate where `dataset` is given, "
+        "EarlyStopped and BudgetExceeded where the job is to be stopped.",
     )
     workers: Count | None = Field(None, description="Number of pods that train together.")
     jobs_status: Annotated[
@@ -110,7 +152,27 @@ class TrainingJobStatus(ApiModel):
     trainer_status: TrainerStatus | None = Field(
         None, description="What the run itself has said last: progress, metrics, checkpoint; absent until it reports."
     )
+    runs: RunsStatus | None = Field(None, description="The runs of `schedule.runs`; absent without it.")
+    fingerprint: FingerprintStatus | None = Field(None, description="What tells this run from others.")
+    reused: ReusedRun | None = Field(None, description="The earlier run whose result stands for this one.")
+    early_stopping: EarlyStoppingStatus | None = Field(
+        None, description="What the rules of early stopping, the idle policy and the budget have come to."
+    )
     cost: CostStatus | None = Field(None, description="What the job has cost so far.")
+    estimate: EstimateStatus | None = Field(
+        None, description="What the run was expected to take and to cost; absent when the spec does not say enough."
+    )
 
 
-ConditionType = Literal["Ready", "Suspended", "Complete", "Failed", "Migrating", "Invalid"]
+ConditionType = Literal[
+    "Ready",
+    "Suspended",
+    "Complete",
+    "Failed",
+    "Migrating",
+    "Invalid",
+    "MetricsKnown",
+    "Duplicate",
+    "EarlyStopped",
+    "BudgetExceeded",
+]

@@ -29,6 +29,14 @@ _ROWS = (
     ("p3.2xlarge", "V100", 1, "3.06", "0.97"),  # spot 0.97
 )
 
+SPOT_RANGES = {
+    "H100": (Decimal("2.20"), Decimal("3.20")),
+    "A100 80GB": (Decimal("1.08"), Decimal("1.25")),
+    "L4": (Decimal("0.44"), Decimal("0.58")),
+    "T4": (Decimal("0.20"), Decimal("0.22")),
+}
+"""Lowest and highest spot price per GPU-hour seen, where there was a range."""
+
 _ON_DEMAND = {
     "p3.8xlarge": "12.24",
     "p3.16xlarge": "24.48",

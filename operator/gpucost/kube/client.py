@@ -7,7 +7,7 @@ models: objects are turned into the core's slim records at once.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from gpucost.kube.errors import ApiError, Gone, Unreachable
 from gpucost.kube.login import login
 
 MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
 _ATTEMPTS = 6
@@ -89,12 +90,27 @@ class KubeClient:
         """JSON merge patch; put uid and resourceVersion into its metadata to make it conditional."""
         return await self.request("PATCH", path, body=body, params={"fieldManager": manager}, content_type=MERGE_PATCH)
 
+    async def json_patch(self, path: str, operations: Sequence[Mapping[str, Any]], *, manager: str) -> Json:
+        """JSON patch (RFC 6902), for one item of a list."""
+        params = {"fieldManager": manager}
+        return await self.request("PATCH", path, body=operations, params=params, content_type=JSON_PATCH)
+
+    async def delete(self, path: str, *, uid: str) -> Json:
+        """DELETE an object if it is still this one; what it owns follows in the background."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
+        return await self.request("DELETE", path, body=body)
+
     async def request(
         self,
         method: str,
         path: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         params: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Json:
@@ -139,6 +155,14 @@ class KubeClient:
         self, path: str, params: Mapping[str, str], *, silence: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open a watch and yield its lines; more than `silence` seconds without a byte ends it with `Unreachable`."""
+        async with self.chunks(path, params, silence=silence) as chunks:
+            yield _lines(chunks)
+
+    @asynccontextmanager
+    async def chunks(
+        self, path: str, params: Mapping[str, str], *, silence: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a stream and yield its bytes as they arrive, such as a log of any length; tried once."""
         session, server = self._connected()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=silence)
         try:
@@ -148,9 +172,9 @@ class KubeClient:
                     if response.status == 401:
                         await self._sign_in_again(session)
                     _answer(response, text)
-                yield _lines(response)
+                yield response.content.iter_any()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(f"watch {path}: {error or type(error).__name__}") from None
+            raise Unreachable(f"GET {path}: {error or type(error).__name__}") from None
 
 
 def _answer(response: aiohttp.ClientResponse, text: bytes) -> Json:
@@ -170,10 +194,10 @@ def _answer(response: aiohttp.ClientResponse, text: bytes) -> Json:
     raise ApiError.of(response.status, body, retry_after=min(retry_after, 60.0))
 
 
-async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Split a stream at newlines without a limit on the length of a line."""
     rest = b""
-    async for chunk in response.content.iter_any():
+    async for chunk in chunks:
         lines = (rest + chunk).split(b"\n")
         rest = lines.pop()
         for line in lines:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Select, Table, delete, func, select
 
 from gpucost.core.clock import Instant
-from gpucost.core.training.progress import Checkpoint, Progress, Report
+from gpucost.core.training.progress import PUSH, Checkpoint, Progress, Report
 from gpucost.ledger import bulk
 from gpucost.ledger.db import Db
 from gpucost.ledger.facts import chunks
@@ -93,6 +93,7 @@ def _report_row(db: Db, uid: str, report: Report) -> bulk.Row:
         "progress": report.progress,
         "remaining": report.remaining,
         "metrics": dict(report.metrics),
+        **({"source": report.source} if report.source != PUSH else {}),
     }
     return {"cluster": db.cluster, "run": uid, "at": report.at, "said": json.dumps(said, separators=(",", ":"))}
 

@@ -12,12 +12,13 @@ import logging
 import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gpucost.core.clock import HOUR, SECOND, Instant, Micros, parse_rfc3339
 from gpucost.core.model import Job, Key
 from gpucost.core.training.curve import with_checkpoint, with_report
 from gpucost.core.training.memory import ADOPTED_BY
+from gpucost.core.training.observed import less_than_better
 from gpucost.core.training.progress import Checkpoint, Progress, Report
 from gpucost.core.training.push import Push
 from gpucost.core.training.sayings import Speaker, checkpoint_of, report_of
@@ -109,6 +110,23 @@ class RunHistories:
             raise NotReady("the ledger did not take the checkpoint")
         speaker.heard(push, now)
         return self._answer(record, reason=why, ignored=push.ignored)
+
+    def hear(self, record: Custom, push: Push, source: str, *, at: Instant | None = None) -> bool:
+        """Take in what was seen of a run from outside; whether it was news.
+
+        `at` is when it was said, if the message does not say so itself. A more trustworthy source that has spoken
+        lately counts instead, and a pod's clock may not be ahead of ours.
+        """
+        now, speaker = self.now(), self._speaker(f"{record.uid}/{source}")
+        told_at = push.told_at if push.told_at is not None else at
+        said = less_than_better(replace(push, told_at=told_at), source, self._known.get(record.uid, Progress()), now)
+        if speaker.repeats(said):
+            return False
+        speaker.heard(said, now)
+        saved, _ = checkpoint_of(said, now, _born(record))
+        report = report_of(said, min(now, told_at if told_at is not None else now), source)
+        self.tell(record, report, saved)
+        return report is not None or saved is not None
 
     def _speaker(self, pod_uid: str) -> Speaker:
         speaker = self._speakers.setdefault(pod_uid, Speaker())

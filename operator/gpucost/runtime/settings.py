@@ -83,6 +83,7 @@ class Settings(BaseSettings):
         description="Label matchers that tell this cluster's series from others', such as cluster=\"prod\".",
     )
     tick_seconds: Seconds = Field(30, description="Period of the full pass.")
+    metrics_seconds: Seconds = Field(15, description="How often spec.metrics of a run is asked: its queries, its log.")
     report_seconds: Seconds = Field(300, description="Shortest time between two cost-only writes of one object.")
     writes_per_second: Seconds = Field(
         0.4, description="Budget of cost-only writes, shared by all objects; the Lease takes 0.5 a second beside it."

@@ -7,9 +7,13 @@ Values are handed on as they come, `NaN` and infinity included: what is absurd i
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -27,12 +31,24 @@ T = TypeVar("T")
 _TIMEOUT_SECONDS = 10
 _BUSY = (429, 502, 503, 504)
 """Answers after which the same question may be put again at once; a query that timed out is not repeated."""
+_UNAVAILABLE = 503
+_REFUSED = re.compile(r"HTTP Status Code (?P<status>\d+) \((?P<body>b['\"].*)\)", re.DOTALL)
 _POINTS = 10_000
 """Engines refuse more than 11,000 points a series; a longer range is asked for in pieces."""
 
 
 class PrometheusError(Exception):
     """The engine did not answer, or not with data; one line."""
+
+    def __init__(self, message: str, *, status: int | None = None, detail: str = "", timed_out: bool = False) -> None:
+        """`status` is the HTTP status of a refusal, and `detail` what the engine says is wrong with the query."""
+        super().__init__(message)
+        self.status, self.detail, self.timed_out = status, detail, timed_out
+
+    @property
+    def blames_the_query(self) -> bool:
+        """Whether the query itself is wrong, or asks for more than the engine gives."""
+        return self.status in {400, 422}
 
 
 Series = Sample
@@ -104,7 +120,11 @@ class PromQL:
         self.queries += 1
         try:
             result = question(self._connect())
-        except (PrometheusApiClientException, requests.RequestException, ValueError, KeyError, TypeError) as error:
+        except PrometheusApiClientException as error:
+            raise _refusal(self.url, error) from None
+        except requests.Timeout as error:
+            raise PrometheusError(f"{self.url}: {_first_line(error)}", timed_out=True) from None
+        except (requests.RequestException, ValueError, KeyError, TypeError) as error:
             raise PrometheusError(f"{self.url}: {_first_line(error)}") from None
         if not isinstance(result, list):
             raise PrometheusError(f"{self.url}: the answer is no list of series; is this the URL of a PromQL engine?")
@@ -189,6 +209,17 @@ def _range_series(one: Any) -> RangeSeries | None:
         return RangeSeries(one["metric"], values)
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _refusal(url: str, error: Exception) -> PrometheusError:
+    """The client's error is a sentence with the status and the body as Python writes bytes."""
+    match = _REFUSED.fullmatch(str(error))
+    status = int(match["status"]) if match else None
+    detail = ""
+    with suppress(ValueError, SyntaxError, AttributeError):
+        detail = str(json.loads(ast.literal_eval(match["body"]))["error"]) if match else ""
+    timed_out = status == _UNAVAILABLE and "timed out" in detail
+    return PrometheusError(f"{url}: {_first_line(error)}", status=status, detail=detail[:300], timed_out=timed_out)
 
 
 def _first_line(error: Exception) -> str:

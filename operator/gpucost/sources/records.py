@@ -12,15 +12,18 @@ from typing import Any, TypeVar
 
 from gpucost.core.category import program_category
 from gpucost.core.clock import SECOND, Instant, parse_rfc3339
-from gpucost.core.model import NO_LABELS, Job, JobCondition, Node, Owner, Pod, Resources, Waiting
+from gpucost.core.model import NO_LABELS, ContainerEnd, Job, JobCondition, Node, Owner, Pod, Resources, Waiting
 from gpucost.core.quantity import milli, whole
+from gpucost.core.training.jobset import PART_LABEL
 
 Json = Mapping[str, Any]
 
 PREFIX = "gpucost.dev/"
+QUEUE = "kueue.x-k8s.io/queue-name"
 GPU = "nvidia.com/gpu"
 NO_DEVICES: Mapping[str, int] = {}
 _POD_LABELS = frozenset({"app.kubernetes.io/name", "job-name", "batch.kubernetes.io/job-name", "pod-template-hash"})
+_JOB_LABELS = frozenset({PART_LABEL})
 COST_LABELS = frozenset(
     {
         "app",
@@ -117,6 +120,7 @@ def pod_record(body: Json, kept: frozenset[str] = COST_LABELS) -> Pod:
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     node_name = spec.get("nodeName")
     disruption = conditions.get("DisruptionTarget")
+    owner = owner_of(metadata)
     return Pod(
         uid=metadata["uid"],
         name=metadata["name"],
@@ -125,7 +129,7 @@ def pod_record(body: Json, kept: frozenset[str] = COST_LABELS) -> Pod:
         requests=pod_requests(spec),
         devices=pod_devices(spec),
         program=program_category(_images(spec), metadata.get("labels") or NO_LABELS),
-        owner=owner_of(metadata),
+        owner=owner,
         labels=labels_of(metadata.get("labels"), _POD_LABELS | kept),
         node_name=sys.intern(node_name) if node_name else None,
         phase=sys.intern(status.get("phase", "Pending")),
@@ -135,7 +139,23 @@ def pod_record(body: Json, kept: frozenset[str] = COST_LABELS) -> Pod:
         deleting=instant(metadata.get("deletionTimestamp")),
         waiting=_waiting(metadata, status, conditions),
         disruption=disruption.get("reason", "") if disruption and disruption["status"] == "True" else None,
+        ends=_ends(status) if owner is not None and owner.kind == "Job" else (),
     )
+
+
+def _ends(status: Json) -> tuple[ContainerEnd, ...]:
+    """Ends of containers, the oldest first; a message is at most as long as the kubelet lets it be."""
+    states = [
+        (one.get("name", ""), (one.get(kind) or {}).get("terminated") or {})
+        for one in status.get("containerStatuses") or ()
+        for kind in ("lastState", "state")
+    ]
+    found = [
+        ContainerEnd(sys.intern(name), parse_rfc3339(ended["finishedAt"]), str(ended.get("message") or "")[:4096])
+        for name, ended in states
+        if ended.get("finishedAt")
+    ]
+    return tuple(sorted(found, key=lambda end: end.at))
 
 
 def devices(amounts: Mapping[str, str]) -> Mapping[str, int]:
@@ -263,7 +283,7 @@ def job_record(body: Json) -> Job:
         created=parse_rfc3339(metadata["creationTimestamp"]),
         resource_version=metadata["resourceVersion"],
         owner=owner_of(metadata),
-        labels=labels_of(labels),
+        labels=labels_of(labels, _JOB_LABELS),
         annotations={k: v for k, v in (metadata.get("annotations") or {}).items() if k.startswith(PREFIX)},
         suspend=bool(spec.get("suspend")),
         completions=int(spec.get("completions") or parallelism),
@@ -275,31 +295,36 @@ def job_record(body: Json) -> Job:
         failed=status.get("failed", 0),
         started=instant(status.get("startTime")),
         completed=instant(status.get("completionTime")),
-        conditions=tuple(
-            JobCondition(
-                type=c["type"],
-                status=c["status"] == "True",
-                reason=c.get("reason", ""),
-                message=c.get("message", ""),
-                since=instant(c.get("lastTransitionTime")) or 0,
-            )
-            for c in status.get("conditions") or ()
-        ),
+        conditions=conditions_of(status),
         node_selector=pod.get("nodeSelector") or {},
         tolerations=tuple(pod.get("tolerations") or ()),
         affinity=pod.get("affinity"),
         managed_by=spec.get("managedBy"),
-        suspend_manager=_suspend_manager(metadata),
-        queue=labels.get("kueue.x-k8s.io/queue-name"),
+        suspend_manager=setter_of(metadata, "suspend"),
+        queue=labels.get(QUEUE),
     )
 
 
-def _suspend_manager(metadata: Json) -> str | None:
-    """Field manager that set `spec.suspend` last."""
+def conditions_of(status: Json) -> tuple[JobCondition, ...]:
+    """The conditions of a status."""
+    return tuple(
+        JobCondition(
+            type=c["type"],
+            status=c["status"] == "True",
+            reason=c.get("reason", ""),
+            message=c.get("message", ""),
+            since=instant(c.get("lastTransitionTime")) or 0,
+        )
+        for c in status.get("conditions") or ()
+    )
+
+
+def setter_of(metadata: Json, field: str) -> str | None:
+    """Field manager that set a field of the specification, such as `suspend`, last."""
     setters = [
         (str(entry.get("time") or ""), str(entry.get("manager") or ""))
         for entry in metadata.get("managedFields") or ()
-        if "f:suspend" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+        if f"f:{field}" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
     ]
     return sys.intern(max(setters)[1]) if setters else None
 

@@ -68,9 +68,22 @@ def test_pools_and_outside_are_converted() -> None:
     assert spec.schedule.outside is Outside.PAUSE
 
 
+def test_a_deadline_is_an_instant_whatever_its_offset() -> None:
+    body = job()
+    del body["spec"]["schedule"]
+    body["spec"] |= {"completeBy": "2026-12-01T06:00:00+02:00", "expectedDuration": "20h"}
+    body["spec"] |= {"placement": {"policy": "Auto"}, "checkpoint": {"interval": "30m"}}
+    spec = training_spec(body).value
+    assert spec is not None
+    assert spec.complete_by == parse_rfc3339("2026-12-01T04:00:00Z")
+    assert (spec.expected_duration, spec.checkpoint_interval) == (20 * HOUR, 30 * MINUTE)
+    del body["spec"]["completeBy"]
+    assert "policy Auto needs spec.completeBy" in str(training_spec(body).problems)
+
+
 def test_fields_of_a_newer_version_are_ignored() -> None:
     body = job()
-    body["spec"]["completeBy"] = "2027-01-01T00:00:00Z"
+    body["spec"]["holidayPay"] = "double"
     body["spec"]["schedule"]["holidays"] = ["2026-12-25"]
     assert training_spec(body) == training_spec(job())
 
@@ -84,7 +97,14 @@ def test_fields_of_a_newer_version_are_ignored() -> None:
         ({"template": {"spec": {"containers": []}}}, ["spec.template.spec.containers: must have at least 1 items"]),
         ({"template": {"spec": {"containers": [{}]}}}, ["spec.template.spec.containers[0].name: required"]),
         ({"workloadRef": {"name": "a"}, "workers": 0}, ["spec.workers: must be at least 1, not 0"]),
-        ({"workloadRef": {"kind": "Pod", "name": "a"}}, ["spec.workloadRef.kind: must be 'Job', not 'Pod'"]),
+        (
+            {"workloadRef": {"kind": "Pod", "name": "a"}},
+            ["spec.workloadRef.kind: must be 'Job' or 'JobSet', not 'Pod'"],
+        ),
+        (
+            {"workloadRef": {"kind": "JobSet", "name": "a"}},
+            ["spec.workloadRef: kind Job goes with apiVersion batch/v1, and kind JobSet with apiVersion jobset"],
+        ),
         (
             {"workloadRef": {"name": "a"}, "schedule": {"windows": [{"start": "61 * * * *", "duration": "1h"}]}},
             ["spec.schedule.windows[0].start: must be a cron expression of five fields"],

@@ -30,3 +30,8 @@ class MetricSources:
     prometheus: tuple[MetricQuery, ...] = ()
     log: LogPattern | None = None
     termination_message: bool = False
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is any that the operator has to ask itself."""
+        return bool(self.prometheus) or self.log is not None or self.termination_message

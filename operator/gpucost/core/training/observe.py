@@ -21,6 +21,18 @@ def starting(pods: Iterable[Pod]) -> list[Pod]:
     return [pod for pod in alive(pods) if pod.node_name is None and pod.deleting is None]
 
 
+def rank_zero(job: Job, pods: Iterable[Pod]) -> Pod | None:
+    """The newest pod of the worker that speaks for the others: index 0 of an Indexed Job, else any, the oldest first.
+
+    Pods of an Indexed Job are named `JOB-INDEX-` and five letters.
+    """
+    every = sorted(pods, key=lambda pod: (pod.created, pod.name))
+    indexed = [pod for pod in every if pod.name.startswith(f"{job.name}-0-")]
+    if indexed or job.parallelism == 1:
+        return max(indexed or every, key=lambda pod: (pod.created, pod.name), default=None)
+    return next(iter(alive(every) or every), None)
+
+
 def has_stopped(job: Job, pods: Iterable[Pod]) -> bool:
     """Whether a suspended Job holds nothing any more: the controller says so, and no pod contradicts it."""
     quiet = job.condition("Suspended") is not None and job.active == 0 and job.terminating == 0

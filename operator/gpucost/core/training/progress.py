@@ -12,13 +12,17 @@ from dataclasses import dataclass, field
 
 from gpucost.core.clock import Instant, Micros
 
+PUSH, PROMETHEUS, LOG, TERMINATION = "push", "prometheus", "log", "terminationMessage"
+SOURCES = (PUSH, PROMETHEUS, LOG, TERMINATION)
+"""Where reports come from, the most trustworthy first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """One message of a run."""
 
     at: Instant
-    """When it was received."""
+    """When it was received; of a line of a log, when it was written."""
     step: int | None = None
     progress: float | None = None
     """Part of the work that is done, 0..1."""
@@ -26,6 +30,8 @@ class Report:
     """Time that the run itself thinks it still needs."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Latest values by name; not-a-number and infinite values are kept, because they mean something."""
+    source: str = PUSH
+    """One of `SOURCES`."""
 
 
 @dataclass(frozen=True, slots=True)

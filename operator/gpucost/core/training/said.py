@@ -1,4 +1,8 @@
-"""`status.trainerStatus`: what the run said last, in Kubeflow's shape, with its newest checkpoint."""
+"""`status.trainerStatus`: what the run said last, in Kubeflow's shape, with its newest checkpoint.
+
+A report holds only what was measured anew, and several sources may speak in turn; so what is shown is the newest value
+of each metric, with the source where that is not the one of the newest report.
+"""
 
 from __future__ import annotations
 
@@ -22,26 +26,36 @@ def trainer_status(state: TrainingState) -> dict[str, Any]:
 def _said(progress: Progress) -> dict[str, Any]:
     result: dict[str, Any] = {}
     if progress.latest is not None:
-        result |= _report(progress.latest)
+        result |= _report(progress.latest, progress)
     if progress.saved is not None:
         result["lastCheckpoint"] = _checkpoint(progress.saved)
     return result
 
 
-def _report(report: Report) -> dict[str, Any]:
+def _report(report: Report, progress: Progress) -> dict[str, Any]:
+    how_far = next((one for one in reversed(progress.reports) if one.progress is not None), report)
+    counted = next((one for one in reversed(progress.reports) if one.step is not None), report)
     told = {
-        "progressPercentage": None if report.progress is None else int(100 * report.progress),
+        "progressPercentage": None if how_far.progress is None else int(100 * how_far.progress),
         "estimatedRemainingSeconds": None if report.remaining is None else report.remaining // SECOND,
-        "step": report.step,
-        "metrics": _metrics(report.metrics) or None,
+        "step": counted.step,
+        "metrics": _metrics(progress, report.source) or None,
         "lastUpdatedTime": moment(report.at),
+        "source": report.source,
     }
     return {key: value for key, value in told.items() if value is not None}
 
 
-def _metrics(values: Mapping[str, float]) -> list[dict[str, str]]:
+def _metrics(progress: Progress, source: str) -> list[dict[str, str]]:
     """Values as text, as Kubeflow has them, because JSON has no word for what is not a number."""
-    return [{"name": name, "value": f"{values[name]:g}"} for name in sorted(values)[:MOST_SHOWN]]
+    newest: Mapping[str, tuple[float, str]] = {
+        name: (value, one.source) for one in progress.reports for name, value in one.metrics.items()
+    }
+    return [_metric(name, *newest[name], source) for name in sorted(newest)[:MOST_SHOWN]]
+
+
+def _metric(name: str, value: float, source: str, usual: str) -> dict[str, str]:
+    return {"name": name, "value": f"{value:g}", **({"source": source} if source != usual else {})}
 
 
 def _checkpoint(saved: Checkpoint) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gpucost.core.clock import SECOND, Instant, Micros, format_rfc3339
-from gpucost.core.training.progress import Checkpoint, Report
+from gpucost.core.training.progress import PUSH, Checkpoint, Report
 from gpucost.core.training.push import Push
 
 _SKEW = 120 * SECOND
@@ -61,11 +61,11 @@ class Speaker:
             self.told_until = min(push.told_at, now)
 
 
-def report_of(push: Push, now: Instant) -> Report | None:
+def report_of(push: Push, now: Instant, source: str = PUSH) -> Report | None:
     """The record of a message; None when it speaks of a checkpoint only."""
     if not push.is_report:
         return None
-    return Report(now, push.step, push.progress, push.remaining, push.metrics)
+    return Report(now, push.step, push.progress, push.remaining, push.metrics, source)
 
 
 def checkpoint_of(push: Push, now: Instant, born: Instant) -> tuple[Checkpoint | None, str]:

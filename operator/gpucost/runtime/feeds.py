@@ -1,0 +1,94 @@
+"""What the feeds of metrics (queries, logs, last words) share: whose metrics are asked for, and what is in doubt.
+
+A feed looks only at runs whose specification names its source and whose first worker runs or has just ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from gpucost.api.convert import training_spec
+from gpucost.core.clock import Instant
+from gpucost.core.model import Job, Key, Pod
+from gpucost.core.training.doubts import Doubt
+from gpucost.core.training.metric_sources import MetricSources
+from gpucost.core.training.observe import rank_zero
+from gpucost.runtime.world import Custom, World
+
+_NAMES = ("prometheus", "log", "terminationMessage")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One run, and where its metrics are to be found."""
+
+    record: Custom
+    sources: MetricSources
+    job: Job
+    pod: Pod
+    """Rank 0."""
+
+
+@dataclass
+class Subjects:
+    """The runs that name a source beside their own messages; specifications are read once for each generation."""
+
+    world: World
+    _read: dict[str, tuple[int, MetricSources | None]] = field(default_factory=dict)
+
+    def all(self) -> Iterator[Subject]:
+        """Runs with a first worker."""
+        for uid in self._read.keys() - self.world.trainingjob_uids:
+            del self._read[uid]
+        for record in list(self.world.trainingjobs.values()):
+            if record.deleting or (sources := self._sources(record)) is None:
+                continue
+            job = self.world.job_of(record)
+            pod = rank_zero(job, self.world.pods_of(job)) if job is not None else None
+            if job is not None and pod is not None:
+                yield Subject(record, sources, job, pod)
+
+    def _sources(self, record: Custom) -> MetricSources | None:
+        metrics = record.spec.get("metrics")
+        if not isinstance(metrics, Mapping) or not any(metrics.get(name) for name in _NAMES):
+            return None
+        known = self._read.get(record.uid)
+        if known is None or known[0] != record.generation:
+            spec = training_spec(record.body).value
+            known = self._read[record.uid] = (record.generation, spec.metrics if spec is not None else None)
+        return known[1]
+
+
+@dataclass
+class DoubtBoard:
+    """What every feed doubts now, by run and source; a change of it marks the run."""
+
+    world: World
+    now: Callable[[], Instant]
+    mark: Callable[[Key], None]
+    _doubts: dict[tuple[str, str], tuple[Doubt, ...]] = field(default_factory=dict)
+
+    def of(self, key: Key) -> Sequence[Doubt] | None:
+        """All doubts about one run; None while no source of it has been asked."""
+        record = self.world.trainingjobs.get(key)
+        found = [self._doubts.get((record.uid, name)) for name in _NAMES] if record is not None else []
+        asked = [one for one in found if one is not None]
+        return [doubt for one in asked for doubt in one] if asked else None
+
+    def put(self, record: Custom, source: str, doubts: Sequence[Doubt]) -> None:
+        """What one source doubts of one run from now on; a doubt that is not new keeps its beginning."""
+        before = self._doubts.get((record.uid, source))
+        begun = {(one.field, one.reason): one.since for one in before or ()}
+        now = self.now()
+        after = tuple(replace(one, since=begun.get((one.field, one.reason), now)) for one in doubts)
+        self._doubts[record.uid, source] = after
+        if before != after:
+            self.mark(record.key)
+
+    def clear(self, asked: Sequence[Custom], source: str) -> None:
+        """Forget what a source doubted of runs that are not asked about any more."""
+        living = {record.uid for record in asked}
+        for uid, name in list(self._doubts):
+            if name == source and uid not in living:
+                del self._doubts[uid, name]
