@@ -11,7 +11,7 @@ from gpucost.core.clock import SECOND, format_duration
 from gpucost.simulate.traces import Trace
 from gpucost.simulate.training import OMNISCIENT, Job, Outcome
 
-_TITLES = ("POLICY", "COST", "SAVED%", "GAP CLOSED", "MISSED", "SWITCHES", "SPOT H", "ON-DEMAND H", "WORST%")
+_TITLES = ("POLICY", "COST", "SAVED%", "GAP", "MISSED", "STARTS", "SPOT-H", "OD-H", "WORST%")
 
 
 def show(traces: Sequence[Trace], job: Job, outcomes: Sequence[Outcome]) -> None:
@@ -24,11 +24,11 @@ def show(traces: Sequence[Trace], job: Job, outcomes: Sequence[Outcome]) -> None
     span = format_duration(len(traces[0].nodes) * traces[0].tick)
     print_line()
     print_line(
-        f"{first.runs:,} runs of {format_duration(job.work)} of work in {format_duration(job.deadline)}, {gang}, "
-        f"changeover {format_duration(job.changeover)}."
+        f"{first.runs:,} runs: {format_duration(job.work)} of work in {format_duration(job.deadline)} · {gang} · "
+        f"changeover {format_duration(job.changeover)} · {zones}, {span} in ticks of {traces[0].tick / SECOND:g} s"
     )
-    print_line(f"On-demand alone: {float(first.on_demand_cost):,.2f}. Spot at {_share(job)} of its price.")
-    print_line(f"{zones}, {span} in ticks of {traces[0].tick / SECOND:g} s. WORST%: dearest run / on-demand.")
+    print_line(f"On-demand alone costs {float(first.on_demand_cost):,.2f} · spot is {_share(job)} of its price")
+    print_line("GAP: share of greedy to omniscient closed · STARTS: changeovers paid · WORST%: dearest run / on-demand")
 
 
 def _share(job: Job) -> str:
