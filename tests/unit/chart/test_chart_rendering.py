@@ -202,6 +202,15 @@ def test_without_reports_their_rights_are_not_given() -> None:
     assert "pods/log" not in rules(rendered("progress.logs=false"))
 
 
+def test_runs_by_a_calendar_have_the_rights_that_they_need_and_no_others() -> None:
+    objects = rendered()
+    assert rules(objects)["trainingjobs.gpucost.dev"] == {"list", "watch", "get", "create", "delete"}
+    assert rules(objects)["configmaps"] == {"get"}
+    without = rendered("runs.enabled=false", "runs.configMaps=false")
+    assert rules(without)["trainingjobs.gpucost.dev"] == {"list", "watch"}
+    assert "configmaps" not in rules(without)
+
+
 def test_reports_need_no_aggregated_api() -> None:
     assert environment(rendered("costApi.enabled=false"))["GPUCOST_PROGRESS_LISTEN"] == "0.0.0.0:9443"
     assert "GPUCOST_PROGRESS_LISTEN" not in environment(rendered())
