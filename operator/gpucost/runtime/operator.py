@@ -49,6 +49,7 @@ from gpucost.runtime.feeds import DoubtBoard
 from gpucost.runtime.figures import fill
 from gpucost.runtime.health import Health
 from gpucost.runtime.holdings import Holdings
+from gpucost.runtime.insights import RunInsights
 from gpucost.runtime.lease import Lease, LeaseLost
 from gpucost.runtime.ledger_state import LedgerState
 from gpucost.runtime.logs import configure
@@ -56,6 +57,7 @@ from gpucost.runtime.market import GpuMarket
 from gpucost.runtime.measuring import engine_of, sampling_of
 from gpucost.runtime.metrics import Exposition, Figures, FiguresCollector
 from gpucost.runtime.opening import open_ledger
+from gpucost.runtime.optional_kinds import OptionalKinds
 from gpucost.runtime.price_memory import MARK, decode
 from gpucost.runtime.price_status import report
 from gpucost.runtime.price_watch import PriceWatch
@@ -113,6 +115,7 @@ class Operator:
         self.world.on_claimed = self.recorder.owners_changed
         self.assets = Assets(self.recorder, now, self.prices.of_asset, waiting=True)
         self.caches = Caches.build(self.client, self.world, self.recorder, self.assets, now)
+        self.optional = OptionalKinds(self.client, self.world, now)
         self.resources = CustomResources(self.world, on_prices=self._prices_changed)
         self.controller = TrainingController(
             world=self.world,
@@ -306,7 +309,12 @@ class Operator:
         if settings.export_url:
             self.tasks.start(DailyExport(lambda: exporter_of(settings), self.figures, now).run(), "export")
         server = await open_doors(
-            self.client, self._provider(), settings, progress=intake.api, authority=intake.authority
+            self.client,
+            self._provider(),
+            settings,
+            progress=intake.api,
+            authority=intake.authority,
+            insights=self._insights(),
         )
         stack.push_async_callback(server.stop)
         if server.front_proxy is not None:
@@ -322,7 +330,7 @@ class Operator:
         await self.resources.expect(self.client)
         self.tasks.start(self._kopf(), "watch custom resources")
         self._karpenter = await self._has(_KARPENTER)  # it makes spot nodes where there are none yet
-        await asyncio.gather(self.caches.synced(), self.resources.shown(self.client))
+        await asyncio.gather(self.caches.synced(), self.resources.shown(self.client), self.optional.first())
         self.prices.reload()
         self.recorder.reprice()
         self.assets.reprice()
@@ -351,6 +359,7 @@ class Operator:
     # --- what goes on -------------------------------------------------------------------------------------------------
 
     async def _stop_tasks(self) -> None:
+        await self.optional.close()
         await self.tasks.end(_STOP_SECONDS)
 
     async def _flushes(self) -> None:
@@ -376,6 +385,7 @@ class Operator:
         assert self.accounting is not None
         started = time.monotonic()
         await self.resources.sweep(self.client)
+        await self.optional.look()
         await self.price_watch.tick(self.accounting)
         await self.accounting.sample()
         await self.accounting.flush()
@@ -425,6 +435,11 @@ class Operator:
 
     def _provider(self) -> LedgerProvider:
         return LedgerProvider(lambda: self.accounting, now, self._cannot_answer)
+
+    def _insights(self) -> RunInsights:
+        return RunInsights(
+            self._provider(), self.world, self.market.view, self.progress.of, self.recorder.endings.interruptions_of
+        )
 
     def _alive(self) -> str | None:
         if self.ready and time.monotonic() - self._beat > _STALE_SECONDS + 2 * self.settings.tick_seconds:
