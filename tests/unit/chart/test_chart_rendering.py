@@ -178,6 +178,8 @@ def test_the_operator_has_no_right_that_could_hurt() -> None:
     assert {resource: verbs for resource, verbs in writes.items() if verbs} == {
         "namespaces": {"patch"},
         "jobs.batch": {"create", "patch"},
+        "jobsets.jobset.x-k8s.io": {"patch"},
+        "workloads.kueue.x-k8s.io": {"patch"},
         "services": {"create"},
         "events.events.k8s.io": {"create"},
         "trainingjobs.gpucost.dev": {"create", "delete"},
