@@ -57,11 +57,16 @@ class ClusterDoor:
 
     def apply(self, path: str, body: Mapping[str, Any], *, manager: str) -> None:
         """Server-side apply of one object. Raises `Failure` with the API server's own words."""
+        self._patch(path, body, manager, "application/apply-patch+yaml")
+
+    def merge(self, path: str, body: Mapping[str, Any], *, manager: str) -> None:
+        """Merge-patch one object. Raises `Failure` with the API server's own words."""
+        self._patch(path, body, manager, "application/merge-patch+json")
+
+    def _patch(self, path: str, body: Mapping[str, Any], manager: str, content_type: str) -> None:
         host = self._configuration.host
         token = self._configuration.auth_settings().get("BearerToken")
-        headers = {"Content-Type": "application/apply-patch+yaml"} | (
-            {"Authorization": token["value"]} if token else {}
-        )
+        headers = {"Content-Type": content_type} | ({"Authorization": token["value"]} if token else {})
         try:
             response = self._client.request(
                 "PATCH",

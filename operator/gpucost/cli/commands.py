@@ -9,6 +9,7 @@ from gpucost.cli.costs_view import OF_A_NAMESPACE, View
 from gpucost.cli.export_days import cost_export
 from gpucost.cli.options import current, shared, without_namespace
 from gpucost.cli.questions import Asker
+from gpucost.cli.resume import resume
 from gpucost.cli.windows import before
 from gpucost.core.grouping import LABEL
 
@@ -222,3 +223,4 @@ def explain(workload: str) -> None:
 
 
 cost.add_command(cost_export)
+cost.add_command(resume)
