@@ -1,4 +1,4 @@
-"""`python -m curves record|report`."""
+"""`python -m curves record [STUDY ...]` and `python -m curves report`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _COMMANDS = ("record", "report")
 
 def main(arguments: list[str]) -> int:
     """Run one of the commands."""
-    if len(arguments) != 1 or arguments[0] not in _COMMANDS:
-        print(f"usage: python -m curves {'|'.join(_COMMANDS)}", file=sys.stderr)
+    if not arguments or arguments[0] not in _COMMANDS:
+        print("usage: python -m curves record [STUDY ...] | report", file=sys.stderr)
         return 2
-    import_module(f"curves.{arguments[0]}").main()
+    import_module(f"curves.{arguments[0]}").main(arguments[1:])
     return 0
 
 

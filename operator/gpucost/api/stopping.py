@@ -143,8 +143,8 @@ class EarlyStoppingRule(ApiModel):
     checkpoint: Literal["Required", "Optional"] = Field(
         "Required",
         description="Required: a run that has never told of a checkpoint is not suspended, because its work would be "
-        "lost. Optional: it is. Divergence needs none, because nothing is worth keeping; nor does a program that saves by "
-        "itself, as `spec.checkpoint.interval` says.",
+        "lost. Optional: it is. Divergence needs none, because nothing is worth keeping; nor does a program that saves "
+        "by itself, as `spec.checkpoint.interval` says.",
     )
     patience: Annotated[int, Field(ge=1, le=48)] | None = Field(
         None,
