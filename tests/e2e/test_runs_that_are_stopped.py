@@ -82,7 +82,7 @@ def test_idle_gpus_are_given_back_and_busy_or_unknown_ones_are_not(team: Team) -
         share = "0.90" if name == "lost" else "0.00"
         template = team.template(gpus=4, utilization=share, **given)
         team.train(name, template=template, idle=policy, checkpoint={"timeout": "1s"})
-    stopped = team.until("EarlyStopped", "GPUsIdle", "idle", timeout=60)
+    stopped = team.until("EarlyStopped", "GPUsIdle", "idle", timeout=90)
     assert "4 GPUs did nothing for 6s: engine, utilisation and power low" in stopped["message"]
     assert team.events("GPUIdleDetected", "idle")
     wait_for(lambda: not team.pods("idle"), 30, "its pods have ended")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import mean
+from statistics import median
 
 from curves.replay import Result, Study, replay
 from gpucost.core.training.stopping.spec import (
@@ -41,20 +41,20 @@ A run is stopped as soon as its rule holds, without the warning time.
 * *saved*: part of all epochs that was not trained.
 * *best lost*: how much worse the best of all runs is than without the rule, in units of the metric. It is what a
   search loses.
-* *mean lost*, *worst lost*: the same for each run by itself: how much better it would still have become. For the
+* *median lost*, *worst lost*: the same for each run by itself: how much better it would still have become. For the
   rules that compare runs this is meant to be large, because they stop bad runs that would have become less bad.
 """
 _TAIL = """\
 How to read it:
 
-* Plateau with patience 5 costs little and saves little where curves go on improving slowly; it is the rule for a run
-  on its own.
-* Median and successive halving are for searches: most of the work is saved, and the best run survives, because it is
-  good early. Where good runs start slowly, raise `minSteps`.
-* Target saves what comes after the goal; what is lost is by choice.
-* Divergence saves only where something diverges, and must cost nothing elsewhere.
-* A learning curve is extrapolated; its target is the one in the table's title. What it stops would not have reached
-  it.
+* Plateau is the rule for a run on its own. Patience 5 saves about half where most runs have converged, and loses next
+  to nothing; a run that stands still for long and then learns (one of the networks on the digits) needs more patience.
+* Median and successive halving are for searches: half to nine tenths of the work is saved, and the best run that is
+  left is as good, or nearly, because good runs are good early. What they stop would have become better too: that is
+  the large *worst lost*. Where good runs start slowly, raise `minSteps`.
+* Target saves what comes after the goal; what is lost is lost by choice.
+* Divergence stops what has run away, and a few runs whose metric swings far; it has the run start again first.
+* LearningCurve stops what would not have reached its target; the best run is never among them.
 """
 
 
@@ -79,7 +79,7 @@ def table(study: Study, metric: str, goal: Goal, target: float) -> Iterator[str]
     yield ""
     yield f"{len(study.runs)} runs; {goal.lower()}; target {target:g}."
     yield ""
-    yield "| Rule | stopped | saved | best lost | mean lost | worst lost |"
+    yield "| Rule | stopped | saved | best lost | median lost | worst lost |"
     yield "|---|---|---|---|---|---|"
     for title, kind in rules(target):
         result = replay(study, Rule(metric, kind, goal, grace=0))
@@ -89,8 +89,8 @@ def table(study: Study, metric: str, goal: Goal, target: float) -> Iterator[str]
 
 def _figures(result: Result) -> str:
     regrets = result.regrets
-    lost = (result.best_regret, mean(regrets), max(regrets))
-    return " | ".join([str(result.stopped), f"{100 * result.saved:.0f} %", *(f"{value:.4f}" for value in lost)])
+    lost = (result.best_regret, median(regrets), max(regrets))
+    return " | ".join([str(result.stopped), f"{100 * result.saved:.0f} %", *(f"{value:.3g}" for value in lost)])
 
 
 def page(studies: Sequence[tuple[str, str, Goal, float]] = STUDIES) -> str:
