@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from gpucost.api import pricebook
+from gpucost.api import pricebook, training_runs
 from gpucost.api.fields import ApiModel
 from gpucost.api.metrics_sources import metric_sources
 from gpucost.api.pricebook import Price, PriceBookSpec
@@ -25,6 +25,7 @@ from gpucost.core.model import CapacityType, NodeKind, PriceEntry
 from gpucost.core.quarantine import thing_of
 from gpucost.core.tariff import AssetPrice, BasePrice, Commitment, Discount, Tariff
 from gpucost.core.training import spec as core
+from gpucost.core.training.runs.spec import Deduplication
 from gpucost.core.training.validate import Problem
 
 T = TypeVar("T")
@@ -77,7 +78,7 @@ def _training(model: TrainingJobSpec, template: Mapping[str, Any] | None) -> cor
         backoff_limit=model.backoff_limit,
         configuration_error_exit_code=model.configuration_error_exit_code,
         suspend=model.suspend,
-        placement=_placement(model.placement, scheduled=model.schedule is not None),
+        placement=_placement(model.placement, scheduled=model.schedule is not None and bool(model.schedule.windows)),
         schedule=_schedule(model.schedule),
         metrics=metric_sources(model.metrics),
         stopping=replace(
@@ -87,6 +88,11 @@ def _training(model: TrainingJobSpec, template: Mapping[str, Any] | None) -> cor
             checkpoint_timeout=parse_duration(model.checkpoint.timeout),
             stop_grace=_stop_grace(template),
         ),
+        dataset=training_runs.dataset(model.dataset),
+        base_model=training_runs.base_model(model.base_model),
+        seed=model.seed,
+        deduplication=Deduplication(model.deduplication),
+        ignored_env=model.deduplication_ignored_env,
         model=model_spec(model.model),
         complete_by=None if model.complete_by is None else parse_rfc3339(model.complete_by),
         expected_duration=_duration(model.expected_duration),
@@ -132,9 +138,14 @@ def _schedule(model: Schedule | None) -> core.Schedule | None:
         return None
     windows = (
         core.Window(start=one.start, duration=parse_duration(one.duration), placement=_CAPACITY[one.placement])
-        for one in model.windows
+        for one in model.windows or ()
     )
-    return core.Schedule(time_zone=model.time_zone, windows=tuple(windows), outside=core.Outside(model.outside))
+    return core.Schedule(
+        time_zone=model.time_zone,
+        windows=tuple(windows),
+        outside=core.Outside(model.outside),
+        runs=training_runs.runs(model.runs),
+    )
 
 
 # --- PriceBook --------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from gpucost.api.conditions import Conditions
 from gpucost.api.fields import ApiModel, DecimalText, Moment
 from gpucost.api.stopping import EarlyStoppingStatus
 from gpucost.api.trainer_status import TrainerStatus
+from gpucost.api.training_runs import FingerprintStatus, ReusedRun, RunsStatus
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -134,7 +135,8 @@ class TrainingJobStatus(ApiModel):
     conditions: Conditions = Field(
         default=(),
         description="State of the job: Ready, Suspended, Complete, Failed, Migrating, Invalid, MetricsKnown where "
-        "`metrics` names sources, EarlyStopped and BudgetExceeded where the job is to be stopped.",
+        "`metrics` names sources, Duplicate where `dataset` is given, "
+        "EarlyStopped and BudgetExceeded where the job is to be stopped.",
     )
     workers: Count | None = Field(None, description="Number of pods that train together.")
     jobs_status: Annotated[
@@ -150,6 +152,9 @@ class TrainingJobStatus(ApiModel):
     trainer_status: TrainerStatus | None = Field(
         None, description="What the run itself has said last: progress, metrics, checkpoint; absent until it reports."
     )
+    runs: RunsStatus | None = Field(None, description="The runs of `schedule.runs`; absent without it.")
+    fingerprint: FingerprintStatus | None = Field(None, description="What tells this run from others.")
+    reused: ReusedRun | None = Field(None, description="The earlier run whose result stands for this one.")
     early_stopping: EarlyStoppingStatus | None = Field(
         None, description="What the rules of early stopping, the idle policy and the budget have come to."
     )
@@ -167,6 +172,7 @@ ConditionType = Literal[
     "Migrating",
     "Invalid",
     "MetricsKnown",
+    "Duplicate",
     "EarlyStopped",
     "BudgetExceeded",
 ]

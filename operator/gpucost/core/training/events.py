@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gpucost.core.actions import EventNote
 from gpucost.core.clock import format_duration
 from gpucost.core.model import CapacityType
-from gpucost.core.training import doubts
+from gpucost.core.training import doubts, duplicates
 from gpucost.core.training.case import Case
 from gpucost.core.training.estimating.telling import estimates
 from gpucost.core.training.memory import moment
@@ -18,7 +18,7 @@ from gpucost.core.training.wish import name_of, upcoming
 def news(case: Case, *, over: bool) -> tuple[EventNote, ...]:
     """Notes that the stored status does not know of yet; each tells its occurrence apart by `dedupe`."""
     while_it_runs = (*_windows(case), *_moves(case), *_stops(case), *_doubts(case), *estimates(case))
-    return (*_interruptions(case), *(() if over else while_it_runs))
+    return (*duplicates.news(case.state), *_interruptions(case), *(() if over else while_it_runs))
 
 
 def _stops(case: Case) -> Iterator[EventNote]:
