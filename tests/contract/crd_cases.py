@@ -13,6 +13,7 @@ CONTAINER = {"name": "train", "image": "train:1"}
 TEMPLATE = {"spec": {"containers": [CONTAINER]}}
 WINDOW = {"start": "0 20 * * 1-5", "duration": "10h"}
 H100 = {"gpuModel": "H100", "hourly": "6.88", "effectiveFrom": "2026-11-01T00:00:00Z"}
+JOBSET = {"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet"}
 REMOVE = object()
 
 
@@ -67,6 +68,7 @@ def price(**fields: Any) -> dict[str, Any]:
 GOOD_JOBS: dict[str, dict[str, Any]] = {
     "the smallest": with_template(),
     "an adopted job": {"workloadRef": {"name": "old"}},
+    "an adopted JobSet": {"workloadRef": {**JOBSET, "name": "old"}},
     "a gang": with_template(workers=16, gpusPerWorker=8),
     "spot": with_template(placement={"policy": "Spot"}),
     "a schedule without a policy": scheduled(),
@@ -204,13 +206,18 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str, str]] = {
     "a reference to a Deployment": (
         {"workloadRef": {"kind": "Deployment", "name": "x"}},
         "spec.workloadRef.kind",
-        'supported values: "Job"',
+        'supported values: "Job", "JobSet"',
+    ),
+    "a JobSet of batch": (
+        {"workloadRef": {"kind": "JobSet", "name": "x"}},
+        "spec.workloadRef.apiVersion",
+        "kind JobSet with apiVersion jobset.x-k8s.io/v1alpha2",
     ),
     "a reference without a name": ({"workloadRef": {}}, "spec.workloadRef.name", "Required"),
     "workers of an adopted job": (
         {"workloadRef": {"name": "old"}, "workers": 2},
         "spec.workloadRef",
-        "the Job itself says them",
+        "the workload itself says them",
     ),
     "an unknown toleration": (
         with_template(placement={"spot": {"tolerations": [{"operator": "Like"}]}}),

@@ -142,6 +142,11 @@ class Placement(ApiModel):
     )
 
 
+_KIND_AND_VERSION = (
+    "kind Job goes with apiVersion batch/v1, and kind JobSet with apiVersion jobset.x-k8s.io/v1alpha2: write both"
+)
+
+
 class CheckpointSpec(ApiModel):
     """What is known of the program's checkpoints."""
 
@@ -157,14 +162,29 @@ class CheckpointSpec(ApiModel):
 class WorkloadRef(ApiModel):
     """An existing workload."""
 
-    api_version: Literal["batch/v1"] = Field("batch/v1", description="API version of the workload: batch/v1.")
-    kind: Literal["Job"] = Field("Job", description="Kind of the workload: Job.")
-    name: Annotated[str, Field(min_length=1, max_length=63)] = Field(
-        description="Name of the Job, in the namespace of the TrainingJob."
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("(self.kind == 'Job') == (self.apiVersion == 'batch/v1')", _KIND_AND_VERSION, field_path=".apiVersion")
+        )
     )
 
+    api_version: Literal["batch/v1", "jobset.x-k8s.io/v1alpha2"] = Field(
+        "batch/v1",
+        description="API version of the workload: batch/v1 for a Job, jobset.x-k8s.io/v1alpha2 for a JobSet.",
+    )
+    kind: Literal["Job", "JobSet"] = Field("Job", description="Kind of the workload: Job or JobSet.")
+    name: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        description="Name of the Job or JobSet, in the namespace of the TrainingJob, such as `bert`."
+    )
 
-_EXACTLY_ONE = "set exactly one of template (the Job is made from it) and workloadRef (an existing Job is taken over)"
+    @model_validator(mode="after")
+    def _known(self) -> WorkloadRef:
+        if (self.kind == "Job") != (self.api_version == "batch/v1"):
+            raise ValueError(_KIND_AND_VERSION)
+        return self
+
+
+_EXACTLY_ONE = "set exactly one of template (the Job is made from it) and workloadRef (an existing one is taken over)"
 _NEEDS_SCHEDULE = (
     "policy Scheduled needs spec.schedule.windows, such as {windows: [{start: '0 20 * * 1-5', duration: 10h}]}"
 )
@@ -222,7 +242,7 @@ _SPEC_RULES = rules(
         "!has(self.workloadRef) || self.workers == 1 && self.backoffLimit == 6 && !has(self.gpusPerWorker)"
         " && !has(self.configurationErrorExitCode)",
         "workers, gpusPerWorker, backoffLimit and configurationErrorExitCode go with template; with workloadRef the "
-        "Job itself says them: leave them out",
+        "workload itself says them: leave them out",
         field_path=".workloadRef",
         reason="FieldValueForbidden",
     ),
@@ -286,10 +306,11 @@ class TrainingJobSpec(ApiModel):
     )
     workload_ref: WorkloadRef | None = Field(
         None,
-        description="Instead of `template`: an existing Job whose placement and suspension are taken over. Cannot be "
-        "changed.",
+        description="Instead of `template`: an existing Job or JobSet whose placement and suspension are taken over. "
+        "Cannot be changed. Examples: `{name: bert}` for a Job; "
+        "`{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, name: bert}` for a JobSet.",
         json_schema_extra=rules(
-            rule("self == oldSelf", "workloadRef cannot be changed; create another TrainingJob for another Job")
+            rule("self == oldSelf", "workloadRef cannot be changed; create another TrainingJob for another workload")
         ),
     )
     workers: Annotated[int, Field(ge=1, le=1024)] = Field(

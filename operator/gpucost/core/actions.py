@@ -36,8 +36,22 @@ class CreateService:
 
 
 @dataclass(frozen=True, slots=True)
+class PartChange:
+    """New directives for one of the templates of a workload, whole."""
+
+    index: int
+    name: str
+    """The part that must be at that place, or nothing is changed."""
+    node_selector: Mapping[str, str]
+    tolerations: tuple[Mapping[str, object], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PatchJob:
-    """Merge-patch a Job under the precondition that it is unchanged."""
+    """Merge-patch a Job, or another workload of `kind`, under the precondition that it is unchanged.
+
+    `parts` change in the same write: a merge patch could only replace the list of all templates.
+    """
 
     target: Key
     """The TrainingJob on whose behalf."""
@@ -47,6 +61,10 @@ class PatchJob:
     patch: Mapping[str, object]
     reason: str
     message: str
+    kind: str = "Job"
+    parts: tuple[PartChange, ...] = ()
+    api_version: str = ""
+    """For kinds that are served in more than one version."""
 
 
 @dataclass(frozen=True, slots=True)

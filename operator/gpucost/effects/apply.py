@@ -19,6 +19,7 @@ from gpucost.core.actions import (
     DeleteTrainingJob,
     PatchJob,
 )
+from gpucost.effects import workloads
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
@@ -77,10 +78,8 @@ async def _send(client: KubeClient, action: Action) -> Mapping[str, Any] | None:
             return await client.create(paths.trainingjob(target.namespace), manifest, manager=MANAGER)
         case DeleteTrainingJob(run=run, uid=uid):
             await client.delete(paths.trainingjob(run.namespace, run.name), uid=uid)
-        case PatchJob(job=job, uid=uid, resource_version=version, patch=patch):
-            metadata: dict[str, Any] = {**_mapping(patch.get("metadata")), "uid": uid, "resourceVersion": version}
-            body = {**patch, "metadata": metadata}
-            await client.merge(paths.job(job.namespace, job.name), body, manager=MANAGER)
+        case PatchJob() as change:
+            await workloads.patch(client, change, manager=MANAGER)
     return None
 
 

@@ -21,6 +21,21 @@ TRAININGJOBS = f"/apis/{GROUP}/{VERSION}/trainingjobs"
 PRICEBOOKS = f"/apis/{GROUP}/{VERSION}/pricebooks"
 
 
+JOBSET_API = "/apis/jobset.x-k8s.io/v1alpha2"
+QUEUE_APIS = ("/apis/kueue.x-k8s.io/v1beta2", "/apis/kueue.x-k8s.io/v1beta1")
+"""Versions of Kueue's API that are known, the newest first."""
+
+
+def workload(api_version: str, namespace: str, name: str) -> str:
+    """A Workload of Kueue."""
+    return f"/apis/{api_version}/namespaces/{namespace}/workloads/{name}"
+
+
+def jobset(namespace: str, name: str = "") -> str:
+    """A JobSet."""
+    return _item(f"{JOBSET_API}/namespaces/{namespace}/jobsets", name)
+
+
 def job(namespace: str, name: str = "") -> str:
     """A Job, or the collection to create one in."""
     return _item(f"/apis/batch/v1/namespaces/{namespace}/jobs", name)

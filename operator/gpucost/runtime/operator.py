@@ -58,6 +58,7 @@ from gpucost.runtime.market import GpuMarket
 from gpucost.runtime.measuring import engine_of, sampling_of
 from gpucost.runtime.metrics import Exposition, Figures, FiguresCollector
 from gpucost.runtime.opening import open_ledger
+from gpucost.runtime.optional_kinds import OptionalKinds
 from gpucost.runtime.price_memory import MARK, decode
 from gpucost.runtime.price_status import report
 from gpucost.runtime.price_watch import PriceWatch
@@ -118,6 +119,7 @@ class Operator:
         self.assets = Assets(self.recorder, now, self.prices.of_asset, waiting=True)
         self.going = NodesGoing(now, self.recorder.nodes)
         self.caches = Caches.build(self.client, self.world, self.recorder, self.assets, self.going)
+        self.optional = OptionalKinds(self.client, self.world, now)
         self.resources = CustomResources(self.world, on_prices=self._prices_changed)
         self.controller = TrainingController(
             world=self.world,
@@ -341,7 +343,7 @@ class Operator:
             self.tasks.start(mirror.run(), f"watch {mirror.path}")
         await self.resources.expect(self.client)
         self.tasks.start(self._kopf(), "watch custom resources")
-        await asyncio.gather(self.caches.synced(), self.resources.shown(self.client))
+        await asyncio.gather(self.caches.synced(), self.resources.shown(self.client), self.optional.first())
         self.prices.reload()
         self.recorder.reprice()
         self.assets.reprice()
@@ -370,6 +372,7 @@ class Operator:
     # --- what goes on -------------------------------------------------------------------------------------------------
 
     async def _stop_tasks(self) -> None:
+        await self.optional.close()
         await self.tasks.end(_STOP_SECONDS)
 
     async def _flushes(self) -> None:
@@ -396,6 +399,7 @@ class Operator:
         assert self.accounting is not None
         started = time.monotonic()
         await self.resources.sweep(self.client)
+        await self.optional.look()
         await self.price_watch.tick(self.accounting)
         await self.accounting.sample()
         await self.accounting.flush()

@@ -70,7 +70,7 @@ def job_manifest(
     manifest = {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {**_metadata(owner, copied_labels(owner)), "annotations": dict(annotations)},
+        "metadata": {**_metadata(owner, _job_labels(owner, template)), "annotations": dict(annotations)},
         "spec": {
             "suspend": suspend,
             "backoffLimit": spec.backoff_limit,
@@ -142,6 +142,12 @@ def copied_labels(owner: Identity) -> dict[str, str]:
     """Labels of the Job: our own ones of the TrainingJob (team, cost-center, ...) and those that put it in a queue."""
     ours = {key: value for key, value in owner.labels.items() if key.startswith((PREFIX, _QUEUE))}
     return {**ours, LABEL: owner.key.name}
+
+
+def _job_labels(owner: Identity, template: Mapping[str, Any]) -> dict[str, str]:
+    """A queue reads the labels of the Job; some write them on the pods, where nobody would look for them."""
+    labels: Mapping[str, str] = (template.get("metadata") or {}).get("labels") or {}
+    return {**{k: v for k, v in labels.items() if k.startswith(_QUEUE)}, **copied_labels(owner)}
 
 
 def _failure_policy(spec: TrainingSpec, pod: Mapping[str, Any]) -> dict[str, Any]:

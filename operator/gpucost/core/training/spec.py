@@ -70,7 +70,7 @@ class PlacementSpec:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadRef:
-    """An existing Job to take over instead of creating one."""
+    """An existing Job or JobSet to take over instead of creating a Job."""
 
     name: str
     kind: str = "Job"

@@ -16,6 +16,7 @@ from gpucost.core.training.auto.stays import Stay
 from gpucost.core.training.doubts import Doubt
 from gpucost.core.training.estimating.market import Quote
 from gpucost.core.training.progress import Progress
+from gpucost.core.training.queueing import Entry
 from gpucost.core.training.reporting import Reporting
 from gpucost.core.training.runs.calendar import Calendar
 from gpucost.core.training.runs.twins import Twins
@@ -51,6 +52,8 @@ class TrainingState:
     """Field path and message of what is wrong with the object as it was read."""
     job: Job | None = None
     """The Job of its name, or the one that it refers to, whoever owns it."""
+    entry: Entry | None = None
+    """The Job's place in a queue of Kueue; None without one, and where the cluster does not show it."""
     pods: Sequence[Pod] = ()
     """Pods of the Job that still exist."""
     service_exists: bool = False
@@ -99,6 +102,8 @@ class TrainingContext:
     """Nodes that are about to go, by name."""
     market: Market | None = None
     """What was seen of spot capacity."""
+    absent_kinds: frozenset[str] = frozenset()
+    """Kinds of workloads that the cluster does not have, such as `JobSet`."""
     living: frozenset[str] | None = None
     """UIDs of the TrainingJobs that exist; None when unknown."""
     quotes: tuple[Quote, ...] | None = None

@@ -18,6 +18,8 @@ from gpucost.core.training.windows import cron_problem, shortest_period
 
 GPU = "nvidia.com/gpu"
 MAX_GPUS = 100_000
+WORKLOADS: Mapping[str, str] = {"Job": "batch/v1", "JobSet": "jobset.x-k8s.io/v1alpha2"}
+"""Kinds that `workloadRef` may name, each with its API version."""
 _NAME_LIMIT = 63
 RUN_SUFFIX = len("-99999999")
 """A run is named after its schedule and its minute, which has eight digits until the year 2160."""
@@ -49,8 +51,9 @@ def _source(spec: TrainingSpec) -> Iterator[Problem]:
     if (spec.template is None) == (spec.workload_ref is None):
         yield Problem("spec", "set exactly one of template and workloadRef")
     ref = spec.workload_ref
-    if ref is not None and (ref.api_version, ref.kind) != ("batch/v1", "Job"):
-        yield Problem("spec.workloadRef.kind", f"{ref.api_version} {ref.kind} cannot be taken over; use batch/v1 Job")
+    if ref is not None and WORKLOADS.get(ref.kind) != ref.api_version:
+        known = " or ".join(f"{version} {kind}" for kind, version in WORKLOADS.items())
+        yield Problem("spec.workloadRef.kind", f"{ref.api_version} {ref.kind} cannot be taken over; use {known}")
 
 
 def _policy(spec: TrainingSpec) -> Iterator[Problem]:
