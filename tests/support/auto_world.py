@@ -10,7 +10,7 @@ from typing import Any
 from gpucost.core.actions import Decision, PatchJob
 from gpucost.core.capacity import KARPENTER, Provider
 from gpucost.core.clock import MINUTE, SECOND, Instant, Micros
-from gpucost.core.model import CapacityType, Pod, Resources
+from gpucost.core.model import CapacityType, Job, Pod, Resources
 from gpucost.core.training import memory
 from gpucost.core.training.auto.sightings import Market, rooms_of, wants_of
 from gpucost.core.training.auto.stays import Cause, PodSeen, Stay, cause_of, with_pod, with_report
@@ -40,6 +40,7 @@ class AutoWorld(World):
     best: Micros = 0
     """The most that was ever done at once."""
     lost: Micros = 0
+    finished: Instant | None = None
     save_wanted: bool = False
     stays: tuple[Stay, ...] = ()
     progress: Progress = field(default_factory=Progress)
@@ -167,7 +168,12 @@ class AutoWorld(World):
         checkpoints = (*self.progress.checkpoints, saved) if saved else self.progress.checkpoints
         self.progress = Progress(reports[-400:], checkpoints[-200:])
 
+    def job_record(self) -> Job | None:
+        job = super().job_record()
+        return replace(job, completed=self.finished) if job is not None and self.is_complete else job
+
     def finish(self) -> None:
+        self.finished = self.now
         super().finish()
         self._observe()
 

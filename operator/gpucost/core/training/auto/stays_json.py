@@ -31,7 +31,7 @@ def from_json(text: str) -> tuple[Stay, ...]:
 def _written(stay: Stay) -> dict[str, Any]:
     told: dict[str, Any] = {name: getattr(stay, name) for name in _PLAIN}
     told |= {"capacity": str(stay.capacity), "cause": None if stay.cause is None else str(stay.cause)}
-    return {key: value for key, value in told.items() if value not in {None, "", False}}
+    return {key: value for key, value in told.items() if value is not None and value is not False and value != ""}
 
 
 def _read(raw: dict[str, Any]) -> Stay:
