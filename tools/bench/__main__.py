@@ -29,6 +29,7 @@ from bench import (
     serving,
     startup,
     tick,
+    training,
 )
 from bench.figures import Figure, load_baseline, save_baseline, table
 from local import LocalCluster, MissingProgram, StartError
@@ -42,6 +43,7 @@ ALONE = {
     "serving": serving.measure,
     "export": export.measure,
     "agent": agent.measure,
+    "training": training.measure,
 }
 """What needs no cluster."""
 IN_BIG_CLUSTER = {"start-up": startup.measure, "tick": tick.measure, "idle": idle.measure}

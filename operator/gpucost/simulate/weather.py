@@ -9,10 +9,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucost.core.clock import HOUR, Micros
-from gpucost.core.training.deadline.availability import Climate, Sky, climate, from_ticks
-
-_LEARN_EVERY = 6 * HOUR
+from gpucost.core.clock import Micros
+from gpucost.core.training.deadline.availability import LEARN_EVERY, Climate, Sky, climate, from_ticks
 
 
 class Weather:
@@ -35,7 +33,7 @@ class Weather:
     def at(self, tick: int) -> Sky:
         """What is known when a tick begins."""
         now = tick * self.tick
-        return Sky(self.up[tick], self._ages[tick], int(self._some_age[tick]), self._learned(now - now % _LEARN_EVERY))
+        return Sky(self.up[tick], self._ages[tick], int(self._some_age[tick]), self._learned(now - now % LEARN_EVERY))
 
     def _learn(self, now: int) -> Climate:
         return climate(self._zones, self._together, now)

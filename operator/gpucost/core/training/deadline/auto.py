@@ -1,8 +1,8 @@
 """`auto`: the option whose expected cost is lowest, among those that are safe.
 
 What an option costs on average comes from `table`, worked out from the habits of spot seen so far; what is safe comes
-from `guard`. Between zones it goes to the one that is expected to keep spot longest. Ties and near ties fall to staying
-where it is.
+from `guard`. Between zones it goes to the one that is expected to keep spot longest, and stays there until it is lost:
+no move between spot nodes paid for its changeover on recorded traces. Near ties fall to staying where it is.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Auto:
         plan = table(shape, sky.climate)
         classes = age_class(sky.age)
         best, some = best_zone(sky, classes), bool(sky.up.any())
+        fresh = safe.start_spot & ~on_spot(runs) & some
         weather = int(classes[best]) if some else CLASSES + int(age_class(np.array([sky.some_age]))[0])
         here = place(shape, runs.work_left + runs.changeover_left, runs.slack - runs.changeover_left)
         free = place(shape, runs.work_left, runs.slack)
@@ -40,7 +41,7 @@ class Auto:
             spread(on_spot(runs), here.of(plan.stay_spot, classes[runs.zone])),
             spread(on_demand(runs), here.of(plan.stay_on_demand, weather)),
             free.of(plan.on_demand, weather) + _NEAR,
-            spread(safe.start_spot, free.of(plan.spot, weather)) + _NEAR if some else np.full(len(runs.mode), np.inf),
+            spread(fresh, free.of(plan.spot, weather if some else 0)) + _NEAR,
             spread(safe.wait, free.of(plan.wait, weather)) + 2 * _NEAR,
         ]
         choice = np.argmin(costs, axis=0)

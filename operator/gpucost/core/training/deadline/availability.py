@@ -30,6 +30,9 @@ _STEP = 0.1
 """Rates are rounded to steps of this (natural logarithm), so that runs share what is worked out for a set of
 rates."""
 
+LEARN_EVERY: Micros = 3 * HOUR
+"""Habits are learned anew at multiples of this: what follows from them is worked out once for all in between."""
+
 Rates = tuple[float, ...]
 Floats = NDArray[np.float64]
 

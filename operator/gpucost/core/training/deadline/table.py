@@ -15,18 +15,20 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucost.core.clock import HOUR, Micros
+from gpucost.core.clock import HOUR, MINUTE, SECOND, Micros
 from gpucost.core.training.deadline.availability import AGES, Climate, Habits
 from gpucost.core.training.deadline.runs import Floats, Mask, Terms, Times
 
 CLASSES = len(AGES)
-_STEPS = 480
+_STEPS = 240
 """Steps that the work of a run is cut into, where ticks are not longer and the table does not become too large."""
 _CELLS = 420
 """Cells at most; more slack than that is worth no more."""
-_LARGEST = 80_000
-"""Rows x cells at most: 25 MiB."""
-_KEPT = 3
+_LARGEST = 50_000
+"""Rows x cells at most: 13 MiB."""
+_KEPT = 8
+_SURE = 0.95
+"""The largest chance that a span ends in a step."""
 _NEVER = np.float32(1e9)
 
 Grid = NDArray[np.float32]
@@ -93,7 +95,7 @@ def shape_of(terms: Terms) -> Shape:
 
 
 def _shape(terms: Terms, steps: int) -> Shape:
-    step, delay = max(terms.tick, -(-terms.work // steps)), terms.changeover
+    step, delay = max(terms.tick, -(-terms.work // steps)), _rounded(terms.changeover)
     if delay == 0:
         cell, per_step, per_changeover = step, 1, 0
     elif delay >= step:
@@ -104,7 +106,15 @@ def _shape(terms: Terms, steps: int) -> Shape:
         cell = delay
     cells = min(_CELLS, terms.slack // cell + 2)
     rows = -(-terms.time // (cell * per_step)) + 2
-    return Shape(cell, per_step, per_changeover, rows, max(cells, 3), terms.price)
+    return Shape(cell, per_step, per_changeover, rows, max(cells, 3), round(terms.price, 2))
+
+
+def _rounded(delay: Micros) -> Micros:
+    """A changeover as tables have it: one that grows by the second, with work that is not saved, shares them."""
+    unit = next(
+        (unit for unit, least in ((MINUTE, 8 * MINUTE), (30 * SECOND, 2 * MINUTE)) if delay >= least), 10 * SECOND
+    )
+    return -(-delay // unit) * unit
 
 
 def place(shape: Shape, work_left: Times, slack: Times) -> Place:
@@ -180,7 +190,7 @@ def _grow(chances: NDArray[np.float64], at: int, age: int, stays: float, older: 
 
 
 def _per_step(rates: tuple[float, ...], step: Micros) -> NDArray[np.float64]:
-    ends: NDArray[np.float64] = 1 - np.exp(-np.array(rates) * step / HOUR)
+    ends: NDArray[np.float64] = np.minimum(_SURE, np.array(rates) * step / HOUR)
     return ends
 
 
