@@ -133,6 +133,17 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str, str]] = {
         "spec.model.method",
         "Unsupported value",
     ),
+    "Auto without a deadline": (
+        with_template(placement={"policy": "Auto"}, expectedDuration="20h"),
+        "spec.completeBy",
+        "policy Auto needs spec.completeBy",
+    ),
+    "a deadline that is no time": (with_template(completeBy="tomorrow"), "spec.completeBy", "date-time"),
+    "one deadline for many runs": (
+        with_template(completeBy="2036-12-01T06:00:00Z", schedule={"runs": {"cron": "0 20 * * *"}}),
+        "spec.completeBy",
+        "one deadline cannot hold for every run",
+    ),
     "no workers": (with_template(workers=0), "spec.workers", "greater than or equal to 1"),
     "too many workers": (with_template(workers=1025), "spec.workers", "less than or equal to 1024"),
     "no GPUs per worker": (with_template(gpusPerWorker=0), "spec.gpusPerWorker", "greater than or equal to 1"),
