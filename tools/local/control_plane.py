@@ -165,6 +165,7 @@ class LocalCluster(Workbench):
             "bindAddress": "127.0.0.1",
             "disableQPSLimits": True,
             "nodeLeaseDurationSeconds": self._lease,
+            "enableCRDs": ["Logs"],
             **ports,
             **{option: str(program(name)) for option, name in BINARIES.items()},
         }

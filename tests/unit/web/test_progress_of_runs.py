@@ -151,6 +151,7 @@ async def keep_nothing(_changes: object) -> None:
 
 
 async def test_a_checkpoint_counts_though_it_comes_with_words_that_were_said_before(caller: Caller) -> None:
+    caller.world.histories.write = keep_nothing
     status = {"lastUpdatedTime": "2026-11-25T03:59:00Z", "progressPercentage": 50}
     assert (await caller.send({"trainerStatus": status}))[0] == 200
     for earlier in ("03:59:00", "03:58:00"):
