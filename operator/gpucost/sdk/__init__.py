@@ -536,12 +536,19 @@ def lightning(path: str, run: Run | None = None) -> Any:
             total = trainer.estimated_stepping_batches
             mine.total_steps = int(total) if total not in (-1, float("inf")) else mine.total_steps
 
-        def on_train_batch_end(self, trainer: Any, *_: Any, **__: Any) -> None:
-            step, known = trainer.global_step, dict(trainer.callback_metrics)
+        def tell(self, trainer: Any) -> None:
+            known = dict(trainer.callback_metrics)
             fresh = {name: value for name, value in known.items() if self.told.get(name) is not value}
             self.told = known  # Lightning shows a metric of the last epoch again and again
-            mine.report(step, metrics=fresh)
-            wish = mine.wish()
+            mine.report(trainer.global_step, metrics=fresh)
+
+        def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+            if not trainer.sanity_checking:
+                self.tell(trainer)  # the last one comes after the last batch
+
+        def on_train_batch_end(self, trainer: Any, *_: Any, **__: Any) -> None:
+            self.tell(trainer)
+            step, wish = trainer.global_step, mine.wish()
             if wish != _GO_ON:
                 with mine.saving(step):
                     trainer.save_checkpoint(path)
