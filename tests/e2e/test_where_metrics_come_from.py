@@ -61,6 +61,7 @@ def test_the_real_prometheus_answers_for_many_and_says_what_is_wrong_with_one(te
     team.train("gpt", metrics={"push": "Off", "prometheus": queries})
     team.train(metrics={"push": "Off", "prometheus": [{"name": "acc", "query": "vector(0.5)"}]})
     until_shown(team, "bert", acc="0.5")
+    wait_for(lambda: team.status("gpt").get("trainerStatus", {}).get("step"), 30, "the step is shown")
     status = until_shown(team, "gpt", loss="0.25")
     assert (status["trainerStatus"]["source"], status["trainerStatus"]["step"]) == ("prometheus", 40)
     assert metrics(status) == {"loss": "0.25"}

@@ -97,6 +97,7 @@ class Run:
         self._state: dict[str, Any] = {}
         self._metrics: dict[str, float] = {}
         self._sending: dict[str, float] = {}
+        self._dear: dict[str, Any] = {}
         self._news = False
         self._checkpoints: list[dict[str, Any]] = []
         self._closing = False
@@ -180,8 +181,9 @@ class Run:
         if not self._url:
             return
         with self._counted():
+            self._dear.update(metrics or {})
             is_due = time.monotonic() >= self._due
-            values = {k: float(v) for k, v in (metrics or {}).items() if is_due or isinstance(v, (int, float))}
+            values = self._converted(plain_only=not is_due)
             state = self._described(step, progress)
             with self._lock:
                 self._state = state
@@ -189,6 +191,16 @@ class Run:
                 self._news = True
             if is_due:
                 self._wake()
+
+    def _converted(self, *, plain_only: bool = False) -> dict[str, float]:
+        """Values that wait to be numbers, which they are afterwards; what cannot become one is counted."""
+        values: dict[str, float] = {}
+        for name, value in list(self._dear.items()):
+            if isinstance(value, (int, float)) or not plain_only:
+                del self._dear[name]
+                with self._counted():
+                    values[name] = float(value)
+        return values
 
     def _described(self, step: int | None, progress: float | None) -> dict[str, Any]:
         if self._first_step is None and step is not None:
@@ -332,7 +344,9 @@ class Run:
     def close(self) -> None:
         """Send what is left, within `timeout`, and give SIGTERM back."""
         with self._counted():
+            values = self._converted()
             with self._lock:
+                self._metrics.update(values)
                 self._closing, self._due = True, 0.0
                 self._lock.notify_all()
             thread = self._thread
@@ -520,14 +534,10 @@ def hugging_face(run: Run | None = None) -> Any:
 
 def lightning(path: str, run: Run | None = None) -> Any:
     """A callback for `Trainer(callbacks=[...])` that saves to `path`; resume with `fit(..., ckpt_path=path)`."""
-    try:
-        from lightning.pytorch import Callback  # noqa: PLC0415
-    except ImportError:
-        from pytorch_lightning import Callback  # noqa: PLC0415
-
+    callback = _lightning_callback()
     mine = run or Run(catch_sigterm=False)
 
-    class GpucostCallback(Callback):  # type: ignore[misc]
+    class GpucostCallback(callback):  # type: ignore[misc, valid-type]
         def __init__(self) -> None:
             self.told: dict[str, Any] = {}
 
@@ -559,6 +569,14 @@ def lightning(path: str, run: Run | None = None) -> Any:
             mine.close()
 
     return GpucostCallback()
+
+
+def _lightning_callback() -> Any:
+    try:
+        from lightning.pytorch import Callback  # noqa: PLC0415
+    except ImportError:
+        from pytorch_lightning import Callback  # noqa: PLC0415
+    return Callback
 
 
 def xgboost(path: str, run: Run | None = None) -> Any:

@@ -102,6 +102,15 @@ def test_values_on_a_gpu_are_converted_only_for_a_message(server: ReportServer) 
     assert loss.converted <= 2
 
 
+def test_a_dear_value_that_comes_between_two_messages_goes_with_the_next(server: ReportServer) -> None:
+    with quick(every=60.0) as run:
+        run.report(1)
+        server.wait(1)
+        run.report(2, metrics={"val_loss": Dear()})
+        run.report(3)
+    assert values(server.messages[-1]) == {"val_loss": "1.0"}
+
+
 # --- trouble ----------------------------------------------------------------------------------------------------------
 
 
