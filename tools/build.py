@@ -206,7 +206,7 @@ def _prepare(go: str, module: Module, scratch: Path) -> list[str]:
     """Copy a module's data, patch copies of its sources, and return the compiler's flags that use them."""
     where = _module_folder(go, module)
     for folder in module.source.data:
-        for file in sorted((where / folder).glob("*")):
+        for file in sorted(path for path in (where / folder).glob("*") if path.is_file()):
             target = scratch / "data" / file.name
             target.parent.mkdir(exist_ok=True)
             target.write_bytes(file.read_bytes())

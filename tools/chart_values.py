@@ -149,6 +149,15 @@ class Progress(Section):
     logs: bool = Field(description="Grant reading the logs of pods, for jobs with spec.metrics.log.")
 
 
+class Runs(Section):
+    """Runs that TrainingJobs make by a calendar (`schedule.runs`)."""
+
+    enabled: bool = Field(description="Grant creating and deleting TrainingJobs, which every run is one of.")
+    config_maps: bool = Field(
+        description="Grant reading single ConfigMaps, for versions of datasets and for fingerprints of runs."
+    )
+
+
 class OpencostApi(Section):
     """The API in OpenCost's shape, which shows the costs of all namespaces."""
 
@@ -246,6 +255,7 @@ class Values(Section):
     crds: Crds = Field(description="The custom resource definitions.")
     cost_api: CostApi = Field(description="The aggregated cost API.")
     progress: Progress = Field(description="Reports of training runs.")
+    runs: Runs = Field(description="Runs that TrainingJobs make by a calendar.")
     opencost_api: OpencostApi = Field(description="The API in OpenCost's shape.")
     service: Service = Field(description="The Service in front of the operator.")
     service_account: ServiceAccount = Field(description="The identity of the operator.")

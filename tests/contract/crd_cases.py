@@ -13,6 +13,7 @@ CONTAINER = {"name": "train", "image": "train:1"}
 TEMPLATE = {"spec": {"containers": [CONTAINER]}}
 WINDOW = {"start": "0 20 * * 1-5", "duration": "10h"}
 H100 = {"gpuModel": "H100", "hourly": "6.88", "effectiveFrom": "2026-11-01T00:00:00Z"}
+JOBSET = {"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet"}
 REMOVE = object()
 
 
@@ -67,6 +68,7 @@ def price(**fields: Any) -> dict[str, Any]:
 GOOD_JOBS: dict[str, dict[str, Any]] = {
     "the smallest": with_template(),
     "an adopted job": {"workloadRef": {"name": "old"}},
+    "an adopted JobSet": {"workloadRef": {**JOBSET, "name": "old"}},
     "a gang": with_template(workers=16, gpusPerWorker=8),
     "spot": with_template(placement={"policy": "Spot"}),
     "a schedule without a policy": scheduled(),
@@ -84,6 +86,8 @@ GOOD_JOBS: dict[str, dict[str, Any]] = {
     "most GPUs": gpus(64),
     "one number of GPUs, said twice": {**gpus("8"), "gpusPerWorker": 8},
     "no GPU named": with_template(),
+    "a model": with_template(model={"parameters": "7B", "tokens": "140B", "method": "QLoRA", "precision": "BF16"}),
+    "a model by plain numbers": with_template(model={"parameters": "350000000", "tokens": "1.5T", "gpu": "A100-80GB"}),
     "own pools": with_template(
         placement={
             "policy": "Spot",
@@ -113,6 +117,22 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str, str]] = {
     "65 GPUs": (gpus("65"), "spec.template.spec.containers[0].resources.limits", "whole number from 1 to 64"),
     "half a GPU": (gpus("500m"), "spec.template.spec.containers[0].resources.limits", "whole number from 1 to 64"),
     "negative GPUs": (gpus(-1, "requests"), "spec.template.spec.containers[0].resources.requests", "from 1 to 64"),
+    "a model without tokens": (with_template(model={"parameters": "7B"}), "spec.model.tokens", "Required"),
+    "a model of no size": (
+        with_template(model={"parameters": "0B", "tokens": "1B"}),
+        "spec.model.parameters",
+        "such as 350M, 7B or 1.5T",
+    ),
+    "tokens in small letters": (
+        with_template(model={"parameters": "7B", "tokens": "140b"}),
+        "spec.model.tokens",
+        "such as 350M, 7B or 1.5T",
+    ),
+    "an unknown method": (
+        with_template(model={"parameters": "7B", "tokens": "1B", "method": "Prefix"}),
+        "spec.model.method",
+        "Unsupported value",
+    ),
     "no workers": (with_template(workers=0), "spec.workers", "greater than or equal to 1"),
     "too many workers": (with_template(workers=1025), "spec.workers", "less than or equal to 1024"),
     "no GPUs per worker": (with_template(gpusPerWorker=0), "spec.gpusPerWorker", "greater than or equal to 1"),
@@ -186,13 +206,18 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str, str]] = {
     "a reference to a Deployment": (
         {"workloadRef": {"kind": "Deployment", "name": "x"}},
         "spec.workloadRef.kind",
-        'supported values: "Job"',
+        'supported values: "Job", "JobSet"',
+    ),
+    "a JobSet of batch": (
+        {"workloadRef": {"kind": "JobSet", "name": "x"}},
+        "spec.workloadRef.apiVersion",
+        "kind JobSet with apiVersion jobset.x-k8s.io/v1alpha2",
     ),
     "a reference without a name": ({"workloadRef": {}}, "spec.workloadRef.name", "Required"),
     "workers of an adopted job": (
         {"workloadRef": {"name": "old"}, "workers": 2},
         "spec.workloadRef",
-        "the Job itself says them",
+        "the workload itself says them",
     ),
     "an unknown toleration": (
         with_template(placement={"spot": {"tolerations": [{"operator": "Like"}]}}),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gpucost.core.clock import HOUR, MINUTE, SECOND, parse_rfc3339
 from gpucost.core.model import CapacityType
+from gpucost.core.training import jobset
 from gpucost.core.training.case import Case
 from gpucost.core.training.spec import (
     Outside,
@@ -21,6 +22,7 @@ from gpucost.core.training.spec import (
     Window,
     WorkloadRef,
 )
+from support.jobset_world import JobSetWorld
 from support.training_world import ON_DEMAND, SPOT, World
 
 TEMPLATE = {"spec": {"containers": [{"name": "train", "image": "bert"}]}}
@@ -34,6 +36,7 @@ MOMENTS = st.sampled_from(
         "2026-03-08T05:30:00Z",
         "2028-02-29T17:00:00Z",
         "2026-11-24T18:45:00Z",
+        "2026-11-24T19:00:00Z",
     ]
 ).map(parse_rfc3339)
 
@@ -54,10 +57,10 @@ def specs(draw: st.DrawFn) -> TrainingSpec:
             tuple(draw(st.lists(window, min_size=1, max_size=3))),
             draw(st.sampled_from(list(Outside))),
         )
-    adopted = draw(st.booleans())
+    adopted = draw(st.sampled_from([None, WorkloadRef("bert"), WorkloadRef("bert", jobset.KIND, jobset.API_VERSION)]))
     return TrainingSpec(
         template=None if adopted else TEMPLATE,
-        workload_ref=WorkloadRef("bert") if adopted else None,
+        workload_ref=adopted,
         workers=1 if adopted else draw(st.integers(1, 3)),
         suspend=draw(st.sampled_from([False, False, False, True])),
         placement=PlacementSpec(policy, scheduling_timeout=10 * MINUTE),
@@ -122,6 +125,10 @@ def write_late(world: World, meanwhile: Callable[[], None]) -> None:
 
 
 def start(spec: TrainingSpec, now: int) -> World:
+    if spec.workload_ref is not None and spec.workload_ref.kind == jobset.KIND:
+        several = JobSetWorld(spec, now)
+        several.adopt_existing(selector={}, workers=2, driver=now % HOUR == 0)
+        return several
     world = World(spec, now)
     if spec.workload_ref is not None:
         world.adopt_existing(selector={})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpucost.core.books import Fact
 from gpucost.core.clock import Instant
-from gpucost.core.model import Workload
+from gpucost.core.model import NodeFact, PriceFact, Workload
 from gpucost.core.report import Explanation, Report
 from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
@@ -68,3 +68,12 @@ class LedgerOnly:
 
     async def explain(self, namespace: str, workload: Workload, span: Interval) -> Explanation:
         return self.ledger.explain(namespace, workload, span, now=self.at)
+
+    async def lifetime(self, namespace: str, workload: Workload) -> Interval | None:
+        return self.ledger.lifetime(namespace, workload, self.at)
+
+    async def nodes_like(self, span: Interval, names: Collection[str]) -> list[tuple[NodeFact, tuple[PriceFact, ...]]]:
+        return self.ledger.nodes_like(span, names)
+
+    def ready(self) -> None:
+        """A ledger is always ready."""

@@ -16,8 +16,12 @@ from gpucost.core.actions import Action, CreateJob, CreateService, Decision, Pat
 from gpucost.core.capacity import KARPENTER, Provider
 from gpucost.core.clock import SECOND, Instant, format_rfc3339
 from gpucost.core.model import CapacityType, Job, JobCondition, Key, Node, Owner, Pod, Resources, Waiting
+from gpucost.core.training.curve import with_checkpoint, with_report
 from gpucost.core.training.plan import Interruption, TrainingContext, TrainingState, plan
+from gpucost.core.training.progress import Checkpoint, Progress, Report
 from gpucost.core.training.spec import TrainingSpec
+from gpucost.core.training.stopping.budget import Spending
+from gpucost.core.training.stopping.idle import Span
 
 Json = dict[str, Any]
 SPOT, ON_DEMAND = "spot", "on-demand"
@@ -51,6 +55,17 @@ class World:
     """A person has suspended the Job and not resumed it."""
     reverts: list[str] = field(default_factory=list)
     writes: int = 0
+    progress: Progress = field(default_factory=Progress)
+    annotations: Json = field(default_factory=dict)
+    """Those of the TrainingJob."""
+    groups: Mapping[str, Any] = field(default_factory=dict)
+    spending: Spending | None = None
+    quiet: bool = False
+    """The GPUs of all pods have done nothing since they started."""
+    asked: Instant | None = None
+    """Since when the run has been asked for a checkpoint."""
+    saves: bool = True
+    """The run writes a checkpoint when it is asked for one."""
     _serial: Any = field(default_factory=lambda: itertools.count(1))
 
     # --- what the operator sees and does --------------------------------------------------------------------------
@@ -67,7 +82,15 @@ class World:
             service_exists=self.service,
             status=self.status,
             interruptions=tuple(self.interruptions),
+            progress=self.progress,
+            annotations=self.annotations,
+            groups=self.groups,
+            spending=self.spending,
+            quiet={uid: self._spans(pod) for uid, pod in self.pods.items()},
         )
+
+    def _spans(self, pod: Pod) -> tuple[Span, ...]:
+        return (Span(pod.started, self.now, quiet=True),) if self.quiet and pod.started is not None else ()
 
     def context(self) -> TrainingContext:
         return TrainingContext(now=self.now, provider=Provider.KARPENTER, nodes=dict(self.nodes))
@@ -78,6 +101,8 @@ class World:
     def operate(self, *, survive: int | None = None) -> Decision:
         """One pass; with `survive` the operator dies after so many writes, the status being the last one."""
         decision = self.decide()
+        if decision.ask_checkpoint:
+            self.asked = self.asked if self.asked is not None else self.now
         for done, action in enumerate(decision.actions):
             if survive is not None and done >= survive:
                 return decision
@@ -122,6 +147,7 @@ class World:
             "manager": "gpucost",
             "workers": manifest["spec"]["completions"],
             "template": {key: pod.get(key) for key in ("nodeSelector", "tolerations", "affinity")},
+            "notes": {},
             "Suspended": False,
             "Complete": False,
             "active": 0,
@@ -160,12 +186,16 @@ class World:
             self.job["manager"] = manager
         body = {
             "metadata": {"annotations": self.job["annotations"]},
-            "spec": {"suspend": self.job["suspend"], "template": {"spec": self.job["template"]}},
+            "spec": {
+                "suspend": self.job["suspend"],
+                "template": {"spec": self.job["template"], "metadata": {"annotations": self.job["notes"]}},
+            },
         }
         merged = merge(body, patch)
         self.job["annotations"] = merged["metadata"]["annotations"]
         self.job["suspend"] = merged["spec"]["suspend"]
         self.job["template"] = merged["spec"]["template"]["spec"]
+        self.job["notes"] = merged["spec"]["template"]["metadata"]["annotations"]
         self.job["version"] = next(self._serial)
 
     def job_record(self) -> Job | None:
@@ -203,12 +233,24 @@ class World:
         self.kubelet()
         self.controller()
         self.schedule()
+        self.program()
 
     def kubelet(self) -> None:
         """Pods that were told to end do so within their grace period."""
         for pod in list(self.pods.values()):
             if pod.deleting is not None and (pod.node_name is None or pod.deleting <= self.now):
                 self._remove(pod.uid)
+
+    def program(self) -> None:
+        """The training program writes the checkpoint that it was asked for."""
+        if self.asked is not None and self.saves and any(pod.phase == "Running" for pod in self._active()):
+            latest = self.progress.latest
+            saved = Checkpoint(self.now, latest.step if latest is not None else None)
+            self.progress, self.asked = with_checkpoint(self.progress, saved), None
+
+    def reports(self, step: int, **metrics: float) -> None:
+        """The program says how far it is."""
+        self.progress = with_report(self.progress, Report(self.now, step, metrics=metrics))
 
     def _remove(self, uid: str) -> None:
         pod = self.pods.pop(uid)
@@ -244,7 +286,8 @@ class World:
         wanted = str((job["template"].get("nodeSelector") or {}).get(KARPENTER, ""))
         for _ in range(job["workers"] - job["succeeded"] - len(self.pods)):
             uid = f"pod-{next(self._serial)}"
-            self.pods[uid] = Pod(uid, uid, self.key.namespace, self.now, owner=Owner("Job", "bert", job["uid"]))
+            owner, gpus = Owner("Job", "bert", job["uid"]), Resources(gpus=8)
+            self.pods[uid] = Pod(uid, uid, self.key.namespace, self.now, gpus, owner=owner)
             self.placed[uid] = wanted
 
     def schedule(self) -> None:
@@ -259,7 +302,9 @@ class World:
                 continue
             node = Node(f"n-{pod.uid}", f"n-{pod.uid}", self.now, Resources(gpus=8), {KARPENTER: kind})
             self.nodes[node.name] = node
-            self.pods[pod.uid] = replace(pod, node_name=node.name, phase="Running", waiting=None, bound=self.now)
+            self.pods[pod.uid] = replace(
+                pod, node_name=node.name, phase="Running", waiting=None, bound=self.now, started=self.now
+            )
 
     # --- fate and people --------------------------------------------------------------------------------------------
 

@@ -13,10 +13,11 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from gpucost.api import pricebook
+from gpucost.api import pricebook, training_runs
 from gpucost.api.fields import ApiModel
 from gpucost.api.metrics_sources import metric_sources
 from gpucost.api.pricebook import Price, PriceBookSpec
+from gpucost.api.stopping import stopping
 from gpucost.api.training import Placement, PoolSelector, Schedule, TrainingJobSpec, WorkloadRef
 from gpucost.api.training_model import model_spec
 from gpucost.core.clock import Micros, format_rfc3339, parse_duration, parse_rfc3339
@@ -24,6 +25,7 @@ from gpucost.core.model import CapacityType, NodeKind, PriceEntry
 from gpucost.core.quarantine import thing_of
 from gpucost.core.tariff import AssetPrice, BasePrice, Commitment, Discount, Tariff
 from gpucost.core.training import spec as core
+from gpucost.core.training.runs.spec import Deduplication
 from gpucost.core.training.validate import Problem
 
 T = TypeVar("T")
@@ -76,14 +78,26 @@ def _training(model: TrainingJobSpec, template: Mapping[str, Any] | None) -> cor
         backoff_limit=model.backoff_limit,
         configuration_error_exit_code=model.configuration_error_exit_code,
         suspend=model.suspend,
-        placement=_placement(model.placement, scheduled=model.schedule is not None),
+        placement=_placement(model.placement, scheduled=model.schedule is not None and bool(model.schedule.windows)),
         schedule=_schedule(model.schedule),
         metrics=metric_sources(model.metrics),
+        dataset=training_runs.dataset(model.dataset),
+        base_model=training_runs.base_model(model.base_model),
+        seed=model.seed,
+        deduplication=Deduplication(model.deduplication),
+        ignored_env=model.deduplication_ignored_env,
+        stopping=stopping(model.early_stopping, model.idle, model.budget, grace_seconds=_grace_seconds(template)),
         model=model_spec(model.model),
         complete_by=None if model.complete_by is None else parse_rfc3339(model.complete_by),
         expected_duration=_duration(model.expected_duration),
         checkpoint_interval=_duration(model.checkpoint.interval),
     )
+
+
+def _grace_seconds(template: Mapping[str, Any] | None) -> float:
+    """How long the pods may take to end; Kubernetes gives them 30 s where nobody says."""
+    seconds = ((template or {}).get("spec") or {}).get("terminationGracePeriodSeconds")
+    return float(seconds) if isinstance(seconds, int) and 0 <= seconds < 10**7 else 30.0
 
 
 def _duration(text: str | None) -> Micros | None:
@@ -118,9 +132,14 @@ def _schedule(model: Schedule | None) -> core.Schedule | None:
         return None
     windows = (
         core.Window(start=one.start, duration=parse_duration(one.duration), placement=_CAPACITY[one.placement])
-        for one in model.windows
+        for one in model.windows or ()
     )
-    return core.Schedule(time_zone=model.time_zone, windows=tuple(windows), outside=core.Outside(model.outside))
+    return core.Schedule(
+        time_zone=model.time_zone,
+        windows=tuple(windows),
+        outside=core.Outside(model.outside),
+        runs=training_runs.runs(model.runs),
+    )
 
 
 # --- PriceBook --------------------------------------------------------------------------------------------------------

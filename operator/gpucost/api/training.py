@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from gpucost.api import training_runs as made
 from gpucost.api.fields import ApiModel, Cron, Duration, GivenMoment, TimeZone, rule, rules
 from gpucost.api.metrics_sources import METRICS_DESCRIPTION, MetricSources
 from gpucost.api.pod_template import PodTemplate, Toleration
+from gpucost.api.stopping import BUDGET, EARLY_STOPPING, IDLE, EarlyStopping, IdlePolicy, RunBudget
 from gpucost.api.training_model import MODEL_DESCRIPTION, TrainedModel
 
 Capacity = Literal["Spot", "OnDemand"]
@@ -65,18 +67,37 @@ class Window(ApiModel):
     )
 
 
+_EMPTY_SCHEDULE = (
+    "needs windows, such as [{start: '0 20 * * 1-5', duration: 10h}], or runs, such as {cron: '0 2 * * *'}"
+)
+
+
 class Schedule(ApiModel):
-    """When the job runs on which capacity."""
+    """When the job runs on which capacity, and when runs are made."""
+
+    model_config = ConfigDict(json_schema_extra=rules(rule("has(self.windows) || has(self.runs)", _EMPTY_SCHEDULE)))
 
     time_zone: TimeZone = Field(
         "UTC",
         description="IANA time zone in which `windows[].start` is read: UTC, Europe/Berlin, America/New_York.",
     )
-    windows: Annotated[tuple[Window, ...], Field(min_length=1, max_length=32)] = Field(description=_WINDOWS)
+    windows: Annotated[tuple[Window, ...], Field(min_length=1, max_length=32)] | None = Field(
+        None, description=_WINDOWS
+    )
     outside: Literal["OnDemand", "Pause"] = Field(
         "OnDemand",
         description="What happens while no window is open: the job runs OnDemand, or it is suspended (Pause).",
     )
+    runs: made.Runs | None = Field(
+        None,
+        description=made.RUNS,
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Schedule:
+        if self.windows is None and self.runs is None:
+            raise ValueError(_EMPTY_SCHEDULE)
+        return self
 
 
 class PoolSelector(ApiModel):
@@ -121,6 +142,11 @@ class Placement(ApiModel):
     )
 
 
+_KIND_AND_VERSION = (
+    "kind Job goes with apiVersion batch/v1, and kind JobSet with apiVersion jobset.x-k8s.io/v1alpha2: write both"
+)
+
+
 class CheckpointSpec(ApiModel):
     """What is known of the program's checkpoints."""
 
@@ -136,18 +162,41 @@ class CheckpointSpec(ApiModel):
 class WorkloadRef(ApiModel):
     """An existing workload."""
 
-    api_version: Literal["batch/v1"] = Field("batch/v1", description="API version of the workload: batch/v1.")
-    kind: Literal["Job"] = Field("Job", description="Kind of the workload: Job.")
-    name: Annotated[str, Field(min_length=1, max_length=63)] = Field(
-        description="Name of the Job, in the namespace of the TrainingJob."
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("(self.kind == 'Job') == (self.apiVersion == 'batch/v1')", _KIND_AND_VERSION, field_path=".apiVersion")
+        )
     )
 
+    api_version: Literal["batch/v1", "jobset.x-k8s.io/v1alpha2"] = Field(
+        "batch/v1",
+        description="API version of the workload: batch/v1 for a Job, jobset.x-k8s.io/v1alpha2 for a JobSet.",
+    )
+    kind: Literal["Job", "JobSet"] = Field("Job", description="Kind of the workload: Job or JobSet.")
+    name: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        description="Name of the Job or JobSet, in the namespace of the TrainingJob, such as `bert`."
+    )
 
-_EXACTLY_ONE = "set exactly one of template (the Job is made from it) and workloadRef (an existing Job is taken over)"
-_NEEDS_SCHEDULE = "policy Scheduled needs spec.schedule, such as {windows: [{start: '0 20 * * 1-5', duration: 10h}]}"
-_NEEDS_POLICY = (
-    "schedule is followed only with placement.policy Scheduled: set that, or leave the policy out, or remove schedule"
+    @model_validator(mode="after")
+    def _known(self) -> WorkloadRef:
+        if (self.kind == "Job") != (self.api_version == "batch/v1"):
+            raise ValueError(_KIND_AND_VERSION)
+        return self
+
+
+_EXACTLY_ONE = "set exactly one of template (the Job is made from it) and workloadRef (an existing one is taken over)"
+_NEEDS_SCHEDULE = (
+    "policy Scheduled needs spec.schedule.windows, such as {windows: [{start: '0 20 * * 1-5', duration: 10h}]}"
 )
+_NEEDS_POLICY = (
+    "schedule.windows are followed only with placement.policy Scheduled: set that, or leave the policy out, or remove "
+    "the windows"
+)
+_RUNS_NEED_TEMPLATE = "runs are made from spec.template; a Job that exists (workloadRef) runs once only"
+_ONE_DEADLINE = "completeBy is one instant and schedule.runs makes many runs: leave one of them out"
+_REUSE_NEEDS_TEMPLATE = "Reuse goes with spec.template; the Job of workloadRef exists already: use Warn or Off"
+_WINDOWED = "(has(self.schedule) && has(self.schedule.windows))"
+_MAKES_RUNS = "(has({0}.schedule) && has({0}.schedule.runs))"
 _NEEDS_DEADLINE = "policy Auto needs spec.completeBy, such as 2026-12-01T06:00:00Z"
 _COMPLETE_BY = (
     "When the run must be complete, such as `2026-12-01T06:00:00Z`. With `placement.policy: Auto` it decides how long "
@@ -166,15 +215,13 @@ _SPEC_RULES = rules(
         "the choice between template and workloadRef cannot be changed; delete the TrainingJob and create another one",
     ),
     rule(
-        "has(self.schedule) || !has(self.placement) || !has(self.placement.policy)"
-        " || self.placement.policy != 'Scheduled'",
+        f"{_WINDOWED} || !has(self.placement) || !has(self.placement.policy) || self.placement.policy != 'Scheduled'",
         _NEEDS_SCHEDULE,
         field_path=".schedule",
         reason="FieldValueRequired",
     ),
     rule(
-        "!has(self.schedule) || !has(self.placement) || !has(self.placement.policy)"
-        " || self.placement.policy == 'Scheduled'",
+        f"!{_WINDOWED} || !has(self.placement) || !has(self.placement.policy) || self.placement.policy == 'Scheduled'",
         _NEEDS_POLICY,
         field_path=".schedule",
         reason="FieldValueForbidden",
@@ -195,8 +242,30 @@ _SPEC_RULES = rules(
         "!has(self.workloadRef) || self.workers == 1 && self.backoffLimit == 6 && !has(self.gpusPerWorker)"
         " && !has(self.configurationErrorExitCode)",
         "workers, gpusPerWorker, backoffLimit and configurationErrorExitCode go with template; with workloadRef the "
-        "Job itself says them: leave them out",
+        "workload itself says them: leave them out",
         field_path=".workloadRef",
+        reason="FieldValueForbidden",
+    ),
+    rule(
+        f"has(self.template) || !{_MAKES_RUNS.format('self')}",
+        _RUNS_NEED_TEMPLATE,
+        field_path=".schedule",
+        reason="FieldValueForbidden",
+    ),
+    rule(
+        f"{_MAKES_RUNS.format('self')} == {_MAKES_RUNS.format('oldSelf')}",
+        "schedule.runs cannot be added to a TrainingJob, nor taken from it; create another one",
+    ),
+    rule(
+        f"!has(self.completeBy) || !{_MAKES_RUNS.format('self')}",
+        _ONE_DEADLINE,
+        field_path=".completeBy",
+        reason="FieldValueForbidden",
+    ),
+    rule(
+        "has(self.template) || self.deduplication != 'Reuse'",
+        _REUSE_NEEDS_TEMPLATE,
+        field_path=".deduplication",
         reason="FieldValueForbidden",
     ),
 )
@@ -212,10 +281,18 @@ class TrainingJobSpec(ApiModel):
         """The rules above once more, for objects that were stored before them."""
         if (self.template is None) == (self.workload_ref is None):
             raise ValueError(_EXACTLY_ONE)
-        if self.placement.policy == "Scheduled" and self.schedule is None:
+        windowed = self.schedule is not None and self.schedule.windows is not None
+        if self.placement.policy == "Scheduled" and not windowed:
             raise ValueError(_NEEDS_SCHEDULE)
-        if self.schedule is not None and self.placement.policy not in {None, "Scheduled"}:
+        if windowed and self.placement.policy not in {None, "Scheduled"}:
             raise ValueError(_NEEDS_POLICY)
+        makes_runs = self.schedule is not None and self.schedule.runs is not None
+        if makes_runs and self.template is None:
+            raise ValueError(_RUNS_NEED_TEMPLATE)
+        if makes_runs and self.complete_by is not None:
+            raise ValueError(_ONE_DEADLINE)
+        if self.template is None and self.deduplication == "Reuse":
+            raise ValueError(_REUSE_NEEDS_TEMPLATE)
         if self.placement.policy == "Auto" and self.complete_by is None:
             raise ValueError(_NEEDS_DEADLINE)
         return self
@@ -229,10 +306,11 @@ class TrainingJobSpec(ApiModel):
     )
     workload_ref: WorkloadRef | None = Field(
         None,
-        description="Instead of `template`: an existing Job whose placement and suspension are taken over. Cannot be "
-        "changed.",
+        description="Instead of `template`: an existing Job or JobSet whose placement and suspension are taken over. "
+        "Cannot be changed. Examples: `{name: bert}` for a Job; "
+        "`{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, name: bert}` for a JobSet.",
         json_schema_extra=rules(
-            rule("self == oldSelf", "workloadRef cannot be changed; create another TrainingJob for another Job")
+            rule("self == oldSelf", "workloadRef cannot be changed; create another TrainingJob for another workload")
         ),
     )
     workers: Annotated[int, Field(ge=1, le=1024)] = Field(
@@ -284,3 +362,14 @@ class TrainingJobSpec(ApiModel):
     metrics: MetricSources = Field(
         default_factory=MetricSources, json_schema_extra={"default": {}}, description=METRICS_DESCRIPTION
     )
+    dataset: made.Dataset | None = Field(
+        None,
+        description=made.DATASET,
+    )
+    base_model: made.BaseModelRef | None = Field(None, description=made.BASE_MODEL)
+    seed: Annotated[int, Field(ge=-(2**53), le=2**53)] | None = Field(None, description=made.SEED)
+    deduplication: made.DeduplicationMode = Field("Warn", description=made.DEDUPLICATION)
+    deduplication_ignored_env: made.IgnoredEnv = Field(default=(), description=made.IGNORED)
+    early_stopping: EarlyStopping = Field(default=(), description=EARLY_STOPPING)
+    idle: IdlePolicy | None = Field(None, description=IDLE)
+    budget: RunBudget | None = Field(None, description=BUDGET)

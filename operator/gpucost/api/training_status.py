@@ -8,7 +8,9 @@ from pydantic import Field
 
 from gpucost.api.conditions import Conditions
 from gpucost.api.fields import ApiModel, DecimalText, Moment
+from gpucost.api.stopping import EarlyStoppingStatus
 from gpucost.api.trainer_status import TrainerStatus
+from gpucost.api.training_runs import FingerprintStatus, ReusedRun, RunsStatus
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -132,8 +134,9 @@ class TrainingJobStatus(ApiModel):
     observed_generation: Count | None = Field(None, description="metadata.generation that the status belongs to.")
     conditions: Conditions = Field(
         default=(),
-        description="State of the job: Ready, Suspended, Complete, Failed, Migrating, Invalid, and MetricsKnown "
-        "where `metrics` names sources.",
+        description="State of the job: Ready, Suspended, Complete, Failed, Migrating, Invalid, MetricsKnown where "
+        "`metrics` names sources, Duplicate where `dataset` is given, "
+        "EarlyStopped and BudgetExceeded where the job is to be stopped.",
     )
     workers: Count | None = Field(None, description="Number of pods that train together.")
     jobs_status: Annotated[
@@ -149,10 +152,27 @@ class TrainingJobStatus(ApiModel):
     trainer_status: TrainerStatus | None = Field(
         None, description="What the run itself has said last: progress, metrics, checkpoint; absent until it reports."
     )
+    runs: RunsStatus | None = Field(None, description="The runs of `schedule.runs`; absent without it.")
+    fingerprint: FingerprintStatus | None = Field(None, description="What tells this run from others.")
+    reused: ReusedRun | None = Field(None, description="The earlier run whose result stands for this one.")
+    early_stopping: EarlyStoppingStatus | None = Field(
+        None, description="What the rules of early stopping, the idle policy and the budget have come to."
+    )
     cost: CostStatus | None = Field(None, description="What the job has cost so far.")
     estimate: EstimateStatus | None = Field(
         None, description="What the run was expected to take and to cost; absent when the spec does not say enough."
     )
 
 
-ConditionType = Literal["Ready", "Suspended", "Complete", "Failed", "Migrating", "Invalid", "MetricsKnown"]
+ConditionType = Literal[
+    "Ready",
+    "Suspended",
+    "Complete",
+    "Failed",
+    "Migrating",
+    "Invalid",
+    "MetricsKnown",
+    "Duplicate",
+    "EarlyStopped",
+    "BudgetExceeded",
+]

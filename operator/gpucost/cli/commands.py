@@ -6,9 +6,11 @@ import click
 
 from gpucost.cli import costs_view, diff_view, explain_view, idle_view
 from gpucost.cli.costs_view import OF_A_NAMESPACE, View
+from gpucost.cli.estimate import estimate, predict
 from gpucost.cli.export_days import cost_export
 from gpucost.cli.options import current, shared, without_namespace
 from gpucost.cli.questions import Asker
+from gpucost.cli.runs import report, savings, simulate
 from gpucost.cli.windows import before
 from gpucost.core.grouping import LABEL
 
@@ -21,6 +23,8 @@ Examples:
   kubectl cost explain TrainingJob/bert -n research
   kubectl cost idle                    what costs money for nothing
   kubectl cost diff                    what costs more than the week before
+  kubectl cost estimate -f job.yaml    what a TrainingJob will cost
+  kubectl cost report run bert         what a run has cost for what
   kubectl cost namespace --window month --rate day
   kubectl cost namespace -o csv > costs.csv
 """
@@ -222,3 +226,8 @@ def explain(workload: str) -> None:
 
 
 cost.add_command(cost_export)
+cost.add_command(estimate)
+cost.add_command(predict)
+cost.add_command(report)
+cost.add_command(savings)
+cost.add_command(simulate)

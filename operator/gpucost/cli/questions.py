@@ -22,6 +22,8 @@ from gpucost.cli.options import Options
 from gpucost.cli.statuses import from_statuses
 from gpucost.web.names import canonical
 from gpucost.web.schema import GROUP, VERSION, AllocationList, Explanation
+from gpucost.web.schema_estimates import OfferList
+from gpucost.web.schema_runs import RunReport, RunSimulation, SavingList
 
 _BASE = f"/apis/{GROUP}/{VERSION}"
 _TRAININGJOBS = "/apis/gpucost.dev/v1alpha1"
@@ -102,6 +104,43 @@ class Asker:
             return _read(Explanation, self.door.get(path, {"window": self.options.window}))
         except NotServed as missing:
             raise Failure(f"the arithmetic needs the cost API, which does not answer: {missing.message}") from None
+
+    def offers(self) -> OfferList:
+        """What GPUs cost in the cluster, asked within a namespace: one may do that where one may see costs."""
+        namespace = self.namespaces_of(everywhere=False)
+        within = f"/namespaces/{quote(namespace)}" if namespace else ""
+        return _read(OfferList, self.door.get(f"{_BASE}{within}/offers", {}))
+
+    def run_report(self, name: str) -> RunReport:
+        """What a training run has cost for what."""
+        return _read(RunReport, self._of_run(f"{quote(name)}", {}))
+
+    def simulation(self, name: str, terms: Mapping[str, str]) -> RunSimulation:
+        """What a training run would have cost."""
+        return _read(RunSimulation, self._of_run(f"{quote(name)}/simulation", terms))
+
+    def _of_run(self, path: str, params: Mapping[str, str]) -> Any:
+        namespace = self.namespaces_of(everywhere=False)
+        if namespace is None:
+            raise click.UsageError("say which namespace it is in: -n NAMESPACE")
+        try:
+            return self.door.get(f"{_BASE}/namespaces/{quote(namespace)}/runreports/{path}", params)
+        except NotServed as missing:
+            raise Failure(f"reports need the cost API, which does not answer: {missing.message}") from None
+
+    def savings(self, namespace: str | None) -> SavingList:
+        """What was saved in the window."""
+        within = f"/namespaces/{quote(namespace)}" if namespace else ""
+        try:
+            return _read(SavingList, self.door.get(f"{_BASE}{within}/savings", {"window": self.options.window}))
+        except Forbidden as refused:
+            own = self.door.namespace
+            if namespace is not None or own is None:
+                raise
+            self.tell(f"Showing namespace {own} only: you may not list savings of all namespaces ({refused.message})")
+            return self.savings(own)
+        except NotServed as missing:
+            raise Failure(f"savings need the cost API, which does not answer: {missing.message}") from None
 
     def _namespace_of(self, kind: str, name: str) -> str:
         """The part of the path that says where a subject is; a node is nowhere, a namespace in itself."""

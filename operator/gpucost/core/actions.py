@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from gpucost.core.clock import Instant
 from gpucost.core.model import Key
+from gpucost.core.training.runs.run import Saving
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,22 @@ class CreateService:
 
 
 @dataclass(frozen=True, slots=True)
+class PartChange:
+    """New directives for one of the templates of a workload, whole."""
+
+    index: int
+    name: str
+    """The part that must be at that place, or nothing is changed."""
+    node_selector: Mapping[str, str]
+    tolerations: tuple[Mapping[str, object], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PatchJob:
-    """Merge-patch a Job under the precondition that it is unchanged."""
+    """Merge-patch a Job, or another workload of `kind`, under the precondition that it is unchanged.
+
+    `parts` change in the same write: a merge patch could only replace the list of all templates.
+    """
 
     target: Key
     """The TrainingJob on whose behalf."""
@@ -46,9 +61,36 @@ class PatchJob:
     patch: Mapping[str, object]
     reason: str
     message: str
+    kind: str = "Job"
+    parts: tuple[PartChange, ...] = ()
+    api_version: str = ""
+    """For kinds that are served in more than one version."""
 
 
-Action = CreateJob | CreateService | PatchJob
+@dataclass(frozen=True, slots=True)
+class CreateTrainingJob:
+    """Create the TrainingJob of one run; an existing one of the same owner is the same run."""
+
+    target: Key
+    """The TrainingJob whose schedule makes it."""
+    manifest: Mapping[str, object]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTrainingJob:
+    """Delete the TrainingJob of a run that is over, under the precondition that it is this one."""
+
+    target: Key
+    """The TrainingJob whose schedule has made it."""
+    run: Key
+    uid: str
+    reason: str
+    message: str
+
+
+Action = CreateJob | CreateService | PatchJob | CreateTrainingJob | DeleteTrainingJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,5 +125,9 @@ class Decision:
     """Further status fields as they are written (camelCase, JSON values), without `conditions` and `cost`."""
     events: tuple[EventNote, ...] = ()
     """Posted after the actions, and before the status in which they are no news any more."""
+    records: tuple[Saving, ...] = ()
+    """Booked before the status is written that counts them."""
     wake_at: Instant | None = None
     """Look again at this instant even when nothing changes (a window edge, a timeout)."""
+    ask_checkpoint: bool = False
+    """Ask the run for a checkpoint, with the answer to its next message; to ask again changes nothing."""

@@ -183,8 +183,27 @@ class JobCondition:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One of several pod templates in a workload, such as a replicated Job of a JobSet."""
+
+    index: int
+    """Its place in the list of templates."""
+    name: str
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Mapping[str, object], ...] = ()
+    moves: bool = True
+    """Whether it follows the placement; a small CPU-only part beside those that hold GPUs stays where it is."""
+    jobs: frozenset[str] = frozenset()
+    """UIDs of the Jobs made from it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """A batch/v1 Job, reduced to what decisions need; `annotations` holds only those under `gpucost.dev/`."""
+    """What runs, reduced to what decisions need; `annotations` holds only those under `gpucost.dev/`.
+
+    As a rule a batch/v1 Job. A workload of several Jobs shows the same face (`core.training.jobset`): its counts are
+    sums over its Jobs, and its templates are `parts`.
+    """
 
     uid: str
     name: str
@@ -213,6 +232,11 @@ class Job:
     """Value of the label `kueue.x-k8s.io/queue-name`: such a Job is never suspended or resumed by us."""
     suspend_manager: str | None = None
     """Field manager that set `spec.suspend` last (`metadata.managedFields`); None when unknown."""
+    kind: str = "Job"
+    parts: tuple[Part, ...] = ()
+    """Empty for a Job: it has one template, whose directives are above."""
+    stuck: Mapping[str, str] = field(default_factory=dict)
+    """Node selectors that its Jobs keep whatever its templates say (JobSet merges, it never takes away)."""
 
     def condition(self, kind: str) -> JobCondition | None:
         """The condition of a type when it is true."""

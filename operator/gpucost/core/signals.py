@@ -106,7 +106,7 @@ def judge(signals: Mapping[str, float], device: Device) -> float | Unknown:
 
 def _nothing(shares: Mapping[str, float], signals: Mapping[str, float], device: Device) -> float | Unknown:
     """What to make of a GPU of which every signal reads 0."""
-    power = _power(signals, device)
+    power = power_share(signals, device)
     if power is not None and power >= _HOT:
         return Unknown("draws the power of a busy GPU while its counters read 0")
     witnesses = _witnesses_of_nothing(shares, signals, power, mig=device.mig)
@@ -115,7 +115,7 @@ def _nothing(shares: Mapping[str, float], signals: Mapping[str, float], device: 
     return max(shares.values())
 
 
-def _power(signals: Mapping[str, float], device: Device) -> float | None:
+def power_share(signals: Mapping[str, float], device: Device) -> float | None:
     """Power drawn as a share of the board's limit; None when either is not known."""
     watts = next((limit for name, limit in BOARD_WATTS.items() if name in device.model), None)
     if device.mig or watts is None or POWER not in signals:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gpucost.core.model import Gpus, Unknown
+from gpucost.core.quiet import all_quiet, quiet
 from gpucost.core.signals import ENGINE_ACTIVE, GPU_UTIL, METRICS, Device, checked, judge
 
 __all__ = ["ENGINE_ACTIVE", "GPU_UTIL", "METRICS", "Activity", "Held", "PodName", "Sample", "activity"]
@@ -72,6 +73,8 @@ class Activity:
     dropped: Mapping[tuple[str, str], int] = field(default_factory=dict)
     renamed: bool = False
     """Whether pods were found under `exported_pod`: Prometheus scrapes without `honor_labels`."""
+    quiet: Mapping[str, bool | None] = field(default_factory=dict)
+    """Whether all GPUs of a pod did nothing, by pod UID; None is unknown (`core.quiet`)."""
 
 
 @dataclass(slots=True)
@@ -115,7 +118,14 @@ def activity(samples: Mapping[str, Iterable[Sample]], held: Mapping[PodName, Hel
     """
     readings, dropped, renamed = _readings(samples, held)
     by_pod = {holder.uid: _of_pod(readings.get(holder.uid, {}), holder) for holder in held.values()}
-    return Activity(by_pod, dict(dropped), renamed)
+    silent = {holder.uid: _quiet(readings.get(holder.uid, {}), holder) for holder in held.values()}
+    return Activity(by_pod, dict(dropped), renamed, silent)
+
+
+def _quiet(devices: Mapping[str, _Reading], holder: Held) -> bool | None:
+    """A GPU that reports nothing may be at work."""
+    found = all_quiet(quiet(reading.signals, reading.device) for reading in devices.values())
+    return found if found is False or len(devices) == holder.most else None
 
 
 def _readings(

@@ -6,11 +6,20 @@ the decision saw. A conflict is no failure, it says that the world moved and tha
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from gpucost.core.actions import Action, CreateJob, CreateService, PatchJob
+from gpucost.core.actions import (
+    Action,
+    CreateJob,
+    CreateService,
+    CreateTrainingJob,
+    DeleteTrainingJob,
+    PatchJob,
+)
+from gpucost.effects import workloads
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
@@ -38,6 +47,8 @@ class Outcome:
     action: Action
     result: Result
     problems: tuple[str, ...] = ()
+    made: Mapping[str, Any] | None = None
+    """The object that was created, or found in its place."""
 
     @property
     def ok(self) -> bool:
@@ -48,24 +59,28 @@ class Outcome:
 async def apply(client: KubeClient, action: Action) -> Outcome:
     """Send one action to the API server."""
     try:
-        await _send(client, action)
+        made = await _send(client, action)
     except ApiError as error:
         return await _refused(client, action, error)
     except Unreachable as error:
         return Outcome(action, Result.FAILED, (str(error),))
-    return Outcome(action, Result.APPLIED)
+    return Outcome(action, Result.APPLIED, made=made)
 
 
-async def _send(client: KubeClient, action: Action) -> None:
+async def _send(client: KubeClient, action: Action) -> Mapping[str, Any] | None:
+    """What the API server says of the object that it made."""
     match action:
         case CreateJob(target=target, manifest=manifest):
-            await client.create(paths.job(target.namespace), manifest, manager=MANAGER)
+            return await client.create(paths.job(target.namespace), manifest, manager=MANAGER)
         case CreateService(target=target, manifest=manifest):
-            await client.create(paths.service(target.namespace), manifest, manager=MANAGER)
-        case PatchJob(job=job, uid=uid, resource_version=version, patch=patch):
-            metadata: dict[str, Any] = {**_mapping(patch.get("metadata")), "uid": uid, "resourceVersion": version}
-            body = {**patch, "metadata": metadata}
-            await client.merge(paths.job(job.namespace, job.name), body, manager=MANAGER)
+            return await client.create(paths.service(target.namespace), manifest, manager=MANAGER)
+        case CreateTrainingJob(target=target, manifest=manifest):
+            return await client.create(paths.trainingjob(target.namespace), manifest, manager=MANAGER)
+        case DeleteTrainingJob(run=run, uid=uid):
+            await client.delete(paths.trainingjob(run.namespace, run.name), uid=uid)
+        case PatchJob() as change:
+            await workloads.patch(client, change, manager=MANAGER)
+    return None
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -76,6 +91,8 @@ async def _refused(client: KubeClient, action: Action, error: ApiError) -> Outco
     problems = error.causes or (error.message or str(error),)
     if error.status == 409 and error.reason == "AlreadyExists":
         return await _existing(client, action)
+    if error.status == 404 and isinstance(action, DeleteTrainingJob):
+        return Outcome(action, Result.EXISTS)
     if error.status in {404, 409}:
         return Outcome(action, Result.CONFLICT, problems)
     if error.status == 403:
@@ -88,9 +105,9 @@ async def _refused(client: KubeClient, action: Action, error: ApiError) -> Outco
 
 async def _existing(client: KubeClient, action: Action) -> Outcome:
     """An object of that name is there: ours from an earlier try, or somebody else's."""
-    if isinstance(action, PatchJob):
+    if isinstance(action, (PatchJob, DeleteTrainingJob)):
         return Outcome(action, Result.CONFLICT)
-    folder = paths.job if isinstance(action, CreateJob) else paths.service
+    folder, kind = _PLACES[type(action)]
     metadata = _mapping(action.manifest.get("metadata"))
     try:
         found = await client.get(folder(action.target.namespace, metadata["name"]))
@@ -99,7 +116,14 @@ async def _existing(client: KubeClient, action: Action) -> Outcome:
     wanted = {reference["uid"] for reference in metadata.get("ownerReferences") or ()}
     owners = {reference["uid"] for reference in found["metadata"].get("ownerReferences") or ()}
     if wanted & owners:
-        return Outcome(action, Result.EXISTS)
+        return Outcome(action, Result.EXISTS, made=found)
     if isinstance(action, CreateJob):
         return Outcome(action, Result.CONFLICT, (f"a Job {metadata['name']} of another owner exists",))
-    return Outcome(action, Result.REJECTED, (f"metadata.name: a Service {metadata['name']} of another owner exists",))
+    return Outcome(action, Result.REJECTED, (f"metadata.name: a {kind} {metadata['name']} of another owner exists",))
+
+
+_PLACES: Mapping[type[Action], tuple[Callable[[str, str], str], str]] = {
+    CreateJob: (paths.job, "Job"),
+    CreateService: (paths.service, "Service"),
+    CreateTrainingJob: (paths.trainingjob, "TrainingJob"),
+}

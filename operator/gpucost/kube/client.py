@@ -7,7 +7,7 @@ models: objects are turned into the core's slim records at once.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from gpucost.kube.errors import ApiError, Gone, Unreachable
 from gpucost.kube.login import login
 
 MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
 _ATTEMPTS = 6
@@ -89,12 +90,27 @@ class KubeClient:
         """JSON merge patch; put uid and resourceVersion into its metadata to make it conditional."""
         return await self.request("PATCH", path, body=body, params={"fieldManager": manager}, content_type=MERGE_PATCH)
 
+    async def json_patch(self, path: str, operations: Sequence[Mapping[str, Any]], *, manager: str) -> Json:
+        """JSON patch (RFC 6902), for one item of a list."""
+        params = {"fieldManager": manager}
+        return await self.request("PATCH", path, body=operations, params=params, content_type=JSON_PATCH)
+
+    async def delete(self, path: str, *, uid: str) -> Json:
+        """DELETE an object if it is still this one; what it owns follows in the background."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
+        return await self.request("DELETE", path, body=body)
+
     async def request(
         self,
         method: str,
         path: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         params: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Json:

@@ -19,6 +19,21 @@ TRAININGJOBS = f"/apis/{GROUP}/{VERSION}/trainingjobs"
 PRICEBOOKS = f"/apis/{GROUP}/{VERSION}/pricebooks"
 
 
+JOBSET_API = "/apis/jobset.x-k8s.io/v1alpha2"
+QUEUE_APIS = ("/apis/kueue.x-k8s.io/v1beta2", "/apis/kueue.x-k8s.io/v1beta1")
+"""Versions of Kueue's API that are known, the newest first."""
+
+
+def workload(api_version: str, namespace: str, name: str) -> str:
+    """A Workload of Kueue."""
+    return f"/apis/{api_version}/namespaces/{namespace}/workloads/{name}"
+
+
+def jobset(namespace: str, name: str = "") -> str:
+    """A JobSet."""
+    return _item(f"{JOBSET_API}/namespaces/{namespace}/jobsets", name)
+
+
 def job(namespace: str, name: str = "") -> str:
     """A Job, or the collection to create one in."""
     return _item(f"/apis/batch/v1/namespaces/{namespace}/jobs", name)
@@ -59,9 +74,19 @@ def node(name: str) -> str:
     return f"{NODES}/{name}"
 
 
-def trainingjob(namespace: str, name: str) -> str:
-    """A TrainingJob; append `/status` for its status."""
-    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/trainingjobs/{name}"
+def trainingjob(namespace: str, name: str = "") -> str:
+    """A TrainingJob, or the collection to create one in; append `/status` for its status."""
+    return _item(f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/trainingjobs", name)
+
+
+def config_map(namespace: str, name: str) -> str:
+    """A ConfigMap."""
+    return f"/api/v1/namespaces/{namespace}/configmaps/{name}"
+
+
+def claim(namespace: str, name: str) -> str:
+    """A PersistentVolumeClaim."""
+    return f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}"
 
 
 def pricebook(name: str) -> str:

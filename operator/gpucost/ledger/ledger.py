@@ -9,7 +9,7 @@ All calls are synchronous and may come from any thread; they take turns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import RLock
 from types import TracebackType
@@ -24,7 +24,7 @@ from gpucost.core.money import Pico
 from gpucost.core.report import Amounts, Explanation, Report, Row
 from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
-from gpucost.ledger import charges, explanations, facts, hour_sums, reports, rolled, rows
+from gpucost.ledger import charges, explanations, facts, hour_sums, lifetimes, reports, rolled, rows
 from gpucost.ledger.database import Database
 from gpucost.ledger.db import Db
 from gpucost.ledger.desk import Desk
@@ -35,6 +35,7 @@ from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
 from gpucost.ledger.recorded import Recorded, recorded
 from gpucost.ledger.retirement import Retirement
 from gpucost.ledger.rollups import HOURLY
+from gpucost.ledger.runs import Runs
 from gpucost.ledger.schema import nodes as node_table
 from gpucost.ledger.schema import pods as pod_table
 from gpucost.ledger.settled import Settled, WorkloadKey, key_of
@@ -257,6 +258,11 @@ class Ledger:
         """What training runs have said of themselves."""
         return Sayings(self._read, self._write_quietly)
 
+    @property
+    def runs(self) -> Runs:
+        """Which runs there were, and which were not made."""
+        return Runs(self._read, self._write_quietly)
+
     def _write_quietly(self, work: Callable[[Db], T]) -> T:
         """A write that no cost depends on."""
         with self._turn():
@@ -413,6 +419,14 @@ class Ledger:
     def knows(self, namespace: str, what: Workload) -> bool:
         """Whether what `explain` may be asked about ever held anything, or a node was ever there."""
         return self._read(lambda db: explanations.knows(self._desk(db, 0), namespace, what))
+
+    def lifetime(self, namespace: str, workload: Workload, now: Instant) -> Interval | None:
+        """From the start of a workload's first pod to the end of its last, or to now; None when it had none."""
+        return self._read(lambda db: lifetimes.lifetime(db, namespace, workload, now))
+
+    def nodes_like(self, span: Interval, names: Collection[str]) -> list[tuple[NodeFact, tuple[PriceFact, ...]]]:
+        """Nodes in a span of the type of those that are named, with their prices over time."""
+        return self._read(lambda db: lifetimes.nodes_like(db, span, names))
 
     def _desk(self, db: Db, now: Instant) -> Desk:
         kept = self._shelf, self._standing, self._retirement.horizon

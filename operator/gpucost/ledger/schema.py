@@ -199,6 +199,43 @@ run_checkpoints = Table(
     sqlite_with_rowid=False,
 )
 
+runs = Table(
+    "runs",
+    metadata,
+    _key("cluster"),
+    _key("run"),
+    _key("namespace"),
+    _key("name"),
+    _key("parent"),
+    Column("digest", String(64), nullable=False),
+    _instant("created"),
+    _instant("ended", nullable=True),
+    _instant("due", nullable=True),
+    Column("known", Text, nullable=False),
+    Column("amounts", Text, nullable=True),
+    PrimaryKeyConstraint("cluster", "run"),
+    sqlite_with_rowid=False,
+)
+"""`run` and `parent` are UIDs of TrainingJobs; `known` is JSON of what nobody searches for. `amounts` is what a run of
+a schedule has cost in all, once it is deleted and nothing is added any more: a JSON array in the order of `Amounts`."""
+
+run_savings = Table(
+    "run_savings",
+    metadata,
+    _key("cluster"),
+    _key("run"),
+    _instant("due"),
+    Column("kind", String(63), nullable=False),
+    _key("namespace"),
+    Column("message", Text, nullable=False),
+    Column("times", BigInteger, nullable=False),
+    Column("saved", Text, nullable=True),
+    PrimaryKeyConstraint("cluster", "run", "due", "kind"),
+    sqlite_with_rowid=False,
+)
+"""Due times of schedules at which no run was made, and runs (`due` 0) that were not started. `saved` is pico-units as
+decimal text of any length, NULL for unknown."""
+
 # --- roll-ups: what is left of hours that are older than the retention of details -----------------------------------
 
 rolled_keys = Table(

@@ -52,6 +52,12 @@ class Totals:
     nodes: Mapping[str, NodeTotal] = field(default_factory=dict)
     by_capacity: Mapping[tuple[tuple[str, Workload], CapacityType], Amounts] = field(default_factory=dict)
     difference: Pico = 0
+    sums: Mapping[tuple[str, Workload], Row] = field(default_factory=dict)
+    """What TrainingJobs cost that make runs: sums over rows that are in `workloads`, or were."""
+
+    def of(self, namespace: str, workload: Workload) -> Row | None:
+        """What a workload shows as its cost."""
+        return self.sums.get((namespace, workload)) or self.workloads.get((namespace, workload))
 
 
 @dataclass

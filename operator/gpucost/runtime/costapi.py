@@ -10,6 +10,7 @@ from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.runtime.settings import Settings, address
 from gpucost.web.auth import FrontProxy
+from gpucost.web.insights import InsightProvider
 from gpucost.web.progress import ProgressApi
 from gpucost.web.provider import CostProvider
 from gpucost.web.server import CostServer
@@ -29,6 +30,7 @@ async def open_doors(
     *,
     progress: ProgressApi | None = None,
     authority: Authority | None = None,
+    insights: InsightProvider | None = None,
 ) -> CostServer:
     """Start listening and tell the API server whom to trust.
 
@@ -41,6 +43,7 @@ async def open_doors(
         provider=provider,
         progress=progress,
         authority=authority,
+        insights=insights,
         api=address(listen) if listen and (proxy is not None or progress is not None) else None,
         front_proxy=proxy,
         hosts=service_hosts(settings.service_name, settings.namespace, "localhost"),

@@ -18,8 +18,10 @@ from gpucost.runtime.training import TrainingController
 async def print_decisions(controller: TrainingController, out: TextIO) -> int:
     """Print what one pass would do; the number of actions that the API server would refuse."""
     refused = planned = 0
+    controller.survey()
     records = [controller.world.trainingjobs[key] for key in sorted(controller.world.trainingjobs)]
     for record in records:
+        await controller.prepare(record)
         decision = controller.decide(record)
         outcomes = [await apply(controller.client, action) for action in decision.actions]
         planned += len(outcomes)

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,7 +26,8 @@ from pydantic import ValidationError
 
 from gpucost.core.capacity import Provider, detect_provider
 from gpucost.core.clock import SECOND, Instant
-from gpucost.core.model import CapacityType, Workload
+from gpucost.core.model import CapacityType, Key, Workload
+from gpucost.core.money import Pico
 from gpucost.core.present import cost_status
 from gpucost.core.publish import Budget
 from gpucost.kube import paths
@@ -47,6 +49,7 @@ from gpucost.runtime.feeds import DoubtBoard
 from gpucost.runtime.figures import fill
 from gpucost.runtime.health import Health
 from gpucost.runtime.holdings import Holdings
+from gpucost.runtime.insights import RunInsights
 from gpucost.runtime.lease import Lease, LeaseLost
 from gpucost.runtime.ledger_state import LedgerState
 from gpucost.runtime.logs import configure
@@ -54,6 +57,7 @@ from gpucost.runtime.market import GpuMarket
 from gpucost.runtime.measuring import engine_of, sampling_of
 from gpucost.runtime.metrics import Exposition, Figures, FiguresCollector
 from gpucost.runtime.opening import open_ledger
+from gpucost.runtime.optional_kinds import OptionalKinds
 from gpucost.runtime.price_memory import MARK, decode
 from gpucost.runtime.price_status import report
 from gpucost.runtime.price_watch import PriceWatch
@@ -64,9 +68,12 @@ from gpucost.runtime.publisher import Publisher
 from gpucost.runtime.queue import DirtyKeys
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.recovery import recover, summary
-from gpucost.runtime.reporting import intake_of, with_ledger
+from gpucost.runtime.reporting import intake_of, with_ledger, with_runs
+from gpucost.runtime.runs.keeper import RunKeeper
+from gpucost.runtime.runs.sums import RunSums
 from gpucost.runtime.sampling import Sampling
 from gpucost.runtime.settings import Settings, address, listed
+from gpucost.runtime.stopping import StoppingSources
 from gpucost.runtime.tasks import Tasks
 from gpucost.runtime.training import TrainingController, run_workers
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
@@ -108,6 +115,7 @@ class Operator:
         self.world.on_claimed = self.recorder.owners_changed
         self.assets = Assets(self.recorder, now, self.prices.of_asset, waiting=True)
         self.caches = Caches.build(self.client, self.world, self.recorder, self.assets, now)
+        self.optional = OptionalKinds(self.client, self.world, now)
         self.resources = CustomResources(self.world, on_prices=self._prices_changed)
         self.controller = TrainingController(
             world=self.world,
@@ -122,6 +130,14 @@ class Operator:
         )
         self.progress = RunHistories(self.world, now, self.queue.mark, keep=settings.details_kept)
         self.controller.progress_of = self.progress.of
+        self.runs = RunKeeper(self.world, self.client, now, self.progress.of, self._cost_so_far)
+        self.controller.runs = self.runs
+        self.sums = RunSums(self.world, self.runs.book)
+        self.controller.ask_checkpoint = self.progress.ask_checkpoint
+        self.stopping = StoppingSources(
+            self.world, now, self.progress.of, lambda: self.totals, settings.currency, assume_new=dry_run
+        )
+        self.controller.stopping = self.stopping
         self.board = DoubtBoard(self.world, now, self.queue.mark)
         self.controller.doubts_of = self.board.of
         self.market = GpuMarket(self.prices, now)
@@ -223,6 +239,7 @@ class Operator:
         engine = engine_of(settings)
         if engine is not None:
             self.price_watch.source = ExportedPrices(engine)
+        self.runs.engine = engine
         sampling = sampling_of(
             settings,
             client=self.client,
@@ -232,6 +249,7 @@ class Operator:
             now=now,
             engine=engine,
         )
+        sampling.on_quiet = self.stopping.quiet.take
         stack.push_async_callback(sampling.close)
         accounting = Accounting(ledger, self.recorder, self.caches, self.figures, now, sampling, settings.details_kept)
         accounting.state = self.ledger_state
@@ -247,6 +265,8 @@ class Operator:
         past = await accounting.past(*await histories)
         await with_ledger(self.progress, accounting, ledger)
         stack.push_async_callback(self.progress.flush)
+        await with_runs(self.runs.book, accounting, ledger)
+        stack.push_async_callback(self.runs.book.flush)
         for fact, node in await accounting.call(
             lambda: ledger.ended_pods(kind=TRAINING_JOB, capacity_type=CapacityType.SPOT)
         ):
@@ -268,6 +288,7 @@ class Operator:
         sampling.begin(past.open_pods, past.needs, past.observed_until)
         log.info(summary(past, self.world.pods))
         self.accounting = accounting
+        self.controller.survey()
         await self._tick()
         log.info("first pass complete after %.1f s: %s", time.monotonic() - started, self.figures.sizes)
         self.tasks.start(backfill.keep(), "history")
@@ -288,7 +309,12 @@ class Operator:
         if settings.export_url:
             self.tasks.start(DailyExport(lambda: exporter_of(settings), self.figures, now).run(), "export")
         server = await open_doors(
-            self.client, self._provider(), settings, progress=intake.api, authority=intake.authority
+            self.client,
+            self._provider(),
+            settings,
+            progress=intake.api,
+            authority=intake.authority,
+            insights=self._insights(),
         )
         stack.push_async_callback(server.stop)
         if server.front_proxy is not None:
@@ -304,7 +330,7 @@ class Operator:
         await self.resources.expect(self.client)
         self.tasks.start(self._kopf(), "watch custom resources")
         self._karpenter = await self._has(_KARPENTER)  # it makes spot nodes where there are none yet
-        await asyncio.gather(self.caches.synced(), self.resources.shown(self.client))
+        await asyncio.gather(self.caches.synced(), self.resources.shown(self.client), self.optional.first())
         self.prices.reload()
         self.recorder.reprice()
         self.assets.reprice()
@@ -324,6 +350,7 @@ class Operator:
 
     async def _dry_run(self, stack: AsyncExitStack) -> int:
         stack.push_async_callback(self._stop_tasks)
+        self.runs.engine = engine_of(self.settings)
         await self.tasks.unless_stopped(self._sync())
         if self.stop.is_set():
             return 1
@@ -332,6 +359,7 @@ class Operator:
     # --- what goes on -------------------------------------------------------------------------------------------------
 
     async def _stop_tasks(self) -> None:
+        await self.optional.close()
         await self.tasks.end(_STOP_SECONDS)
 
     async def _flushes(self) -> None:
@@ -340,6 +368,7 @@ class Operator:
             await asyncio.sleep(_FLUSH_SECONDS)
             await self.accounting.flush()
             await self.progress.flush()
+            await self.runs.book.flush()
 
     async def _ticks(self) -> None:
         period = self.settings.tick_seconds
@@ -356,17 +385,23 @@ class Operator:
         assert self.accounting is not None
         started = time.monotonic()
         await self.resources.sweep(self.client)
+        await self.optional.look()
         await self.price_watch.tick(self.accounting)
         await self.accounting.sample()
         await self.accounting.flush()
         await report(self.client, self.prices, now, ledger=self.ledger_state.condition)
         workloads = [(r.namespace, Workload(TRAINING_JOB, r.name)) for r in self.world.trainingjobs.values()]
         ended = self.recorder.endings.lately(now())
-        self.totals = await self.accounting.totals([*workloads, *ended])
+        totals = await self.accounting.totals([*workloads, *ended, *self.sums.asked()])
+        self.totals = replace(totals, sums=self.sums.rows(totals.workloads))
+        self.sums.freeze(totals.workloads, self.accounting.ledger.settled_until, now())
+        await self.stopping.prepare(self.accounting, self.totals)
         fill(self.figures, self.totals, self.world, ended)
+        self.figures.saved |= self.runs.book.saved()
         for key in self.world.trainingjobs:
             self.queue.mark(key)
         await self.progress.tidy()
+        await self.runs.tidy(self.settings.details_kept)
         await self.publisher.publish(self.totals)
         self.figures.data_times["kubernetes"] = min(m.last_heard for m in self.caches.all)
         self.figures.errors["unreadable objects"] = sum(m.rejected for m in self.caches.all)
@@ -389,13 +424,22 @@ class Operator:
 
     def cost_of(self, record: Custom) -> Mapping[str, Any] | None:
         """`status.cost` of a TrainingJob as of the last tick; what is stored when nothing is known yet."""
-        row = self.totals.workloads.get((record.namespace, Workload(TRAINING_JOB, record.name)))
+        row = self.totals.of(record.namespace, Workload(TRAINING_JOB, record.name))
         if row is None or not row.amounts.held_time:
             return record.status.get("cost")
         return cost_status(row.amounts, hourly=row.hourly, currency=self.settings.currency, now=self.totals.at)
 
+    def _cost_so_far(self, key: Key) -> Pico | None:
+        row = self.totals.of(key.namespace, Workload(TRAINING_JOB, key.name))
+        return row.amounts.known_cost if row is not None and row.amounts.held_time else None
+
     def _provider(self) -> LedgerProvider:
         return LedgerProvider(lambda: self.accounting, now, self._cannot_answer)
+
+    def _insights(self) -> RunInsights:
+        return RunInsights(
+            self._provider(), self.world, self.market.view, self.progress.of, self.recorder.endings.interruptions_of
+        )
 
     def _alive(self) -> str | None:
         if self.ready and time.monotonic() - self._beat > _STALE_SECONDS + 2 * self.settings.tick_seconds:

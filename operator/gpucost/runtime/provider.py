@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
 from gpucost.core.clock import Instant
-from gpucost.core.model import Workload
+from gpucost.core.model import NodeFact, PriceFact, Workload
 from gpucost.core.report import DataQuality, Explanation, Report
 from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
@@ -59,6 +59,20 @@ class LedgerProvider:
         question = partial(books.ledger.explain, namespace, workload, span, now=self.clock())
         result = await self._ask(books, question)
         return replace(result, quality=self._quality(books, result.quality))
+
+    async def lifetime(self, namespace: str, workload: Workload) -> Interval | None:
+        """Since when a workload has held anything, and until when; None when it never has."""
+        books = self._accounting()
+        return await self._ask(books, partial(books.ledger.lifetime, namespace, workload, self.clock()))
+
+    async def nodes_like(self, span: Interval, names: Collection[str]) -> list[tuple[NodeFact, tuple[PriceFact, ...]]]:
+        """Nodes in a span of the type of those that are named, with their prices over time."""
+        books = self._accounting()
+        return await self._ask(books, partial(books.ledger.nodes_like, span, names))
+
+    def ready(self) -> None:
+        """Raise `NotReady` while the operator is starting."""
+        self._accounting()
 
     def _accounting(self) -> Accounting:
         problem = self.problem()

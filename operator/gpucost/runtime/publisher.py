@@ -17,6 +17,7 @@ from gpucost.core.money import MICRO, Micro, to_micro
 from gpucost.core.present import PREFIX, confidence, cost_annotations
 from gpucost.core.publish import Budget, Published, urgency
 from gpucost.core.report import Row
+from gpucost.core.training import jobset
 from gpucost.effects.status import write_annotations
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
@@ -26,6 +27,10 @@ from gpucost.runtime.caches import Caches
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 
 _REFUSED_FOR = MINUTE
+_WHERE: Mapping[str, tuple[Callable[[str, str], str], str]] = {
+    "Job": (paths.job, "batch/v1"),
+    jobset.KIND: (paths.jobset, jobset.API_VERSION),
+}
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +86,12 @@ class Publisher:
         return done
 
     def _forget(self) -> None:
-        alive = self.world.jobs.keys() | self.world.nodes.keys() | self.caches.namespaces.items.keys()
+        alive = (
+            self.world.jobs.keys()
+            | self.world.jobsets.keys()
+            | self.world.nodes.keys()
+            | self.caches.namespaces.items.keys()
+        )
         alive |= {record.uid for record in self.world.trainingjobs.values()}
         for memory in (self.written, self.refused):
             for uid in memory.keys() - alive:
@@ -96,20 +106,21 @@ class Publisher:
 
     def _trainingjobs(self, totals: Totals) -> Iterable[Target]:
         for record in self.world.trainingjobs.values():
-            row = totals.workloads.get((record.namespace, _workload(record)))
+            row = totals.of(record.namespace, _workload(record))
             if row is not None and row.amounts.held_time:
                 hourly = shown(row, totals.at).hourly
                 new = replace(shown(row, totals.at), state=_state("", hourly))
                 yield Target(record.uid, shown_in_status(record.status), new, _bound(self.write_status, record))
 
     def _jobs(self, totals: Totals) -> Iterable[Target]:
-        for job in self.world.jobs.values():
+        for job in self.world.shown_workloads():
             workload = self.world.workload_of_job(job)
             row = totals.workloads.get((job.namespace, workload))
             if row is not None and row.amounts.held_time:
                 values = cost_annotations(row.amounts, hourly=row.hourly, currency=self.currency, now=totals.at)
                 metadata = {"name": job.name, "namespace": job.namespace, "uid": job.uid}
-                write = self._annotate(paths.job(job.namespace, job.name), "batch/v1", "Job", metadata, values)
+                path, version = _WHERE[job.kind]
+                write = self._annotate(path(job.namespace, job.name), version, job.kind, metadata, values)
                 yield Target(job.uid, shown_in_annotations(job.annotations), shown(row, totals.at), write)
 
     def _namespaces(self, totals: Totals) -> Iterable[Target]:

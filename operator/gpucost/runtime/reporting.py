@@ -13,6 +13,7 @@ from gpucost.ledger import Ledger
 from gpucost.runtime.accounting import Accounting
 from gpucost.runtime.authority import lasting_authority, secret_name
 from gpucost.runtime.progress import RunHistories
+from gpucost.runtime.runs.book import RunBook
 from gpucost.runtime.settings import Settings
 from gpucost.sources.token_reviews import TokenReviews
 from gpucost.web.progress import ProgressApi
@@ -47,3 +48,10 @@ async def with_ledger(histories: RunHistories, accounting: Accounting, ledger: L
     histories.forget = lambda horizon: accounting.call(
         partial(ledger.sayings.forget, histories.world.trainingjob_uids, horizon)
     )
+
+
+async def with_runs(book: RunBook, accounting: Accounting, ledger: Ledger) -> None:
+    """Begin with the runs that the ledger knows, and write there from now on."""
+    book.load(await accounting.call(ledger.runs.load))
+    book.write = lambda new: accounting.call(partial(ledger.runs.record, new))
+    book.forget = lambda uids: accounting.call(partial(ledger.runs.forget, list(uids)))

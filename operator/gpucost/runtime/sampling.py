@@ -57,6 +57,8 @@ class Sampling:
     window: Micros = MINUTE
     """What the first sample after a start stands for."""
     longest: Micros = _LONGEST
+    on_quiet: Callable[[Mapping[str, bool | None], Window], None] = lambda _quiet, _span: None
+    """Told after every pass whose GPUs did nothing."""
     engine: PromQL | None = None
     exporters: ExporterSource | None = None
     needs: NeedKeeper = field(default_factory=NeedKeeper)
@@ -129,6 +131,7 @@ class Sampling:
         answers = [await self._read(source, span.until) for source in self.gpus]
         held = self._held()
         found = activity({} if span.fault else merged(answers), held)
+        self.on_quiet(found.quiet, span)
         self._dropped("gpu", found.dropped)
         if found.renamed:
             self._tell("labels", "GPU series name pods in exported_pod: Prometheus scrapes without honor_labels")

@@ -21,6 +21,7 @@ from gpucost.core.training.doubts import Doubt
 from gpucost.core.training.plan import plan
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.reporting import Reporting
+from gpucost.core.training.runs.twins import Twins
 from gpucost.core.training.state import Interruption, TrainingContext, TrainingState
 from gpucost.effects import events
 from gpucost.effects.apply import Outcome, Result, apply
@@ -31,6 +32,8 @@ from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.runtime.market import MarketView
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.queue import DirtyKeys
+from gpucost.runtime.runs.keeper import RunKeeper
+from gpucost.runtime.stopping import StoppingSources
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 
 log = logging.getLogger(__name__)
@@ -75,10 +78,16 @@ class TrainingController:
     interruptions_of: Callable[[str, Workload], tuple[Interruption, ...]]
     progress_of: Callable[[Key], Progress] = lambda _key: Progress()
     """What the run of a TrainingJob has said of itself."""
+    ask_checkpoint: Callable[[Key], None] = lambda _key: None
+    """Asks the run of a TrainingJob for a checkpoint."""
+    stopping: StoppingSources | None = None
+    """What rules of early stopping look at; None: nothing is stopped."""
     doubts_of: Callable[[Key], Sequence[Doubt] | None] = lambda _key: None
     """Metrics of a TrainingJob that are unknown; None when nobody asked."""
     may_write: Callable[[Instant], bool] = lambda _now: True
     """Whether the budget allows one more write that only shows progress."""
+    runs: RunKeeper | None = None
+    """What is known of runs; None when nobody remembers them."""
     reporting: Reporting | None = None
     """Where the runs of new Jobs report."""
     market: Callable[[], MarketView] = MarketView
@@ -112,8 +121,12 @@ class TrainingController:
             return
         if record.uid in self.ending:
             return
+        await self.prepare(record)
         decision = self.decide(record)
+        if decision.ask_checkpoint:
+            self.ask_checkpoint(record.key)
         outcomes = await self._act(record, decision)
+        await self._book(record, decision, outcomes)
         if not all(outcome.ok for outcome in outcomes):
             self._after_failure(record, outcomes)
         if not {outcome.result for outcome in outcomes} & _DECIDE_AGAIN:
@@ -127,8 +140,9 @@ class TrainingController:
         status brings the cost along.
         """
         try:
+            await self.prepare(record)
             decision = self.decide(record)
-            if decision.actions:
+            if decision.actions or decision.records:
                 self.queue.mark(record.key)
                 return False
             return await self._say(record, decision, cost_is_news=True)
@@ -142,10 +156,40 @@ class TrainingController:
         await self._tell(record, decision)
         return await self.report(record, decision, cost_is_news=cost_is_news)
 
+    async def prepare(self, record: Custom) -> None:
+        """Ask the world what the next decision has to know and no watch tells."""
+        if self.runs is not None:
+            await self.runs.prepare(record)
+
+    async def _book(self, record: Custom, decision: Decision, outcomes: list[Outcome]) -> None:
+        """Take down what was made and what was not, before anything is told of it."""
+        if self.runs is None:
+            return
+        for outcome in outcomes:
+            if outcome.ok:
+                self.runs.begin(record, outcome.action, outcome.made)
+        if all(outcome.ok for outcome in outcomes):
+            await self.runs.settle(decision)
+
+    def survey(self) -> None:
+        """Look at everything before anything is decided: whether a run is known already depends on all others."""
+        for record in list(self.world.trainingjobs.values()):
+            try:
+                self.decide(record)
+            except Exception:
+                log.exception("%s: could not be looked at", record.key)
+
     def decide(self, record: Custom) -> Decision:
         """What follows for one TrainingJob from what is known now."""
         job = self.world.job_of(record)
         read = training_spec(record.body)
+        calendar, twins = None, Twins()
+        if self.runs is not None:
+            twins = self.runs.twins(record, read.value, job)
+            self.runs.observe(record, read.value, job, twins)
+            calendar = self.runs.calendar(record, read.value)
+        pods = self.world.pods_of(job) if job else ()
+        about_stopping = self.stopping.of(record, read.value, pods) if self.stopping is not None else {}
         state = TrainingState(
             key=record.key,
             uid=record.uid,
@@ -154,11 +198,15 @@ class TrainingController:
             spec=read.value,
             problems=read.problems,
             job=job,
-            pods=self.world.pods_of(job) if job else (),
+            entry=self.world.entry_of(job) if job else None,
+            pods=pods,
             service_exists=(record.key, record.uid) in self.services,
             status=record.status,
             interruptions=self._interruptions(record),
             progress=self.progress_of(record.key),
+            calendar=calendar,
+            twins=twins,
+            **about_stopping,
             doubts=self.doubts_of(record.key),
         )
         return plan(state, self._context(record))
@@ -180,6 +228,7 @@ class TrainingController:
             rejection=rejection.problems if rejection is not None and current else (),
             reporting=self.reporting,
             living=self.world.trainingjob_uids,
+            absent_kinds=self.world.absent_kinds,
             quotes=(market := self.market()).quotes,
             gpu_models=market.gpu_models,
             currency=market.currency,

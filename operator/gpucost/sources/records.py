@@ -14,13 +14,16 @@ from gpucost.core.category import program_category
 from gpucost.core.clock import SECOND, Instant, parse_rfc3339
 from gpucost.core.model import NO_LABELS, ContainerEnd, Job, JobCondition, Node, Owner, Pod, Resources, Waiting
 from gpucost.core.quantity import milli, whole
+from gpucost.core.training.jobset import PART_LABEL
 
 Json = Mapping[str, Any]
 
 PREFIX = "gpucost.dev/"
+QUEUE = "kueue.x-k8s.io/queue-name"
 GPU = "nvidia.com/gpu"
 NO_DEVICES: Mapping[str, int] = {}
 _POD_LABELS = frozenset({"app.kubernetes.io/name", "job-name", "batch.kubernetes.io/job-name", "pod-template-hash"})
+_JOB_LABELS = frozenset({PART_LABEL})
 COST_LABELS = frozenset(
     {
         "app",
@@ -280,7 +283,7 @@ def job_record(body: Json) -> Job:
         created=parse_rfc3339(metadata["creationTimestamp"]),
         resource_version=metadata["resourceVersion"],
         owner=owner_of(metadata),
-        labels=labels_of(labels),
+        labels=labels_of(labels, _JOB_LABELS),
         annotations={k: v for k, v in (metadata.get("annotations") or {}).items() if k.startswith(PREFIX)},
         suspend=bool(spec.get("suspend")),
         completions=int(spec.get("completions") or parallelism),
@@ -292,31 +295,36 @@ def job_record(body: Json) -> Job:
         failed=status.get("failed", 0),
         started=instant(status.get("startTime")),
         completed=instant(status.get("completionTime")),
-        conditions=tuple(
-            JobCondition(
-                type=c["type"],
-                status=c["status"] == "True",
-                reason=c.get("reason", ""),
-                message=c.get("message", ""),
-                since=instant(c.get("lastTransitionTime")) or 0,
-            )
-            for c in status.get("conditions") or ()
-        ),
+        conditions=conditions_of(status),
         node_selector=pod.get("nodeSelector") or {},
         tolerations=tuple(pod.get("tolerations") or ()),
         affinity=pod.get("affinity"),
         managed_by=spec.get("managedBy"),
-        suspend_manager=_suspend_manager(metadata),
-        queue=labels.get("kueue.x-k8s.io/queue-name"),
+        suspend_manager=setter_of(metadata, "suspend"),
+        queue=labels.get(QUEUE),
     )
 
 
-def _suspend_manager(metadata: Json) -> str | None:
-    """Field manager that set `spec.suspend` last."""
+def conditions_of(status: Json) -> tuple[JobCondition, ...]:
+    """The conditions of a status."""
+    return tuple(
+        JobCondition(
+            type=c["type"],
+            status=c["status"] == "True",
+            reason=c.get("reason", ""),
+            message=c.get("message", ""),
+            since=instant(c.get("lastTransitionTime")) or 0,
+        )
+        for c in status.get("conditions") or ()
+    )
+
+
+def setter_of(metadata: Json, field: str) -> str | None:
+    """Field manager that set a field of the specification, such as `suspend`, last."""
     setters = [
         (str(entry.get("time") or ""), str(entry.get("manager") or ""))
         for entry in metadata.get("managedFields") or ()
-        if "f:suspend" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+        if f"f:{field}" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
     ]
     return sys.intern(max(setters)[1]) if setters else None
 

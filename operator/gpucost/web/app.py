@@ -21,6 +21,7 @@ from gpucost.core.training.reporting import PREFIX
 from gpucost.core.window import DEFAULT_WINDOW, WindowError, parse_window
 from gpucost.web import discovery, documents, nodes, schema, subjects, table
 from gpucost.web.auth import Authenticator, LoopbackOnly
+from gpucost.web.insights import InsightProvider, Insights
 from gpucost.web.opencost import OpenCost
 from gpucost.web.progress import ProgressApi
 from gpucost.web.provider import CostProvider, NotReady, Unsupported
@@ -40,10 +41,12 @@ def create_app(
     authenticator: Authenticator | None = None,
     cluster: str = "default",
     progress: ProgressApi | None = None,
+    insights: InsightProvider | None = None,
 ) -> web.Application:
     """The cost API over a provider; without an authenticator it is the loopback door, which speaks OpenCost's too.
 
-    With `progress` it takes reports of training runs too, which say by tokens of their own who they are.
+    With `insights` it answers questions about runs. With `progress` it takes reports of training runs too, which say by
+    tokens of their own who they are.
     """
     app = web.Application(middlewares=[_errors, _authentication(authenticator or LoopbackOnly())])
     allocations = _Allocations(provider)
@@ -66,6 +69,8 @@ def create_app(
     )
     if authenticator is None:
         app.add_routes(OpenCost(provider, cluster).routes())
+    if insights is not None:
+        app.add_routes(Insights(insights).routes())
     if progress is not None:
         app.add_routes(progress.routes())
     return app

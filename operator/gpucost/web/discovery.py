@@ -9,18 +9,41 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic.json_schema import models_json_schema
 
 from gpucost.web.schema import API_VERSION, GROUP, VERSION, Allocation, AllocationList, Explanation
+from gpucost.web.schema_estimates import Offer, OfferList
+from gpucost.web.schema_runs import RunReport, RunSimulation, Saving, SavingList
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 V3_PATH = f"apis/{GROUP}/{VERSION}"
 
-_VERBS = ["get", "list"]
-_SHORT_NAMES = ["alloc"]
 _CATEGORIES = ["cost"]
+
+
+class Resource(NamedTuple):
+    """A resource of the group; a subresource has the name of its resource before its own."""
+
+    name: str
+    kind: str
+    verbs: tuple[str, ...]
+    short: tuple[str, ...] = ()
+
+    @property
+    def singular(self) -> str:
+        """Name of one; a subresource has none."""
+        return "" if "/" in self.name else self.kind.lower()
+
+
+RESOURCES = (
+    Resource("allocations", "Allocation", ("get", "list"), ("alloc",)),
+    Resource("offers", "Offer", ("list",)),
+    Resource("runreports", "RunReport", ("get",)),
+    Resource("runreports/simulation", "RunSimulation", ("get",)),
+    Resource("savings", "Saving", ("list",)),
+)
 
 
 def group() -> dict[str, Any]:
@@ -42,29 +65,26 @@ def group_list() -> dict[str, Any]:
 
 def resource_list() -> dict[str, Any]:
     """The `APIResourceList`."""
-    resource = {
-        "name": "allocations",
-        "singularName": "allocation",
+    resources = [_listed(one) for one in RESOURCES]
+    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": API_VERSION, "resources": resources}
+
+
+def _listed(one: Resource) -> dict[str, Any]:
+    found = {
+        "name": one.name,
+        "singularName": one.singular,
         "namespaced": True,
-        "kind": "Allocation",
-        "verbs": _VERBS,
-        "shortNames": _SHORT_NAMES,
-        "categories": _CATEGORIES,
+        "kind": one.kind,
+        "verbs": list(one.verbs),
     }
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": API_VERSION, "resources": [resource]}
+    if "/" not in one.name:
+        found |= {"shortNames": list(one.short), "categories": _CATEGORIES}
+    return found
 
 
 def aggregated() -> dict[str, Any]:
     """The `APIGroupDiscoveryList`: group, version and resources in one answer."""
-    resource = {
-        "resource": "allocations",
-        "responseKind": {"group": GROUP, "version": VERSION, "kind": "Allocation"},
-        "scope": "Namespaced",
-        "singularResource": "allocation",
-        "verbs": _VERBS,
-        "shortNames": _SHORT_NAMES,
-        "categories": _CATEGORIES,
-    }
+    resources = [_aggregated(one) for one in RESOURCES if "/" not in one.name]
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": "apidiscovery.k8s.io/v2",
@@ -72,25 +92,60 @@ def aggregated() -> dict[str, Any]:
         "items": [
             {
                 "metadata": {"name": GROUP},
-                "versions": [{"version": VERSION, "resources": [resource], "freshness": "Current"}],
+                "versions": [{"version": VERSION, "resources": resources, "freshness": "Current"}],
             }
         ],
     }
 
 
+def _aggregated(one: Resource) -> dict[str, Any]:
+    parts = [
+        {"subresource": sub.name.partition("/")[2], "responseKind": _response(sub.kind), "verbs": list(sub.verbs)}
+        for sub in RESOURCES
+        if sub.name.startswith(f"{one.name}/")
+    ]
+    found = {
+        "resource": one.name,
+        "responseKind": _response(one.kind),
+        "scope": "Namespaced",
+        "singularResource": one.singular,
+        "verbs": list(one.verbs),
+        "shortNames": list(one.short),
+        "categories": _CATEGORIES,
+    }
+    return {**found, "subresources": parts} if parts else found
+
+
+def _response(kind: str) -> dict[str, str]:
+    return {"group": GROUP, "version": VERSION, "kind": kind}
+
+
 # --- OpenAPI ----------------------------------------------------------------------------------------------------------
+
+
+_MODELS = (
+    Allocation,
+    AllocationList,
+    Explanation,
+    Offer,
+    OfferList,
+    RunReport,
+    RunSimulation,
+    Saving,
+    SavingList,
+)
 
 
 @cache
 def openapi_v3() -> dict[str, Any]:
     """The OpenAPI document of the group, from which `kubectl explain allocations` reads."""
     _, schemas = models_json_schema(
-        [(model, "serialization") for model in (Allocation, AllocationList, Explanation)],
+        [(model, "serialization") for model in _MODELS],
         by_alias=True,
         ref_template="#/components/schemas/{model}",
     )
     components = {name: _openapi_schema(schema) for name, schema in schemas["$defs"].items()}
-    for name in ("Allocation", "AllocationList", "Explanation"):
+    for name in (model.__name__ for model in _MODELS):
         components[name]["x-kubernetes-group-version-kind"] = [{"group": GROUP, "version": VERSION, "kind": name}]
     return {
         "openapi": "3.0.0",
@@ -111,13 +166,24 @@ def openapi_v2() -> dict[str, Any]:
     return {"swagger": "2.0", "info": {"title": "gpucost", "version": VERSION}, "paths": {}, "definitions": {}}
 
 
+_OBJECTS = {"AllocationList": "Allocation", "Explanation": "Allocation", "OfferList": "Offer", "SavingList": "Saving"}
+"""The kind of the objects that an answer holds."""
+
+
 def _paths() -> dict[str, Any]:
     base = f"/apis/{GROUP}/{VERSION}"
+    within = f"{base}/namespaces/{{namespace}}"
     items = {
         f"{base}/allocations": ("list", "AllocationList"),
         f"{base}/allocations/{{name}}": ("get", "Explanation"),
-        f"{base}/namespaces/{{namespace}}/allocations": ("list", "AllocationList"),
-        f"{base}/namespaces/{{namespace}}/allocations/{{name}}": ("get", "Explanation"),
+        f"{within}/allocations": ("list", "AllocationList"),
+        f"{within}/allocations/{{name}}": ("get", "Explanation"),
+        f"{base}/offers": ("list", "OfferList"),
+        f"{within}/offers": ("list", "OfferList"),
+        f"{within}/runreports/{{name}}": ("get", "RunReport"),
+        f"{within}/runreports/{{name}}/simulation": ("get", "RunSimulation"),
+        f"{base}/savings": ("list", "SavingList"),
+        f"{within}/savings": ("list", "SavingList"),
     }
     return {path: {"get": _operation(path, action, kind)} for path, (action, kind) in items.items()}
 
@@ -134,7 +200,7 @@ def _operation(path: str, action: str, kind: str) -> dict[str, Any]:
         "parameters": parameters,
         "responses": {"200": {"description": "OK", "content": content}},
         "x-kubernetes-action": action,
-        "x-kubernetes-group-version-kind": {"group": GROUP, "version": VERSION, "kind": "Allocation"},
+        "x-kubernetes-group-version-kind": {"group": GROUP, "version": VERSION, "kind": _OBJECTS.get(kind, kind)},
     }
 
 

@@ -65,9 +65,14 @@ def explanation(record: Explanation, reported: Reported | None = None) -> schema
         workload=f"{record.workload.kind}/{record.workload.name}",
         lines=tuple(_line(line, None if line.cost is None else next(costs)) for line in record.lines),
         total=_explained_total(record, total, reported),
-        gaps=tuple(_gap(span, reason) for span, reason in record.gaps),
+        gaps=gaps(record),
         quality=quality(record.quality),
     )
+
+
+def gaps(record: Explanation) -> tuple[schema.Gap, ...]:
+    """Spans that nobody could observe."""
+    return tuple(_gap(span, reason) for span, reason in record.gaps)
 
 
 def _target(booked: Pico, reported: Reported | None) -> Micro:

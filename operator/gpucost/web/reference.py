@@ -19,6 +19,8 @@ from gpucost.web.schema import (
     ExplanationDocument,
     IdleDocument,
 )
+from gpucost.web.schema_estimates import EstimateDocument, OfferList
+from gpucost.web.schema_runs import RunReport, RunSimulation, SavingList
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _FILES: dict[str, type[BaseModel]] = {
@@ -28,6 +30,11 @@ _FILES: dict[str, type[BaseModel]] = {
     "kubectl-cost-explain.schema.json": ExplanationDocument,
     "kubectl-cost-idle.schema.json": IdleDocument,
     "kubectl-cost-diff.schema.json": DiffDocument,
+    "kubectl-cost-estimate.schema.json": EstimateDocument,
+    "offer-list.schema.json": OfferList,
+    "run-report.schema.json": RunReport,
+    "run-simulation.schema.json": RunSimulation,
+    "saving-list.schema.json": SavingList,
 }
 
 

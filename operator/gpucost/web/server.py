@@ -14,6 +14,7 @@ from aiohttp import web
 from gpucost.web import opencost
 from gpucost.web.app import create_app
 from gpucost.web.auth import FrontProxy, Nobody, is_loopback
+from gpucost.web.insights import InsightProvider
 from gpucost.web.progress import ProgressApi
 from gpucost.web.provider import CostProvider
 from gpucost.web.tls import Authority, ServingTls
@@ -49,6 +50,7 @@ class CostServer:
     cluster: str = "default"
     progress: ProgressApi | None = None
     authority: Authority | None = None
+    insights: InsightProvider | None = None
     now: Callable[[], datetime] = _utc_now
     api_port: int = field(default=0, init=False)
     loopback_port: int = field(default=0, init=False)
@@ -95,13 +97,15 @@ class CostServer:
             raise ValueError("the TLS cost API needs the cluster's front proxy and the host names of its Service")
         client_ca = self.front_proxy.client_ca if self.front_proxy is not None else ""
         self.tls = ServingTls(hosts=self.hosts, client_ca=client_ca, now=self.now, authority=self.authority)
-        app = create_app(self.provider, authenticator=self.front_proxy or Nobody(), progress=self.progress)
+        app = create_app(
+            self.provider, authenticator=self.front_proxy or Nobody(), progress=self.progress, insights=self.insights
+        )
         self.api_port = await self._listen(app, self.api, self.tls)
         self._renewal = asyncio.create_task(self._renew(self.tls), name="renew the cost API's certificate")
 
     async def _start_loopback(self) -> None:
         if self.loopback is not None:
-            app = create_app(self.provider, cluster=self.cluster)
+            app = create_app(self.provider, cluster=self.cluster, insights=self.insights)
             self.loopback_port = await self._listen(app, self.loopback, None)
 
     async def _start_opencost(self) -> None:

@@ -46,7 +46,7 @@ def of_list(document: AllocationList, include_object: str) -> dict[str, Any]:
         if Decimal(remainder.cost or 0) or Decimal(remainder.gpu_hours):
             cells = _remainder_cells(name, remainder, document.currency)
             rows.append(_row(cells, Metadata(name=name.strip("()")), include_object))
-    return _table(_COLUMNS, rows)
+    return table(_COLUMNS, rows)
 
 
 def of_explanation(document: Explanation, include_object: str) -> dict[str, Any]:
@@ -55,10 +55,11 @@ def of_explanation(document: Explanation, include_object: str) -> dict[str, Any]
     rows = [_row(_line_cells(line), meta, include_object) for line in document.lines]
     total = document.total.cost or "unpriced"
     rows.append(_row(["(total)", "", "", "", "", "", total, "", ""], meta, include_object))
-    return _table(_LINE_COLUMNS, rows)
+    return table(_LINE_COLUMNS, rows)
 
 
-def _table(columns: tuple[tuple[str, str, int, str], ...], rows: list[dict[str, Any]]) -> dict[str, Any]:
+def table(columns: tuple[tuple[str, str, int, str], ...], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """A `Table`; columns are name, format, priority and description."""
     definitions = [
         {"name": name, "type": "string", "format": form, "description": about, "priority": priority}
         for name, form, priority, about in columns

@@ -97,7 +97,14 @@ def test_fields_of_a_newer_version_are_ignored() -> None:
         ({"template": {"spec": {"containers": []}}}, ["spec.template.spec.containers: must have at least 1 items"]),
         ({"template": {"spec": {"containers": [{}]}}}, ["spec.template.spec.containers[0].name: required"]),
         ({"workloadRef": {"name": "a"}, "workers": 0}, ["spec.workers: must be at least 1, not 0"]),
-        ({"workloadRef": {"kind": "Pod", "name": "a"}}, ["spec.workloadRef.kind: must be 'Job', not 'Pod'"]),
+        (
+            {"workloadRef": {"kind": "Pod", "name": "a"}},
+            ["spec.workloadRef.kind: must be 'Job' or 'JobSet', not 'Pod'"],
+        ),
+        (
+            {"workloadRef": {"kind": "JobSet", "name": "a"}},
+            ["spec.workloadRef: kind Job goes with apiVersion batch/v1, and kind JobSet with apiVersion jobset"],
+        ),
         (
             {"workloadRef": {"name": "a"}, "schedule": {"windows": [{"start": "61 * * * *", "duration": "1h"}]}},
             ["spec.schedule.windows[0].start: must be a cron expression of five fields"],

@@ -18,6 +18,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from gpucost.cli.commands import cost
+from gpucost.web.insights import InsightProvider
 from gpucost.web.provider import CostProvider
 from gpucost.web.server import CostServer
 from support.ledger_provider import LedgerOnly
@@ -35,12 +36,12 @@ class CostApi:
 
 
 @contextmanager
-def serving(provider: CostProvider) -> Iterator[str]:
+def serving(provider: CostProvider, insights: InsightProvider | None = None) -> Iterator[str]:
     """Serve a provider on loopback; gives the URL."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    server = CostServer(provider, loopback=("127.0.0.1", 0))
+    server = CostServer(provider, loopback=("127.0.0.1", 0), insights=insights)
     asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
     yield f"http://127.0.0.1:{server.loopback_port}"
     asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)

@@ -109,7 +109,7 @@ def test_outside_a_pausing_schedule_there_is_no_placement() -> None:
 @pytest.mark.parametrize(
     ("expression", "words"),
     [
-        ("0 20 30 2 *", "day-of-month"),
+        ("0 20 30 2 *", "never fires: no month 2 has a day 30"),
         ("61 * * * *", "minute"),
         ("0 20 * *", "4 fields"),
         ("0 0 20 * * *", "6 fields"),

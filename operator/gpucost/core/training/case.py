@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from gpucost.core.capacity import Provider, provider_of
 from gpucost.core.clock import HOUR, Instant, Micros
-from gpucost.core.model import CapacityType, Job
-from gpucost.core.training import memory, observe
+from gpucost.core.model import CapacityType, Job, Pod
+from gpucost.core.training import jobset, memory, observe, queueing
 from gpucost.core.training.manifest import Identity
 from gpucost.core.training.memory import Memory
 from gpucost.core.training.placement import Pool, overrides, pool_for
 from gpucost.core.training.spec import TrainingSpec
 from gpucost.core.training.state import TrainingContext, TrainingState
+from gpucost.core.training.stopping import stop as stops
+from gpucost.core.training.stopping.course import Course
+from gpucost.core.training.stopping.look import course_of, in_force
 from gpucost.core.training.wish import Wish, may_fall_back, wanted
 
 RETRY_AFTER: Micros = 6 * HOUR
@@ -32,6 +36,8 @@ class Target:
     """None with a placement: nothing is known that would select it, so the job runs wherever it fits."""
     pool_missing: bool = False
     """The wish cannot be met, because nobody knows how its nodes are selected."""
+    obstacle: str = ""
+    """Why a workload of this kind cannot be placed there, with the remedy."""
 
     @property
     def holds(self) -> bool:
@@ -68,8 +74,29 @@ class Case:
         return wanted(self.spec, now=self.now, generation=self.state.generation)
 
     @cached_property
+    def remembered(self) -> stops.Remembered:
+        """What the Job's annotations say about stops."""
+        return stops.recall(self.state.job)
+
+    @cached_property
+    def stop(self) -> stops.Stop | None:
+        """The stop that keeps the Job suspended, until its user takes it back."""
+        return in_force(self.state, self.spec.stopping, self.memory, self.remembered)
+
+    @cached_property
+    def course(self) -> Course:
+        """What the rules of early stopping and the budget come to."""
+        held_by = "a queue or another controller" if self.is_hands_off else ""
+        return course_of(self.state, self.context, self.spec.stopping, self.remembered, held_by=held_by)
+
+    @cached_property
     def target(self) -> Target:
         """What should be done about the wish."""
+        return Target(None) if self.stop is not None else self.unstopped
+
+    @cached_property
+    def unstopped(self) -> Target:
+        """What should be done if nothing had stopped the run."""
         if self.memory.suspended and self.memory.reason == memory.EXIT_CAP:
             return Target(None)
         if self.wish.placement is None:
@@ -80,12 +107,32 @@ class Case:
 
     def _selected(self, placement: CapacityType) -> Target:
         pool = pool_for(placement, self.spec.placement, self.provider)
+        if (obstacle := self.obstacle(placement)) is not None:
+            if self.placement is placement or (self.placement is None and placement is CapacityType.ON_DEMAND):
+                return Target(placement)  # it is there, without anything of ours
+            return Target(None, pool_missing=True, obstacle=obstacle)
         if pool is not None or placement is CapacityType.ON_DEMAND:
             return Target(placement, pool)
         if may_fall_back(self.spec):
             instead = CapacityType.ON_DEMAND
             return Target(instead, pool_for(instead, self.spec.placement, self.provider), pool_missing=True)
         return Target(None, pool_missing=True)
+
+    def obstacle(self, placement: CapacityType) -> str | None:
+        """Why the rules of a JobSet keep it from being placed there; a Job has no such rules."""
+        job = self.state.job
+        if job is None or job.kind != jobset.KIND:
+            return None
+        return jobset.obstacle(job, self.spec.placement, self.provider, self.memory.bound, placement)
+
+    @cached_property
+    def placed_pods(self) -> tuple[Pod, ...]:
+        """The pods that follow the placement: all, unless parts of the workload stay where they are."""
+        job = self.state.job
+        if job is None or all(part.moves for part in job.parts):
+            return tuple(self.state.pods)
+        movers = {uid for part in job.parts if part.moves for uid in part.jobs}
+        return tuple(pod for pod in self.state.pods if pod.owner is not None and pod.owner.uid in movers)
 
     @property
     def provider(self) -> Provider | None:
@@ -116,6 +163,13 @@ class Case:
         return job is not None and (bool(job.queue) or job.managed_by not in {None, _JOB_CONTROLLER})
 
     @property
+    def is_queued(self) -> bool:
+        """Whether the Job is made for a queue of Kueue."""
+        metadata = (self.spec.template or {}).get("metadata") or {}
+        labels = metadata.get("labels") or {} if isinstance(metadata, Mapping) else {}
+        return queueing.names_a_queue(self.state.labels) or queueing.names_a_queue(labels)
+
+    @property
     def is_overridden(self) -> bool:
         """Whether somebody resumed the Job against this very wish."""
         return self.memory.overridden == self.wish.key
@@ -127,7 +181,7 @@ class Case:
         if mine.bound is None:
             if target.pool is None:
                 return True
-            return observe.fits(job, self.state.pods, self.context.nodes, self.overrides, target.placement)
+            return observe.fits(job, self.placed_pods, self.context.nodes, self.overrides, target.placement)
         if mine.placement is not target.placement:
             return False
         return not self._is_given(target.placement) or mine.bound.pool == target.pool
@@ -150,7 +204,7 @@ class Case:
             return None
         if mine.bound is not None:
             return mine.placement
-        seen = observe.current_placement(job, self.state.pods, self.context.nodes, self.overrides)
+        seen = observe.current_placement(job, self.placed_pods, self.context.nodes, self.overrides)
         return seen or mine.placement
 
     @property
@@ -171,7 +225,7 @@ class Case:
     @property
     def unscheduled_since(self) -> Instant | None:
         """Since when a worker has waited for a node in this placement."""
-        return observe.unscheduled_since(self.state.pods)
+        return observe.unscheduled_since(self.placed_pods)
 
     @property
     def fallback(self) -> CapacityType | None:
@@ -186,9 +240,11 @@ class Case:
         if wish.placement is not CapacityType.SPOT and not self.is_migrating:
             return None
         if mine.previous is not None and mine.previous is not wish.placement:
-            return mine.previous
-        allowed = wish.placement is CapacityType.SPOT and may_fall_back(self.spec)
-        return CapacityType.ON_DEMAND if allowed else None
+            back: CapacityType | None = mine.previous
+        else:
+            allowed = wish.placement is CapacityType.SPOT and may_fall_back(self.spec)
+            back = CapacityType.ON_DEMAND if allowed else None
+        return back if back is not None and self.obstacle(back) is None else None
 
 
 def stored_condition(state: TrainingState, kind: str) -> dict[str, object]:

@@ -7,17 +7,24 @@ from collections.abc import Iterator
 from gpucost.core.actions import EventNote
 from gpucost.core.clock import format_duration
 from gpucost.core.model import CapacityType
-from gpucost.core.training import doubts
+from gpucost.core.training import doubts, duplicates
 from gpucost.core.training.case import Case
 from gpucost.core.training.estimating.telling import estimates
 from gpucost.core.training.memory import moment
+from gpucost.core.training.stopping import story
 from gpucost.core.training.wish import name_of, upcoming
 
 
 def news(case: Case, *, over: bool) -> tuple[EventNote, ...]:
     """Notes that the stored status does not know of yet; each tells its occurrence apart by `dedupe`."""
-    while_it_runs = (*_windows(case), *_moves(case), *_doubts(case), *estimates(case))
-    return (*_interruptions(case), *(() if over else while_it_runs))
+    while_it_runs = (*_windows(case), *_moves(case), *_stops(case), *_doubts(case), *estimates(case))
+    return (*duplicates.news(case.state), *_interruptions(case), *(() if over else while_it_runs))
+
+
+def _stops(case: Case) -> Iterator[EventNote]:
+    remembered = case.remembered.stop
+    told = case.stop or (remembered if remembered is not None and remembered.restart else None)
+    return story.events(case.spec.stopping, case.course, told, case.state.status, case.state.key)
 
 
 def _interruptions(case: Case) -> Iterator[EventNote]:

@@ -19,6 +19,8 @@ from gpucost.core.training.memory import PREFIX
 from gpucost.core.training.placement import Bound, Pool, applied, directives_of, pod_spec_fields
 from gpucost.core.training.reporting import Reporting, with_reporting
 from gpucost.core.training.spec import TrainingSpec
+from gpucost.core.training.stopping.restore import with_restore
+from gpucost.core.training.stopping.spec import Divergence
 from gpucost.core.training.torchrun import PORT, environment, with_environment
 from gpucost.core.training.validate import GPU, gpu_limit
 
@@ -59,7 +61,7 @@ def job_manifest(
     manifest = {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {**_metadata(owner, copied_labels(owner)), "annotations": dict(annotations)},
+        "metadata": {**_metadata(owner, _job_labels(owner, template)), "annotations": dict(annotations)},
         "spec": {
             "suspend": suspend,
             "backoffLimit": spec.backoff_limit,
@@ -113,6 +115,12 @@ def copied_labels(owner: Identity) -> dict[str, str]:
     return {**ours, LABEL: owner.key.name}
 
 
+def _job_labels(owner: Identity, template: Mapping[str, Any]) -> dict[str, str]:
+    """A queue reads the labels of the Job; some write them on the pods, where nobody would look for them."""
+    labels: Mapping[str, str] = (template.get("metadata") or {}).get("labels") or {}
+    return {**{k: v for k, v in labels.items() if k.startswith(_QUEUE)}, **copied_labels(owner)}
+
+
 def _failure_policy(spec: TrainingSpec, pod: Mapping[str, Any]) -> dict[str, Any]:
     """Interruptions do not count as failures; the API accepts the policy only with `restartPolicy: Never`."""
     if pod["restartPolicy"] != "Never":
@@ -150,6 +158,8 @@ def _containers(owner: Identity, spec: TrainingSpec, containers: list[Mapping[st
     result = [dict(container) for container in containers]
     if spec.gpus_per_worker is not None and not any(gpu_limit(container) for container in result):
         result[0] = _with_gpus(result[0], spec.gpus_per_worker)
+    if any(isinstance(rule.kind, Divergence) for rule in spec.stopping.rules):
+        result = [with_restore(container) for container in result]
     if spec.workers == 1:
         return result
     variables = environment(name=owner.key.name, workers=spec.workers, gpus=gpus_per_worker(spec))

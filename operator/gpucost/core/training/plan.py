@@ -8,18 +8,25 @@ against is told in `docs/decisions/moves.md`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from gpucost.core.actions import Action, CreateJob, CreateService, Decision, PatchJob
+from gpucost.core.actions import Action, CreateJob, CreateService, Decision, PartChange, PatchJob
 from gpucost.core.clock import format_duration
 from gpucost.core.model import Job, Key
-from gpucost.core.training import memory, observe
-from gpucost.core.training.case import Case, stored_condition
+from gpucost.core.training import jobset, memory, observe, queueing
+from gpucost.core.training.case import Case
+from gpucost.core.training.duplicates import awaited
 from gpucost.core.training.manifest import job_manifest, service_manifest, template_hash
 from gpucost.core.training.memory import Annotations
-from gpucost.core.training.placement import Directives, applied, directives_patch
+from gpucost.core.training.placement import Bound, Directives, applied, directives_patch
 from gpucost.core.training.report import Verdict, invalid, report
+from gpucost.core.training.runs.plan import plan_runs
 from gpucost.core.training.state import Interruption, TrainingContext, TrainingState
+from gpucost.core.training.stopping import restore
+from gpucost.core.training.stopping import stop as stops
+from gpucost.core.training.stopping.spec import Divergence
 from gpucost.core.training.validate import Problem, problems
+from gpucost.core.training.verdict import ended, held
 from gpucost.core.training.wish import name_of
 
 __all__ = ["Interruption", "TrainingContext", "TrainingState", "plan"]
@@ -43,14 +50,16 @@ def plan(state: TrainingState, context: TrainingContext) -> Decision:
 
 
 def _ended_before(case: Case) -> Decision | None:
-    """A run that has ended stays ended when its Job is cleaned away."""
-    if case.state.job is not None:
+    """A run that has ended stays ended when its Job is cleaned away; one that is known already never begins."""
+    return report(case) if case.state.job is None and ended(case.state) is not None else None
+
+
+def _same_run_goes_on(case: Case) -> Decision | None:
+    """With Reuse the result of the same run is waited for."""
+    run = awaited(case.state)
+    if run is None:
         return None
-    complete, failed = stored_condition(case.state, "Complete"), stored_condition(case.state, "Failed")
-    again = failed.get("reason") in {"InterruptedWithExitZero", "TooManyTerminations"}
-    if complete.get("status") == "True" or (failed.get("status") == "True" and not again):
-        return report(case)
-    return None
+    return report(case, Verdict(False, "SameRunGoesOn", f"waits for the result of {run.name}, which is the same run"))
 
 
 def _rejected(case: Case) -> Decision | None:
@@ -69,8 +78,12 @@ def _not_there(case: Case) -> Decision | None:
     ref = case.spec.workload_ref
     if case.state.job is not None or ref is None:
         return None
-    message = f"there is no Job {ref.name} in namespace {case.state.key.namespace}; create it or correct workloadRef"
-    return report(case, Verdict(False, "JobNotFound", message))
+    if ref.kind in case.context.absent_kinds:
+        message = f"this cluster has no {ref.kind} ({ref.api_version}); install its controller"
+        return report(case, Verdict(False, "KindNotInstalled", message))
+    where = f"in namespace {case.state.key.namespace}"
+    message = f"there is no {ref.kind} {ref.name} {where}; create it or correct workloadRef"
+    return report(case, Verdict(False, f"{ref.kind}NotFound", message))
 
 
 def _somebody_elses(case: Case) -> Decision | None:
@@ -83,7 +96,7 @@ def _somebody_elses(case: Case) -> Decision | None:
         message = f"a Job {job.name} that belongs to {owner} is there; delete it or rename the TrainingJob"
         return report(case, Verdict(False, "NameTaken", message), foreign=True)
     if job.owner is not None and job.owner.kind != "CronJob":
-        message = f"Job {job.name} belongs to {job.owner.kind} {job.owner.name}, which would undo every change"
+        message = f"{job.kind} {job.name} belongs to {job.owner.kind} {job.owner.name}, which would undo every change"
         return report(case, Verdict(False, "Conflict", message), foreign=True)
     return _claimed_twice(case, job)
 
@@ -93,7 +106,7 @@ def _claimed_twice(case: Case, job: Job) -> Decision | None:
     if not other or other == case.state.uid or (living is not None and other not in living):
         return None
     message = (
-        f"Job {job.name} is taken over by another TrainingJob (UID {other}); "
+        f"{job.kind} {job.name} is taken over by another TrainingJob (UID {other}); "
         f"delete that one, or the annotation {memory.ADOPTED_BY} if it is gone"
     )
     return report(case, Verdict(False, "Conflict", message), foreign=True)
@@ -105,6 +118,8 @@ def _claimed_twice(case: Case, job: Job) -> Decision | None:
 def _create(case: Case) -> Decision | None:
     if case.state.job is not None:
         return None
+    if case.is_queued and case.target.placement is None and not case.target.holds:
+        return report(case, held(case))  # a queue would start it at once
     actions = (*_service(case), _creation(case))
     return report(case, Verdict(False, "Creating", f"creating Job {case.state.key.name}"), actions)
 
@@ -119,8 +134,7 @@ def _service(case: Case) -> tuple[Action, ...]:
 
 def _creation(case: Case) -> CreateJob:
     """The Job in its right place from the start; suspended when it must not run now, or when a queue decides."""
-    target = case.target
-    queued = any(key.startswith("kueue.x-k8s.io/queue-name") for key in case.state.labels)
+    target, queued = case.target, case.is_queued
     stopped = target.placement is None
     notes: Annotations = {memory.TEMPLATE_HASH: template_hash(case.spec)}
     if stopped and not queued:
@@ -134,6 +148,8 @@ def _creation(case: Case) -> CreateJob:
         suspend=stopped or queued,
         reporting=case.context.reporting,
     )
+    if any(isinstance(rule.kind, Divergence) for rule in case.spec.stopping.rules):
+        notes |= {stops.RESTORABLE: "true"}
     if target.placement is not None and not queued:
         notes |= memory.placed(target.placement, bound, case.now)
     manifest["metadata"]["annotations"] = memory.present(notes)
@@ -156,15 +172,21 @@ def _adopt(case: Case) -> Decision | None:
     """Say first whose Job it is, so that two TrainingJobs never work on one."""
     if case.spec.workload_ref is None or case.memory.adopted_by == case.state.uid:
         return None
-    change = _patch(case, {memory.ADOPTED_BY: case.state.uid}, reason="Adopting", message="taking over the Job")
-    return report(case, Verdict(False, "Adopting", f"taking over Job {_job(case).name}"), (change,))
+    job = _job(case)
+    message = f"taking over {job.kind} {job.name}"
+    change = _patch(case, {memory.ADOPTED_BY: case.state.uid}, reason="Adopting", message=message)
+    return report(case, Verdict(False, "Adopting", message), (change,))
 
 
 # --- other people's decisions -----------------------------------------------------------------------------------------
 
 
 def _hands_off(case: Case) -> Decision | None:
-    return report(case, actions=_service(case)) if case.is_hands_off else None
+    """A queue decides when and where; whether at all is said to the queue, never to the Job."""
+    if not case.is_hands_off:
+        return None
+    change = queueing.change(case, _why_stopped(case))
+    return report(case, actions=(*_service(case), *((change,) if change is not None else ())))
 
 
 def _suspended_by_other(case: Case) -> Decision | None:
@@ -177,13 +199,37 @@ def _resumed_by_other(case: Case) -> Decision | None:
     job = _job(case)
     if job.suspend or not case.memory.suspended:
         return None
-    agrees = case.target.placement is not None and case.is_in_place(job) is True
-    notes: Annotations = {**memory.unmarked(), **({} if agrees else {memory.OVERRIDDEN: case.wish.key})}
+    stop, notes = case.remembered.stop, memory.unmarked()
+    if stop is not None:
+        notes |= stops.overridden(stop, case.now)
+    elif case.target.placement is None or case.is_in_place(job) is not True:
+        notes |= {memory.OVERRIDDEN: case.wish.key}
     return report(case, None, (_patch(case, notes, reason="Overridden", message="somebody else resumed the Job"),))
 
 
 def _overridden(case: Case) -> Decision | None:
     return report(case, actions=_service(case)) if case.is_overridden and not _job(case).suspend else None
+
+
+def _early_stop(case: Case) -> Decision | None:
+    """A rule holds, was told for as long as it has to be, and a last checkpoint was waited for."""
+    stop = case.course.stop
+    if stop is None or _job(case).suspend or case.unstopped.placement is None:
+        return None
+    notes = {
+        **memory.suspending(stops.RESTART if stop.restart else stops.STOP, case.now),
+        **stops.remembered(stop),
+    }
+    return report(case, None, (_suspension(case, notes, "EarlyStopped", f"{stop.rule}: {stop.evidence}"),))
+
+
+def _taken_over(case: Case) -> Decision | None:
+    """The user suspends what a rule has stopped: from now on it is their suspension, and ends with it."""
+    stop = case.stop
+    if stop is None or not case.spec.suspend:
+        return None
+    notes = {**stops.over(stop, case.now), memory.SUSPEND_REASON: memory.USER_SPEC}
+    return report(case, None, (_patch(case, notes, reason="Suspended", message="the specification says suspend"),))
 
 
 # --- stop, move, go ---------------------------------------------------------------------------------------------------
@@ -249,18 +295,22 @@ def _stay(case: Case) -> Decision:
 
 
 _STEPS: tuple[Step, ...] = (
+    plan_runs,
     _ended_before,
     _rejected,
     _not_there,
     _somebody_elses,
+    _same_run_goes_on,
     _create,
     _finished,
     _adopt,
     _hands_off,
     _suspended_by_other,
     _resumed_by_other,
+    _early_stop,
     _overridden,
     _runs_away,
+    _taken_over,
     _stop,
     _leave,
     _give_up,
@@ -284,7 +334,8 @@ def _patch(
     patch: dict[str, object] = {"metadata": {"annotations": memory.only_changes(notes, job.annotations)}}
     if spec:
         patch["spec"] = spec
-    return PatchJob(case.state.key, Key(job.namespace, job.name), job.uid, job.resource_version, patch, reason, message)
+    key = Key(job.namespace, job.name)
+    return PatchJob(case.state.key, key, job.uid, job.resource_version, patch, reason, message, job.kind)
 
 
 def _suspension(case: Case, notes: Annotations, reason: str, message: str) -> PatchJob:
@@ -298,16 +349,31 @@ def _resumption(case: Case, job: Job) -> PatchJob:
     """One patch: new directives, our memory of them, and go."""
     target, mine = case.target, case.memory
     assert target.placement is not None
-    known = (case.spec.placement.spot, case.spec.placement.on_demand)
-    old = Directives(job.node_selector, job.tolerations, job.affinity)
-    new, bound = old, mine.bound
-    if bound is None or not case.is_in_place(job):
-        new, bound = applied(old, target.pool, before=mine.bound, known=known)
+    stays = mine.bound is not None and bool(case.is_in_place(job))
+    template: dict[str, object] = {}
+    parts: tuple[PartChange, ...] = ()
+    bound = mine.bound
+    if job.kind == jobset.KIND:
+        bound = bound if stays or target.pool is None else Bound(target.pool)
+        parts = () if stays else jobset.part_changes(job, target.pool)
+    elif not stays:
+        change, bound = _rebound(case, job)
+        template |= {"spec": change} if change else {}
     notes = {**memory.unmarked(), **memory.placed(target.placement, bound, case.now)}
     if mine.placement is not None and mine.placement is not target.placement:
         notes |= memory.moved(mine.placement, case.now)
-    spec: dict[str, object] = {"suspend": False}
-    if change := directives_patch(old, new):
-        spec["template"] = {"spec": change}
+    if (stop := case.remembered.stop) is not None:
+        notes |= stops.over(stop, case.now, restarts=case.remembered.restarts)
+        if stop.restart and stop.checkpoint_step is not None:
+            template |= restore.template_patch(stop.checkpoint_step, case.now)
+    spec: dict[str, object] = {"suspend": False, **({"template": template} if template else {})}
     message = f"resuming on {name_of(target.placement)} capacity"
-    return _patch(case, notes, spec, reason="Resuming", message=message)
+    return replace(_patch(case, notes, spec, reason="Resuming", message=message), parts=parts)
+
+
+def _rebound(case: Case, job: Job) -> tuple[dict[str, object], Bound | None]:
+    """Change of a Job's pod template that binds it to the target, and what is bound then."""
+    known = (case.spec.placement.spot, case.spec.placement.on_demand)
+    old = Directives(job.node_selector, job.tolerations, job.affinity)
+    new, bound = applied(old, case.target.pool, before=case.memory.bound, known=known)
+    return directives_patch(old, new), bound

@@ -12,13 +12,15 @@ from typing import Any
 
 from gpucost.core.actions import Action, Condition, Decision
 from gpucost.core.clock import Instant
-from gpucost.core.training import doubts, observe
+from gpucost.core.training import doubts, duplicates, observe
 from gpucost.core.training.case import Case
 from gpucost.core.training.estimating.telling import estimate_status, kept_estimate
 from gpucost.core.training.events import news
 from gpucost.core.training.memory import moment
 from gpucost.core.training.said import trainer_status
 from gpucost.core.training.state import TrainingState
+from gpucost.core.training.stopping import story
+from gpucost.core.training.stopping.stop import Stop
 from gpucost.core.training.validate import Problem
 from gpucost.core.training.verdict import Verdict, ended, verdict_of, why_suspended
 from gpucost.core.training.wish import PAUSED, name_of, upcoming
@@ -39,7 +41,9 @@ def report(
         conditions=conditions(case, verdict or verdict_of(case), foreign=foreign),
         status=_status(case, foreign=foreign),
         events=() if foreign else news(case, over=over is not None),
+        records=duplicates.bookings(case.state),
         wake_at=None if over is not None else _wake_at(case),
+        ask_checkpoint=over is None and not foreign and case.course.ask,
     )
 
 
@@ -64,6 +68,7 @@ def invalid(state: TrainingState, found: Iterable[Problem], *, case: Case | None
             **_kept(state),
             **_last_placement(state),
             **trainer_status(state),
+            **_of_runs(state),
             **kept_estimate(state.status),
         }
     )
@@ -84,8 +89,16 @@ def conditions(case: Case, verdict: Verdict, *, foreign: bool = False) -> tuple[
         *_end_conditions(over),
         Condition("Migrating", moving, "Moving" if moving else "NotMigrating", where),
         Condition("Invalid", False, "Valid"),
+        *(() if foreign else duplicates.conditions(case.state)),
+        *(() if foreign else story.conditions(case.spec.stopping, case.course, _stop(case), case.state.key)),
         *_metrics(case, over=over is not None),
     )
+
+
+def _stop(case: Case) -> Stop | None:
+    """A stop as it is told: also the one after which the run starts again at once."""
+    remembered = case.remembered.stop
+    return case.stop or (remembered if remembered is not None and remembered.restart else None)
 
 
 def _metrics(case: Case, *, over: bool) -> tuple[Condition, ...]:
@@ -122,7 +135,8 @@ def _suspended(state: TrainingState, case: Case | None) -> Condition:
 def _status(case: Case, *, foreign: bool = False) -> Status:
     state = case.state
     status = _kept(state) if foreign else {**_job_status(state), **_kept(state)}
-    status |= trainer_status(state)
+    status |= trainer_status(state) | ({} if foreign else _of_runs(state))
+    status |= {} if foreign else story.status(case.spec.stopping, case.course, _stop(case))
     status |= kept_estimate(state.status) if foreign or ended(state) is not None else estimate_status(case)
     if case.spec.template is not None:
         status["workers"] = case.spec.workers
@@ -131,6 +145,11 @@ def _status(case: Case, *, foreign: bool = False) -> Status:
     else:
         status |= _last_placement(state)
     return {key: value for key, value in status.items() if value not in ({}, None)}
+
+
+def _of_runs(state: TrainingState) -> Status:
+    """What tells this run from others, and what is known of the runs that it makes."""
+    return {**duplicates.status(state), **{key: state.status[key] for key in ("runs",) if key in state.status}}
 
 
 def _job_status(state: TrainingState) -> Status:
@@ -174,7 +193,9 @@ def _placement(case: Case, *, foreign: bool) -> Status:
     job, mine, window = case.state.job, case.memory, case.wish.window
     result: Status = {}
     if job is not None and not foreign:
-        paused = job.suspend and mine.suspended and case.target.placement is None
+        entry = case.state.entry
+        ours = mine.suspended or (entry is not None and entry.held_by_us)
+        paused = job.suspend and ours and case.target.placement is None
         current = PAUSED if paused else name_of(case.placement) if case.placement else None
         since = mine.suspended_at if paused else mine.resumed_at
         result |= {"current": current, "since": moment(since or job.created) if current else None}
@@ -191,7 +212,13 @@ def _placement(case: Case, *, foreign: bool) -> Status:
 def _wake_at(case: Case) -> Instant | None:
     """The next window edge, the end of a wait, or the next try of a refused move; None when only events matter."""
     change = upcoming(case.spec, case.now)
-    moments = [case.wish.until, change[0] if change else None, _timeout(case), case.refusal_expires]
+    moments = [
+        case.course.wake_at,
+        case.wish.until,
+        change[0] if change else None,
+        _timeout(case),
+        case.refusal_expires,
+    ]
     return min((at for at in moments if at is not None and at > case.now), default=None)
 
 

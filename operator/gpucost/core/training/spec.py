@@ -10,6 +10,8 @@ from gpucost.core.clock import MINUTE, Instant, Micros
 from gpucost.core.model import CapacityType
 from gpucost.core.training.estimating.work import ModelSpec
 from gpucost.core.training.metric_sources import MetricSources
+from gpucost.core.training.runs.spec import BaseModel, Dataset, Deduplication, Runs
+from gpucost.core.training.stopping.spec import Stopping
 
 
 class PlacementPolicy(StrEnum):
@@ -39,11 +41,13 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Windows in a time zone (IANA name)."""
+    """Windows, or whole runs, in a time zone (IANA name)."""
 
     time_zone: str = "UTC"
     windows: tuple[Window, ...] = ()
     outside: Outside = Outside.ON_DEMAND
+    runs: Runs | None = None
+    """Makes the TrainingJob the parent of its runs, each a TrainingJob of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class PlacementSpec:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadRef:
-    """An existing Job to take over instead of creating one."""
+    """An existing Job or JobSet to take over instead of creating a Job."""
 
     name: str
     kind: str = "Job"
@@ -87,6 +91,13 @@ class TrainingSpec:
     placement: PlacementSpec = PlacementSpec()
     schedule: Schedule | None = None
     metrics: MetricSources = field(default_factory=MetricSources)
+    dataset: Dataset | None = None
+    base_model: BaseModel | None = None
+    seed: int | None = None
+    deduplication: Deduplication = Deduplication.WARN
+    ignored_env: tuple[str, ...] = ()
+    """Names of variables, with `*`, that say nothing about a run's result."""
+    stopping: Stopping = field(default_factory=Stopping)
     model: ModelSpec | None = None
     """What is trained, for the estimate; None when nobody says."""
     complete_by: Instant | None = None
@@ -95,3 +106,8 @@ class TrainingSpec:
     """Training time of the whole run on its nodes, without interruptions."""
     checkpoint_interval: Micros | None = None
     """How often the program saves by itself, as its owner says."""
+
+    @property
+    def runs(self) -> Runs | None:
+        """When runs are made; None for a TrainingJob that is a run itself."""
+        return self.schedule.runs if self.schedule is not None else None

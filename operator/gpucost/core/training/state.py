@@ -12,8 +12,14 @@ from gpucost.core.model import Job, Key, Node, Pod
 from gpucost.core.training.doubts import Doubt
 from gpucost.core.training.estimating.market import Quote
 from gpucost.core.training.progress import Progress
+from gpucost.core.training.queueing import Entry
 from gpucost.core.training.reporting import Reporting
+from gpucost.core.training.runs.calendar import Calendar
+from gpucost.core.training.runs.twins import Twins
 from gpucost.core.training.spec import TrainingSpec
+from gpucost.core.training.stopping.budget import Spending
+from gpucost.core.training.stopping.idle import Span
+from gpucost.core.training.stopping.trials import Trial
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class TrainingState:
     """Field path and message of what is wrong with the object as it was read."""
     job: Job | None = None
     """The Job of its name, or the one that it refers to, whoever owns it."""
+    entry: Entry | None = None
+    """The Job's place in a queue of Kueue; None without one, and where the cluster does not show it."""
     pods: Sequence[Pod] = ()
     """Pods of the Job that still exist."""
     service_exists: bool = False
@@ -48,6 +56,18 @@ class TrainingState:
     interruptions: Sequence[Interruption] = ()
     progress: Progress = field(default_factory=Progress)
     """What the run has said of itself."""
+    calendar: Calendar | None = None
+    """The runs of its schedule, for one that makes runs."""
+    twins: Twins = field(default_factory=Twins)
+    """The same run, made before."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """Those of the TrainingJob under `gpucost.dev/`."""
+    groups: Mapping[str, Sequence[Trial] | None] = field(default_factory=dict)
+    """The other runs with the same value of a label, by that label; None: this one has no such label."""
+    spending: Spending | None = None
+    """What the run has cost; None when nobody knows yet."""
+    quiet: Mapping[str, Sequence[Span]] = field(default_factory=dict)
+    """When the GPUs of its pods did nothing, by UID of the pod, as far as it was measured."""
     doubts: Sequence[Doubt] | None = None
     """Metrics that the specification asks for and nobody knows; None while nobody was asked."""
 
@@ -64,6 +84,8 @@ class TrainingContext:
     """What the API server said to an action for this generation of the object, one line per field."""
     reporting: Reporting | None = None
     """Where runs report; None when nobody takes it in."""
+    absent_kinds: frozenset[str] = frozenset()
+    """Kinds of workloads that the cluster does not have, such as `JobSet`."""
     living: frozenset[str] | None = None
     """UIDs of the TrainingJobs that exist; None when unknown."""
     quotes: tuple[Quote, ...] | None = None

@@ -13,11 +13,16 @@ from gpucost.core.model import CapacityType
 from gpucost.core.quantity import parse_quantity
 from gpucost.core.training.placement import overrides
 from gpucost.core.training.spec import PlacementPolicy, Schedule, TrainingSpec, Window
+from gpucost.core.training.stopping.checks import contradictions
 from gpucost.core.training.windows import cron_problem, shortest_period
 
 GPU = "nvidia.com/gpu"
 MAX_GPUS = 100_000
+WORKLOADS: Mapping[str, str] = {"Job": "batch/v1", "JobSet": "jobset.x-k8s.io/v1alpha2"}
+"""Kinds that `workloadRef` may name, each with its API version."""
 _NAME_LIMIT = 63
+RUN_SUFFIX = len("-99999999")
+"""A run is named after its schedule and its minute, which has eight digits until the year 2160."""
 _MAX_WORKERS = 100_000
 
 
@@ -34,6 +39,7 @@ class Problem(NamedTuple):
 def problems(spec: TrainingSpec, *, name: str = "") -> list[Problem]:
     """All problems of a specification; `name` is the TrainingJob's, which its Job and Service share."""
     found = [*_source(spec), *_policy(spec), *_numbers(spec)]
+    found += [Problem(*one) for one in contradictions(spec.stopping, spec.metrics)]
     if spec.schedule is not None:
         found += _schedule(spec.schedule)
     if spec.template is not None:
@@ -45,8 +51,9 @@ def _source(spec: TrainingSpec) -> Iterator[Problem]:
     if (spec.template is None) == (spec.workload_ref is None):
         yield Problem("spec", "set exactly one of template and workloadRef")
     ref = spec.workload_ref
-    if ref is not None and (ref.api_version, ref.kind) != ("batch/v1", "Job"):
-        yield Problem("spec.workloadRef.kind", f"{ref.api_version} {ref.kind} cannot be taken over; use batch/v1 Job")
+    if ref is not None and WORKLOADS.get(ref.kind) != ref.api_version:
+        known = " or ".join(f"{version} {kind}" for kind, version in WORKLOADS.items())
+        yield Problem("spec.workloadRef.kind", f"{ref.api_version} {ref.kind} cannot be taken over; use {known}")
 
 
 def _policy(spec: TrainingSpec) -> Iterator[Problem]:
@@ -55,7 +62,7 @@ def _policy(spec: TrainingSpec) -> Iterator[Problem]:
         yield Problem("spec.completeBy", "policy Auto needs a deadline, such as 2026-12-01T06:00:00Z")
     if scheduled and (spec.schedule is None or not spec.schedule.windows):
         yield Problem("spec.schedule", "policy Scheduled needs a schedule with at least one window")
-    if spec.schedule is not None and not scheduled:
+    if spec.schedule is not None and spec.schedule.windows and not scheduled:
         message = f"{spec.placement.policy} does not follow a schedule; use Scheduled or remove spec.schedule"
         yield Problem("spec.placement.policy", message)
     if spec.placement.scheduling_timeout <= 0:
@@ -75,6 +82,8 @@ def _numbers(spec: TrainingSpec) -> Iterator[Problem]:
 def _schedule(schedule: Schedule) -> Iterator[Problem]:
     if (problem := _zone(schedule.time_zone)) is not None:
         yield Problem("spec.schedule.timeZone", problem)
+    if schedule.runs is not None and (problem := cron_problem(schedule.runs.cron)) is not None:
+        yield Problem("spec.schedule.runs.cron", problem)
     for index, window in enumerate(schedule.windows):
         yield from _window(f"spec.schedule.windows[{index}]", window)
 
@@ -176,6 +185,7 @@ def _selector(spec: TrainingSpec, selector: Mapping[str, str]) -> Iterator[Probl
 def _name(spec: TrainingSpec, name: str) -> Iterator[Problem]:
     """Pods, host names and the Service are named after the TrainingJob; with several workers as host names."""
     suffix = len(f"-{spec.workers - 1}") if spec.workers > 1 else 0
+    suffix += RUN_SUFFIX if spec.runs is not None else 0
     if len(name) > _NAME_LIMIT - suffix:
         message = f"{len(name)} characters; at most {_NAME_LIMIT - suffix}, because pods are named after it"
         yield Problem("metadata.name", message)

@@ -6,11 +6,14 @@ from typing import NamedTuple
 
 from gpucost.core.clock import format_duration
 from gpucost.core.model import Job
-from gpucost.core.training import memory, observe
+from gpucost.core.training import memory, observe, queueing
 from gpucost.core.training.case import Case, stored_condition
+from gpucost.core.training.duplicates import AVOIDED, avoided
 from gpucost.core.training.manifest import template_hash
 from gpucost.core.training.memory import moment
 from gpucost.core.training.state import TrainingState
+from gpucost.core.training.stopping.spec import BUDGET
+from gpucost.core.training.stopping.story import summary
 from gpucost.core.training.wish import name_of
 
 _EXIT_ZERO = "InterruptedWithExitZero"
@@ -29,7 +32,8 @@ def ended(state: TrainingState) -> Verdict | None:
     """How the run has ended, for good; None while it has not. Stays when the Job is cleaned away."""
     job = state.job
     if job is None:
-        return _ended_before(state)
+        never_began = avoided(state)
+        return Verdict(*never_began) if never_began is not None else _ended_before(state)
     if (failed := job.condition("Failed")) is not None:
         return Verdict(False, failed.reason or "Failed", failed.message)
     if job.condition("Complete") is not None:
@@ -40,7 +44,7 @@ def ended(state: TrainingState) -> Verdict | None:
 def _ended_before(state: TrainingState) -> Verdict | None:
     for kind in ("Complete", "Failed"):
         before = stored_condition(state, kind)
-        if before.get("status") == "True" and before.get("reason") not in {_EXIT_ZERO, _TERMINATIONS}:
+        if before.get("status") == "True" and before.get("reason") not in {_EXIT_ZERO, _TERMINATIONS, *AVOIDED}:
             return Verdict(kind == "Complete", str(before.get("reason")), str(before.get("message") or ""))
     return None
 
@@ -58,7 +62,8 @@ def _not_really(state: TrainingState, job: Job) -> Verdict | None:
         return None
     message = (
         f"pod {pod.name} was interrupted ({pod.disruption or 'evicted'}) and ended with exit code 0, which Kubernetes "
-        f"takes for complete; end with 143 on SIGTERM, then delete Job {job.name} to go on from the last checkpoint"
+        f"takes for complete; end with 143 on SIGTERM, then delete {job.kind} {job.name} "
+        "to go on from the last checkpoint"
     )
     return Verdict(False, _EXIT_ZERO, message)
 
@@ -99,29 +104,50 @@ def why_suspended(case: Case, job: Job) -> Verdict:
     if (over := ended(case.state)) is not None:
         return over
     if case.is_hands_off:
-        return Verdict(False, "Queued", _holder(job) + " decides when the Job runs")
+        return _held_by_queue(case, job)
     if not case.memory.suspended:
-        message = "somebody else suspended the Job and only they resume it: kubectl patch job "
-        return Verdict(False, "SuspendedByOther", message + job.name + """ -p '{"spec":{"suspend":false}}'""")
+        words = f"somebody else suspended the {job.kind} and only they resume it: "
+        command = f"""kubectl patch {job.kind.lower()} {job.name} --type=merge -p '{{"spec":{{"suspend":false}}}}'"""
+        return Verdict(False, "SuspendedByOther", words + command)
     if case.target.holds:
         return _pool_unknown(case)
     return _suspended_by_us(case)
 
 
 def _suspended_by_us(case: Case) -> Verdict:
+    if case.stop is not None:
+        reason = "BudgetExceeded" if case.stop.rule == BUDGET else "EarlyStopped"
+        return Verdict(True, reason, summary(case.stop, case.state.key))
+    if case.target.placement is not None and (stop := case.remembered.stop) is not None:
+        message = summary(stop, case.state.key) if stop.restart else "resuming: the stop was taken back"
+        return Verdict(False, "Restarting" if stop.restart else "Resuming", message)
     if case.target.placement is not None:
         return Verdict(False, "Moving", f"moving to {name_of(case.target.placement)} capacity")
+    return held(case)
+
+
+def held(case: Case) -> Verdict:
+    """What keeps a run from running that should not run now."""
     if case.spec.suspend:
         return Verdict(True, "Suspended", "spec.suspend is true")
     until = f" before {moment(case.wish.until)}" if case.wish.until is not None else ""
     return Verdict(True, "OutsideWindow", f"paused: no window opens{until}")
 
 
-def _holder(job: Job) -> str:
-    return f"queue {job.queue} (Kueue)" if job.queue else f"controller {job.managed_by}"
+def _held_by_queue(case: Case, job: Job) -> Verdict:
+    if not job.queue:
+        return Verdict(False, "Queued", f"controller {job.managed_by} decides when the {job.kind} runs")
+    entry = case.state.entry
+    if entry is not None and entry.held_by_us:
+        if case.target.placement is None:
+            return held(case)
+        return Verdict(False, "Queued", f"goes back into queue {job.queue} (Kueue)")
+    return Verdict(*queueing.waiting(entry, job.queue))
 
 
 def _pool_unknown(case: Case) -> Verdict:
+    if case.target.obstacle:
+        return Verdict(False, "PlacementNotPossible", case.target.obstacle)
     wished = name_of(case.wish.placement)
     field = {"Spot": "spot", "OnDemand": "onDemand"}.get(wished, "spot")
     message = (
@@ -134,15 +160,23 @@ def _pool_unknown(case: Case) -> Verdict:
 def _running(case: Case, job: Job) -> Verdict:
     if case.is_overridden and not case.is_hands_off:
         until = f" until {moment(case.wish.until)}" if case.wish.until is not None else " until the spec changes"
-        return Verdict(False, "Overridden", f"somebody else resumed the Job; it is left alone{until}")
-    if case.target.pool_missing:
+        return Verdict(False, "Overridden", f"somebody else resumed the {job.kind}; it is left alone{until}")
+    if case.target.pool_missing and not case.is_hands_off:
         return _pool_unknown(case)
     if observe.is_running(job):
-        return Verdict(True, "Running", _refusal_note(case))
+        return Verdict(True, "Running", _refusal_note(case) or _queue_note(case, job))
     words = observe.waiting(case.state.pods)
     if words is not None:
         return Verdict(False, "Waiting", _joined(f"{words.reason}: {words.message}", _waiting_note(case)))
     return Verdict(False, "Starting", "the workers are starting")
+
+
+def _queue_note(case: Case, job: Job) -> str:
+    """Said where it matters: the queue has chosen another place than the specification."""
+    wished = case.wish.placement
+    if not job.queue or wished is None or case.placement in {None, wished}:
+        return ""
+    return queueing.placed_by(case.state.entry, job.queue)
 
 
 def _refusal_note(case: Case) -> str:

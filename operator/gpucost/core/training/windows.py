@@ -12,6 +12,7 @@ by whole hours, which Lord Howe Island's half hour defeats.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -146,6 +147,16 @@ def next_start(window: Window, time_zone: str, now: Instant) -> Instant | None:
     return _next_start(window.start, time_zone, now - now % SECOND)
 
 
+def last_firing(expression: str, time_zone: str, now: Instant) -> Instant | None:
+    """Latest instant, not after the given one, at which a cron expression fires."""
+    return _last_start(expression, time_zone, now - now % SECOND)
+
+
+def next_firing(expression: str, time_zone: str, now: Instant) -> Instant | None:
+    """First instant after the given one at which a cron expression fires."""
+    return _next_start(expression, time_zone, now - now % SECOND)
+
+
 @lru_cache(maxsize=4096)
 def _last_start(expression: str, time_zone: str, now: Instant) -> Instant | None:
     best: Instant | None = None
@@ -207,10 +218,21 @@ def cron_problem(expression: str) -> str | None:
     try:
         walker = CronSim(expression, to_datetime(0))
     except CronSimError as error:
+        if _has_no_such_day(fields):
+            return f"{expression!r} never fires: no month {fields[3]} has a day {fields[2]}"
         return f"{expression!r} is not a cron expression: {str(error).lower()}"
     if next(walker, None) is None:
         return f"{expression!r} never fires"
     return None
+
+
+def _has_no_such_day(fields: list[str]) -> bool:
+    """Whether an expression is refused only because its months are too short for its days, such as 30 February."""
+    with suppress(CronSimError):
+        CronSim(" ".join((*fields[:3], "*", fields[4])), to_datetime(0))
+        CronSim(" ".join((*fields[:2], "*", *fields[3:])), to_datetime(0))
+        return True
+    return False
 
 
 @lru_cache(maxsize=1024)

@@ -1,0 +1,98 @@
+"""Shows what was saved, by namespace and by what saved it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import click
+
+from gpucost.cli import figures, footers
+from gpucost.cli.formats import print_csv, print_json, print_yaml
+from gpucost.cli.grid import Grid, markdown, print_grid, print_line
+from gpucost.cli.options import Options
+from gpucost.cli.windows import when
+from gpucost.core.clock import parse_rfc3339
+from gpucost.web.schema_runs import SavingList
+
+_TITLES = ["NAMESPACE", "BY", "WORKLOADS", "COST", "OTHERWISE", "SAVED"]
+
+
+def show(document: SavingList, options: Options) -> None:
+    """Print in the format asked for."""
+    _FORMATS[options.output](document, options)
+
+
+def _money(text: str, document: SavingList) -> str:
+    return figures.money(Decimal(text), document.currency)
+
+
+def _rows(document: SavingList) -> list[list[str]]:
+    return [
+        [
+            one.namespace,
+            one.policy,
+            str(one.workloads),
+            *(_money(text, document) for text in (one.cost, one.otherwise, one.saved)),
+        ]
+        for one in document.items
+    ]
+
+
+def _table(document: SavingList, options: Options) -> None:
+    if not document.items:
+        print_line(f"Nothing ran on spot capacity {when(options.window)}, so there is nothing to compare.")
+        print_line("To save on training: kubectl cost estimate -f job.yaml, and spec.placement.policy")
+    else:
+        print_line(f"{_money(document.total, document)} saved {when(options.window)}", "bold")
+        print_line()
+        rows = _rows(document)
+        grid = Grid(_TITLES, rows, [""] * len(rows), names=2)
+        print_grid(grid, headers=not options.no_headers, cut=options.output == "table")
+        print_line()
+    for line in _footer(document, options):
+        print_line(line, "dim")
+
+
+def _footer(document: SavingList, options: Options) -> list[str]:
+    start, end = parse_rfc3339(document.window.start), parse_rfc3339(document.window.end)
+    against = sorted({one.against for one in document.items})
+    lines = [f"Measured against {one}" for one in against]
+    lines.append(f"Window: {options.window}, {figures.span(start, end)}")
+    return [*lines, footers.quality_line(document.quality, document.currency)]
+
+
+def _markdown(document: SavingList, options: Options) -> None:
+    click.echo(markdown(_TITLES, _rows(document), names=2))
+    click.echo()
+    click.echo("  \n".join(_footer(document, options)))
+
+
+def _as_document(document: SavingList) -> dict[str, Any]:
+    return document.model_dump(mode="json", by_alias=True)
+
+
+def _json(document: SavingList, options: Options) -> None:
+    del options
+    print_json(_as_document(document))
+
+
+def _yaml(document: SavingList, options: Options) -> None:
+    del options
+    print_yaml(_as_document(document))
+
+
+def _csv(document: SavingList, options: Options) -> None:
+    titles = ("namespace", "policy", "workloads", "cost", "otherwise", "saved", "against")
+    print_csv(titles, _as_document(document)["items"], headers=not options.no_headers)
+
+
+_FORMATS: dict[str, Callable[[SavingList, Options], None]] = {
+    "table": _table,
+    "wide": _table,
+    "json": _json,
+    "yaml": _yaml,
+    "csv": _csv,
+    "markdown": _markdown,
+}

@@ -1,0 +1,1 @@
+"""Training by a calendar: when a run is due, whether it is worth its money, and what skipping it has saved."""

@@ -1,0 +1,1 @@
+"""Runs by a calendar and the guard against running twice, in the operator's process: memory, questions, sums."""

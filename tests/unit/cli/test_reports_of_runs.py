@@ -1,0 +1,231 @@
+"""`kubectl cost report run`, `savings` and `simulate` against the real cost API over a ledger (`support.run_world`)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import Result
+from syrupy.assertion import SnapshotAssertion
+
+from gpucost.core.clock import format_rfc3339
+from gpucost.core.training.progress import Progress
+from gpucost.web.schema_runs import RunReport, RunSimulation, SavingList
+from support.ledger_world import at
+from support.run_world import RunWorld
+from unit.cli.conftest import serving
+
+Run = Callable[..., Result]
+WINDOW = f"{format_rfc3339(at(0))},{format_rfc3339(at(12))}"
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[RunWorld]:
+    found = RunWorld.of(tmp_path)
+    yield found
+    found.ledger.ledger.close()
+
+
+@pytest.fixture
+def ask_runs(kubectl_cost: Run, runs: RunWorld) -> Iterator[Run]:
+    with serving(runs.ledger, runs.insights) as url:
+        yield lambda *arguments: kubectl_cost(*arguments, GPUCOST_API_URL=url)
+
+
+def document(run: Run, *arguments: str) -> Any:
+    return json.loads(run(*arguments, "-o", "json").stdout)
+
+
+# --- report run -------------------------------------------------------------------------------------------------------
+
+
+def test_a_report_as_people_see_it(ask_runs: Run, snapshot: SnapshotAssertion) -> None:
+    result = ask_runs("report", "run", "bert", "-n", "research")
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert result.stdout == snapshot
+
+
+def test_a_report_adds_up_to_what_is_booked(ask_runs: Run) -> None:
+    found = document(ask_runs, "report", "run", "bert", "-n", "research")
+    RunReport.model_validate(found, extra="forbid")
+    total = found["total"]
+    amounts = {name: total[name] for name in ("cost", "spot", "onDemand", "saved", "allOnDemand", "gpuHours")}
+    assert amounts == {
+        "cost": "383.720000",
+        "spot": "81.000000",
+        "onDemand": "302.720000",
+        "saved": "125.400000",
+        "allOnDemand": "509.120000",
+        "gpuHours": "74.000000",  # 9.25 h x 8
+    }
+    assert sum(Decimal(one["cost"]) for one in found["placements"]) == Decimal(total["cost"])
+
+
+def test_cost_per_step_and_per_improvement(ask_runs: Run) -> None:
+    """From the first report at 0.5 h (27.52 paid) to the last at 10 h: 356.20 for 7,000 steps.
+
+    The loss fell from 4.0 to 2.1 between 0.5 and 7 h, for 3.5 x 55.04 + 2.75 x 21.60 = 252.04; after that 104.16
+    bought nothing.
+    """
+    found = document(ask_runs, "report", "run", "bert", "-n", "research")
+    progress = found["progress"]
+    assert (progress["costPerStep"], progress["costBeforeFirst"]) == ("0.050886", "27.520000")
+    loss, rate = found["metrics"]
+    assert (loss["name"], loss["better"], loss["first"], loss["best"], loss["last"]) == (
+        "eval_loss",
+        "lower",
+        4.0,
+        2.1,
+        2.2,
+    )
+    assert loss["costPerImprovement"] == "132.652632"  # 252.04 / 1.9
+    assert loss["costSinceBest"] == "104.160000"
+    assert (rate["name"], rate["better"], rate["costPerImprovement"]) == ("lr", None, None)
+
+
+def test_waste_by_cause_and_the_history_of_places(ask_runs: Run) -> None:
+    found = document(ask_runs, "report", "run", "bert", "-n", "research")
+    waste = {one["cause"]: (one["cost"], one["count"]) for one in found["waste"]}
+    assert waste["spot"] == ("32.400000", 1)
+    assert waste["idle"] == ("118.180000", None)  # half of 220.16 and a tenth of 81.00
+    places = [(one["capacityType"], one["nodes"], one["cost"], one["gpus"]) for one in found["placements"]]
+    assert places == [
+        ("onDemand", ["gpu-1"], "220.160000", 8),
+        ("spot", ["spot-1"], "81.000000", 8),
+        ("onDemand", ["gpu-3"], "82.560000", 8),
+    ]
+    assert found["checkpoints"] == {
+        "count": 2,
+        "last": format_rfc3339(at(6.5)),
+        "meanIntervalSeconds": 9000.0,
+        "meanDurationSeconds": 60.0,
+    }
+    assert found["interruptions"] == 1
+    assert found["estimate"]["cost"] == "400.00"
+
+
+def test_a_run_that_says_nothing_has_no_cost_per_step(ask_runs: Run, runs: RunWorld) -> None:
+    runs.insights.progress_of = lambda _key: Progress()
+    found = document(ask_runs, "report", "run", "bert", "-n", "research")
+    assert found["progress"] is None
+    assert found["metrics"] == []
+    assert "has reported nothing" in ask_runs("report", "run", "bert", "-n", "research").stdout
+
+
+def test_a_run_that_is_gone_still_has_its_costs(ask_runs: Run, runs: RunWorld) -> None:
+    runs.world.trainingjobs.clear()
+    found = document(ask_runs, "report", "run", "bert", "-n", "research")
+    assert (found["state"], found["total"]["cost"], found["progress"]) == ("Gone", "383.720000", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("new", "has not held anything yet"), ("nobody", "is not known in namespace research")],
+)
+def test_runs_without_a_cost(ask_runs: Run, name: str, words: str) -> None:
+    result = ask_runs("report", "run", name, "-n", "research")
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_a_report_without_a_namespace_asks_for_one(ask_runs: Run) -> None:
+    result = ask_runs("report", "run", "bert")
+    assert result.exit_code == 2
+    assert "-n NAMESPACE" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("report", "run", "bert", "-n", "research"), ("savings", "--window", WINDOW)])
+def test_other_formats_say_the_same(ask_runs: Run, command: tuple[str, ...]) -> None:
+    found = document(ask_runs, *command)
+    assert yaml.safe_load(ask_runs(*command, "-o", "yaml").stdout) == found
+    rows = list(csv.DictReader(io.StringIO(ask_runs(*command, "-o", "csv").stdout)))
+    assert rows
+    assert ask_runs(*command, "-o", "markdown").stdout.count("|") > 10
+    assert ask_runs(*command, "-o", "wide").exit_code == 0
+
+
+# --- savings ----------------------------------------------------------------------------------------------------------
+
+
+def test_savings_by_namespace_and_policy(ask_runs: Run) -> None:
+    found = document(ask_runs, "savings", "--window", WINDOW)
+    SavingList.model_validate(found, extra="forbid")
+    (one,) = found["items"]
+    assert (one["namespace"], one["policy"], one["workloads"]) == ("research", "placement Spot", 1)
+    assert (one["cost"], one["otherwise"], one["saved"]) == ("81.000000", "206.400000", "125.400000")
+    assert one["against"] == "the same time on demand, at the prices of then"
+    assert found["total"] == "125.400000"
+
+
+def test_savings_as_people_see_them(ask_runs: Run, snapshot: SnapshotAssertion) -> None:
+    result = ask_runs("savings", "--window", WINDOW, "-n", "research")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == snapshot
+
+
+def test_no_savings_are_no_zero(ask_runs: Run) -> None:
+    text = ask_runs("savings", "-n", "elsewhere", "--window", WINDOW).stdout
+    assert "Nothing ran on spot capacity" in text
+
+
+# --- simulate ---------------------------------------------------------------------------------------------------------
+
+
+def test_on_demand_all_the_way(ask_runs: Run) -> None:
+    """Work: 3 stays of 4, 3.75 and 1.5 h, less 12 min each: 8.65 h, and 12 min to begin with, at 55.04 an hour."""
+    found = document(ask_runs, "simulate", "bert", "--deadline", "12h", "--changeover", "12m", "-n", "research")
+    RunSimulation.model_validate(found, extra="forbid")
+    assert (found["workHours"], found["changeoverMinutes"], found["actual"]) == ("8.650000", 12.0, "383.720000")
+    courses = {one["policy"]: one for one in found["courses"]}
+    assert courses["onDemand"]["costLow"] == courses["onDemand"]["costHigh"] == "487.104000"  # 8.85 x 55.04
+    assert not courses["onDemand"]["missed"]
+
+
+def test_auto_costs_no_more_than_on_demand_and_is_in_time(ask_runs: Run) -> None:
+    found = document(ask_runs, "simulate", "bert", "--deadline", "14h", "--changeover", "12m", "-n", "research")
+    courses = {one["policy"]: one for one in found["courses"]}
+    auto, dear = courses["auto"], courses["onDemand"]
+    assert not auto["missed"]
+    assert Decimal(auto["costLow"]) < Decimal(dear["costLow"])
+    assert Decimal(auto["costHigh"]) <= Decimal(dear["costHigh"]) * Decimal("1.05")
+    assert 0 < found["known"] < 1
+
+
+def test_the_changeover_is_measured_on_the_run(ask_runs: Run) -> None:
+    """0.5, 0.25 and 0.25 h from the nodes to the first report: 15 minutes."""
+    found = document(ask_runs, "simulate", "bert", "--deadline", "14h", "-n", "research")
+    assert found["changeoverMinutes"] == 15.0
+    assert any("as measured on this run" in note for note in found["notes"])
+
+
+def test_a_simulation_as_people_see_it(ask_runs: Run, snapshot: SnapshotAssertion) -> None:
+    result = ask_runs("simulate", "bert", "--deadline", "14h", "-n", "research")
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert result.stdout == snapshot
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "say by when"),
+        (("--deadline", "soon"), "is not a duration"),
+        (("--deadline", "0h"), "is not a duration"),
+        (("--complete-by", "2020-01-01T00:00:00Z"), "before the run began"),
+        (("--complete-by", "tomorrow"), "not an RFC 3339 time"),
+        (("--deadline", "1h", "--complete-by", "2026-12-01T00:00:00Z"), "exclude each other"),
+        (("--deadline", "90000h"), "between 0 and a year"),
+    ],
+)
+def test_bad_terms(ask_runs: Run, arguments: tuple[str, ...], words: str) -> None:
+    result = ask_runs("simulate", "bert", "-n", "research", *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
