@@ -52,14 +52,14 @@ URL = "KUBEFLOW_TRAINER_SERVER_URL"
 CA_CERT = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
 TOKEN = "KUBEFLOW_TRAINER_SERVER_TOKEN"
 INTERVAL = "GPUCOST_CHECKPOINT_INTERVAL_SECONDS"
-RESUME = "GPUCOST_RESUME_STEP"
-"""Newest step to go on from, set by the operator when what came after it diverged; empty or absent: any."""
+RESTORE_STEP, RESTORE_TIME = "GPUCOST_RESTORE_STEP", "GPUCOST_RESTORE_TIME"
+"""Newest step to go on from, and when the operator asked for it because what came after diverged; empty: any."""
 
 _GO_ON, _SAVE, _STOP = 0, 1, 2
 _LONGEST_PAUSE = 60.0
 _MOST_WAITING = 16
 _MOST_METRICS = 128
-_MARKER = ".gpucost-resumed"
+_MARKER = ".gpucost-restored"
 
 
 class Run:
@@ -453,12 +453,13 @@ def _all(folder: str, prefix: str) -> list[Found]:
 
 
 def _go_back(folder: str, prefix: str) -> None:
-    asked = os.environ.get(RESUME, "").strip()
+    step = os.environ.get(RESTORE_STEP, "").strip()
+    asked = f"{step} {os.environ.get(RESTORE_TIME, '').strip()}".strip()
     marker = os.path.join(folder, _MARKER)
-    if not asked.isdigit() or not os.path.isdir(folder) or _text(marker) == asked:
+    if not step.isdigit() or not os.path.isdir(folder) or _text(marker) == asked:
         return
     for one in _all(folder, prefix):
-        if one.step > int(asked):
+        if one.step > int(step):
             aside = os.path.join(folder, f"diverged-{os.path.basename(one.path)}")
             try:
                 _remove(aside)

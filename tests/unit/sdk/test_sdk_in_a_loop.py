@@ -16,8 +16,21 @@ from pathlib import Path
 import pytest
 
 from gpucost import sdk
+from gpucost.core.training import reporting
 from gpucost.core.training.push import parse_push
-from gpucost.sdk import INTERVAL, RESUME, TERMINATED, TOKEN, URL, Checkpoints, Run, newest, replacing
+from gpucost.core.training.stopping import restore
+from gpucost.sdk import (
+    INTERVAL,
+    RESTORE_STEP,
+    RESTORE_TIME,
+    TERMINATED,
+    TOKEN,
+    URL,
+    Checkpoints,
+    Run,
+    newest,
+    replacing,
+)
 from support.report_server import ReportServer
 
 ASK = {"accepted": True, "checkpoint": True}
@@ -25,7 +38,7 @@ ASK = {"accepted": True, "checkpoint": True}
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (URL, TOKEN, INTERVAL, RESUME, "RANK", "JOB_COMPLETION_INDEX", "SLURM_PROCID"):
+    for name in (URL, TOKEN, INTERVAL, RESTORE_STEP, RESTORE_TIME, "RANK", "JOB_COMPLETION_INDEX", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -327,20 +340,28 @@ def test_after_a_divergence_it_goes_back_once_and_then_forward_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoints = fill(tmp_path, 100, 200, 300, 400)
-    monkeypatch.setenv(RESUME, "250")
+    monkeypatch.setenv(RESTORE_STEP, "250")
+    monkeypatch.setenv(RESTORE_TIME, "2026-11-29T18:00:00Z")
     assert checkpoints.newest() == (200, str(tmp_path / "checkpoint-200"))
     fill(tmp_path, 300)
     assert checkpoints.newest() == (300, str(tmp_path / "checkpoint-300"))  # interrupted again: what is new counts
     assert (tmp_path / "checkpoint-300").read_text() == "300"
     assert {one.name for one in tmp_path.iterdir()} >= {"diverged-checkpoint-300", "diverged-checkpoint-400"}
-    monkeypatch.setenv(RESUME, "150")
+    monkeypatch.setenv(RESTORE_TIME, "2026-11-29T20:00:00Z")  # asked once more
+    assert checkpoints.newest() == (200, str(tmp_path / "checkpoint-200"))
+    monkeypatch.setenv(RESTORE_STEP, "150")
     assert checkpoints.newest() == (100, str(tmp_path / "checkpoint-100"))
+
+
+def test_it_reads_what_the_operator_sets() -> None:
+    assert (RESTORE_STEP, RESTORE_TIME) == (restore.STEP, restore.TIME)
+    assert (INTERVAL, URL, TOKEN) == (reporting.INTERVAL, reporting.URL, reporting.TOKEN)
 
 
 @pytest.mark.parametrize("text", ["", "  ", "-1", "soon", "1.5"])
 def test_a_step_that_makes_no_sense_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     checkpoints = fill(tmp_path, 100, 200)
-    monkeypatch.setenv(RESUME, text)
+    monkeypatch.setenv(RESTORE_STEP, text)
     assert checkpoints.newest() == (200, str(tmp_path / "checkpoint-200"))
 
 

@@ -105,8 +105,3 @@ def test_a_name_or_a_folder_that_is_taken_is_left_to_its_owner() -> None:
     assert URL not in variables(pod(taken))
     mounted = pod(changed(volumeMounts=[{"name": "data", "mountPath": FOLDER + "/"}]))
     assert URL not in variables(mounted)
-
-
-def test_the_step_to_go_back_to_is_read_from_an_annotation_which_may_change_while_the_job_is_suspended() -> None:
-    (variable,) = [one for one in pod()["spec"]["containers"][0]["env"] if one["name"] == "GPUCOST_RESUME_STEP"]
-    assert variable["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.annotations['gpucost.dev/resume-step']"}}

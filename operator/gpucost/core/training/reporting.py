@@ -22,9 +22,6 @@ AUDIENCE = "progress.gpucost.dev"
 """Audience of the tokens; the API server's own tokens are not accepted for reports, nor these by the API server."""
 URL, CA_CERT, TOKEN = (f"KUBEFLOW_TRAINER_SERVER_{name}" for name in ("URL", "CA_CERT", "TOKEN"))
 INTERVAL = "GPUCOST_CHECKPOINT_INTERVAL_SECONDS"
-RESUME = "GPUCOST_RESUME_STEP"
-RESUME_STEP = "gpucost.dev/resume-step"
-"""Annotation of the pod template from which the variable is read: it may change while the Job is suspended."""
 AUTHORITY = "progress.gpucost.dev/ca"
 """Annotation of the pod template with the authority's certificate, PEM."""
 VOLUME = "gpucost-progress"
@@ -54,8 +51,7 @@ def path_of(key: Key) -> str:
 def with_reporting(template: Json, key: Key, reporting: Reporting) -> dict[str, Any]:
     """A pod template whose containers can report, as far as it leaves room for that."""
     spec, metadata = template["spec"], template.get("metadata") or {}
-    wishes = [*_interval(reporting), _resume()]
-    containers = [with_environment(container, wishes) for container in spec["containers"]]
+    containers = [with_environment(container, _interval(reporting)) for container in spec["containers"]]
     if _is_taken(spec):
         return {**template, "spec": {**spec, "containers": containers}}
     reached = [_with_access(container, key, reporting) for container in containers]
@@ -74,11 +70,6 @@ def _interval(reporting: Reporting) -> list[dict[str, Any]]:
     if reporting.interval is None:
         return []
     return [{"name": INTERVAL, "value": str(max(1, round(reporting.interval / SECOND)))}]
-
-
-def _resume() -> dict[str, Any]:
-    """Empty while the annotation is not there."""
-    return {"name": RESUME, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{RESUME_STEP}']"}}}
 
 
 def _is_taken(spec: Json) -> bool:
