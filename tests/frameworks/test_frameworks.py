@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,3 +116,17 @@ def test_xgboost_saves_on_sigterm_and_goes_on(tmp_path: Path, digits: Path, door
     assert f"begins at round {saved.step}" in process.tail()
     assert found["rounds"] == 60
     assert door.values("test-mlogloss")[-1] == pytest.approx(found["loss"], rel=1e-4)
+
+
+def test_workers_save_at_the_same_step_though_only_one_is_told_to_stop(tmp_path: Path, digits: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folders = [tmp_path / "0", tmp_path / "1"]
+    zero, one = (training("train_two_workers.py", digits, folder, None) for folder in folders)
+    for rank, process in enumerate((zero, one)):
+        process.command = python(HERE / "train_two_workers.py", tmp_path, rank, port, interpreter=INTERPRETER)
+    with zero.running() as other:
+        assert one.interrupted((tmp_path / "step-1").exists) == sdk.TERMINATED, one.tail()
+        assert other.wait(30) == sdk.TERMINATED, zero.tail()
+    assert (tmp_path / "saved-0").read_text() == (tmp_path / "saved-1").read_text()

@@ -44,7 +44,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-__all__ = ["TERMINATED", "Checkpoints", "Found", "Run", "hugging_face", "lightning", "newest", "replacing", "xgboost"]
+__all__ = [
+    "TERMINATED", "Checkpoints", "Found", "Run", "hugging_face", "lightning", "newest", "replacing", "torch_agreement",
+    "xgboost",
+]  # fmt: skip
 
 TERMINATED = 143
 """Exit code of a process that SIGTERM ended: 128 + 15. Exit code 0 would mean that the training is complete."""
@@ -77,7 +80,7 @@ class Run:
         rank: int | None = None,
     ) -> None:
         """`save(step)` writes a checkpoint. `agree` makes several workers do the same at the same step: it gets this
-        worker's wish (0 go on, 1 save, 2 save and stop) and returns the largest of all, such as by an all-reduce.
+        worker's wish (0 go on, 1 save, 2 save and stop) and returns the largest of all, as `torch_agreement` does.
         Only rank 0 reports. `timeout` (seconds) bounds one message, in the thread, and the wait at the end."""
         self.total_steps = total_steps
         self.failures = 0
@@ -88,7 +91,8 @@ class Run:
         """SIGTERM has come: save and end."""
         self.interval = _positive(os.environ.get(INTERVAL))
         """Recommended seconds between two checkpoints; None when nobody recommends any."""
-        self._save, self._agree, self._every, self._timeout = save, agree, every, timeout
+        self.agree = agree
+        self._save, self._every, self._timeout = save, every, timeout
         self._url = os.environ.get(URL, "") if (_rank() if rank is None else rank) == 0 else ""
         self._asked = False
         self._started = self._saved_at = time.monotonic()
@@ -132,7 +136,7 @@ class Run:
     def wish(self) -> int:
         """What is to be done now, all workers agreed: 0 go on, 1 save a checkpoint, 2 save one and stop."""
         mine = _STOP if self.stopping else _SAVE if self._is_due() else _GO_ON
-        return mine if self._agree is None else int(self._agree(mine))
+        return mine if self.agree is None else int(self.agree(mine))
 
     def _is_due(self) -> bool:
         return self._asked or (self.interval is not None and time.monotonic() - self._saved_at >= self.interval)
@@ -488,6 +492,23 @@ def _remove(path: str) -> None:
 # --- frameworks -------------------------------------------------------------------------------------------------------
 
 
+def torch_agreement(wish: int) -> int:
+    """The largest wish of all workers of a training with `torch.distributed`; its own where there is one worker.
+
+    The operator speaks to rank 0 only, and SIGTERM reaches every worker in another step; a worker that saved alone
+    would wait for the others for ever.
+    """
+    import torch  # noqa: PLC0415
+
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
+        return wish
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    largest = torch.tensor([wish], device=device)
+    distributed.all_reduce(largest, op=distributed.ReduceOp.MAX)
+    return int(largest.item())
+
+
 def hugging_face(run: Run | None = None) -> Any:
     """A callback for `Trainer(callbacks=[...])`: saves through the Trainer itself, on request and on SIGTERM.
 
@@ -498,6 +519,7 @@ def hugging_face(run: Run | None = None) -> Any:
     from transformers import TrainerCallback  # noqa: PLC0415
 
     mine = run or Run()
+    mine.agree = mine.agree or torch_agreement
 
     class GpucostCallback(TrainerCallback):  # type: ignore[misc]
         begun: float | None = None
@@ -537,6 +559,7 @@ def lightning(path: str, run: Run | None = None) -> Any:
     """A callback for `Trainer(callbacks=[...])` that saves to `path`; resume with `fit(..., ckpt_path=path)`."""
     callback = _lightning_callback()
     mine = run or Run(catch_sigterm=False)
+    mine.agree = mine.agree or torch_agreement
 
     class GpucostCallback(callback):  # type: ignore[misc, valid-type]
         def __init__(self) -> None:
