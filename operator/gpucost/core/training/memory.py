@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from gpucost.core.clock import SECOND, Instant, format_rfc3339, parse_rfc3339
 from gpucost.core.model import CapacityType, Job
@@ -137,6 +138,7 @@ def _capacity(text: str | None) -> CapacityType | None:
     return CapacityType(text) if text in set(CapacityType) else None
 
 
+@lru_cache(maxsize=16384)
 def moment(now: Instant) -> str:
     """An instant as it is kept: whole seconds, as everywhere in Kubernetes."""
     return format_rfc3339(now - now % SECOND)
