@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from gpucost.core.training.accounts import Ledgered
 from gpucost.core.training.estimating.market import Quote
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.replay import POLICIES, Course, replay
+from gpucost.core.training.runs.run import Saving
 from gpucost.core.training.spec import PlacementPolicy
 from gpucost.core.training.state import Interruption
 from gpucost.core.training.wasted import Loss, losses
@@ -62,6 +64,8 @@ class RunInsights:
     market: Callable[[], MarketView]
     progress_of: Callable[[Key], Progress]
     interruptions_of: Callable[[str, Workload], tuple[Interruption, ...]]
+    not_made: Callable[[], Sequence[Saving]] = tuple
+    """Runs that were not made, and what that saved."""
 
     def now(self) -> Instant:
         """See `InsightProvider`."""
@@ -155,13 +159,14 @@ class RunInsights:
         for row in report.rows:
             if row.amounts.spot or row.amounts.saved:
                 groups.setdefault((row.namespace, self._policy(row)), []).append(row)
-        ordered = sorted(groups.items(), key=lambda one: (-sum(row.amounts.saved for row in one[1]), one[0]))
-        items = tuple(_saving(*key, rows) for key, rows in ordered)
+        items = [_saving(*key, rows) for key, rows in groups.items()]
+        items += _not_made([one for one in self.not_made() if _is_in(one, span, namespace)])
+        items.sort(key=lambda one: (-Decimal(one.saved), one.namespace, one.policy))
         return schema.SavingList(
             currency=report.currency,
             window=_window(report.span),
-            items=items,
-            total=format_pico(sum(row.amounts.saved for rows in groups.values() for row in rows)),
+            items=tuple(items),
+            total=f"{sum((Decimal(one.saved) for one in items), Decimal(0)):.6f}",
             quality=documents.quality(report.quality),
         )
 
@@ -294,6 +299,33 @@ def _saving(namespace: str, policy: str, rows: Sequence[Row]) -> schema.Saving:
         otherwise=format_pico(spot + saved),
         saved=format_pico(saved),
         against=AGAINST,
+    )
+
+
+def _is_in(one: Saving, span: Interval, namespace: str | None) -> bool:
+    return span.start <= one.due < span.end and namespace in {None, one.namespace}
+
+
+def _not_made(found: Sequence[Saving]) -> list[schema.Saving]:
+    """Runs that were not made, by namespace and reason."""
+    groups: dict[tuple[str, str], list[Saving]] = {}
+    for one in found:
+        groups.setdefault((one.namespace, "nothing new to train" if one.is_skip else "run reused"), []).append(one)
+    return [_avoided(*key, members) for key, members in groups.items()]
+
+
+def _avoided(namespace: str, policy: str, members: Sequence[Saving]) -> schema.Saving:
+    saved = format_pico(sum(one.saved or 0 for one in members))
+    return schema.Saving(
+        metadata=Metadata(name=f"{namespace}.{policy.rsplit(maxsplit=1)[-1]}", namespace=namespace),
+        namespace=namespace,
+        policy=policy,
+        workloads=sum(one.times for one in members),
+        unknown=sum(one.times for one in members if one.saved is None),
+        cost=format_pico(0),
+        otherwise=saved,
+        saved=saved,
+        against="what making the run would have cost",
     )
 
 

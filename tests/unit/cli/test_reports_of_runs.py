@@ -16,7 +16,9 @@ from click.testing import Result
 from syrupy.assertion import SnapshotAssertion
 
 from gpucost.core.clock import format_rfc3339
+from gpucost.core.money import PICO
 from gpucost.core.training.progress import Progress
+from gpucost.core.training.runs.run import NOTHING_NEW, REUSED, Saving
 from gpucost.web.schema_runs import RunReport, RunSimulation, SavingList
 from support.ledger_world import at
 from support.run_world import RunWorld
@@ -173,7 +175,33 @@ def test_savings_as_people_see_them(ask_runs: Run, snapshot: SnapshotAssertion) 
 
 def test_no_savings_are_no_zero(ask_runs: Run) -> None:
     text = ask_runs("savings", "-n", "elsewhere", "--window", WINDOW).stdout
-    assert "Nothing ran on spot capacity" in text
+    assert "Nothing was saved" in text
+
+
+def test_runs_that_were_not_made_are_savings_too(ask_runs: Run, runs: RunWorld) -> None:
+    """Two skips of 10 each, one that nobody can price, and a run of another window."""
+    skip = Saving("tj-x", "research", at(1), NOTHING_NEW, times=2, saved=20 * PICO)
+    unpriced = Saving("tj-y", "research", at(2), NOTHING_NEW)
+    reused = Saving("tj-z", "other", at(3), REUSED, saved=7 * PICO)
+    runs.insights.not_made = lambda: [
+        skip,
+        unpriced,
+        reused,
+        Saving("old", "research", at(-9), NOTHING_NEW, saved=PICO),
+    ]
+    found = document(ask_runs, "savings", "--window", WINDOW)
+    shown = {
+        (one["namespace"], one["policy"]): (one["saved"], one["workloads"], one["unknown"]) for one in found["items"]
+    }
+    assert shown == {
+        ("research", "placement Spot"): ("125.400000", 1, 0),
+        ("research", "nothing new to train"): ("20.000000", 3, 1),
+        ("other", "run reused"): ("7.000000", 1, 0),
+    }
+    assert found["total"] == "152.400000"
+    text = ask_runs("savings", "--window", WINDOW, "-n", "research").stdout
+    assert "$20.00+" in text
+    assert "run reused" not in text
 
 
 # --- simulate ---------------------------------------------------------------------------------------------------------
