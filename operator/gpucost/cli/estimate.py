@@ -18,7 +18,7 @@ from gpucost.api.convert import PriceList, price_list, training_spec
 from gpucost.cli import estimate_view
 from gpucost.cli.failures import Failure
 from gpucost.cli.manifests import Document, read
-from gpucost.cli.options import Options, current, shared
+from gpucost.cli.options import Options, current, plain, shared
 from gpucost.cli.questions import Asker
 from gpucost.core.clock import Instant, parse_rfc3339
 from gpucost.core.model import CapacityType
@@ -91,7 +91,7 @@ def estimate(files: tuple[str, ...], fail_above: str | None, offline: bool, gpu:
     what it assumes. Nothing is applied.
     """
     limit, begin = _limit(fail_above), _start(start)
-    options = current()
+    options = plain(current())
     documents = read(files)
     specs = _valid([one for one in documents if one.kind == _KIND], documents)
     prices = _prices(documents, options, offline=offline)

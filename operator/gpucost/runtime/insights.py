@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Protocol
@@ -66,6 +66,8 @@ class RunInsights:
     interruptions_of: Callable[[str, Workload], tuple[Interruption, ...]]
     not_made: Callable[[], Sequence[Saving]] = tuple
     """Runs that were not made, and what that saved."""
+    _simulating: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One at a time: each keeps a core busy for a second or two."""
 
     def now(self) -> Instant:
         """See `InsightProvider`."""
@@ -147,7 +149,8 @@ class RunInsights:
             is_over=record is None or _is_over(record.status),
         )
         found = what_if(known, deadline, terms.changeover)
-        courses = await asyncio.to_thread(_courses, found)
+        async with self._simulating:
+            courses = await asyncio.to_thread(_courses, found)
         return simulations.document(Metadata(name=name, namespace=namespace), explained, known, found, courses)
 
     # --- savings ------------------------------------------------------------------------------------------------------

@@ -144,6 +144,26 @@ def test_a_report_without_a_namespace_asks_for_one(ask_runs: Run) -> None:
     assert "-n NAMESPACE" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["tj/bert", "TrainingJob/bert", "trainingjobs/bert"])
+def test_a_kind_may_stand_before_the_name(ask_runs: Run, name: str) -> None:
+    assert document(ask_runs, "report", "run", name, "-n", "research")["metadata"]["name"] == "bert"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("report", "run", "deploy/chat"), "is no TrainingJob"),
+        (("report", "run", "bert", "--rate", "day"), "--rate has no meaning here"),
+        (("savings", "-l", "team=nlp"), "-l has no meaning here"),
+        (("simulate", "tj/"), "is no TrainingJob"),
+    ],
+)
+def test_what_means_nothing_is_refused(ask_runs: Run, arguments: tuple[str, ...], words: str) -> None:
+    result = ask_runs(*arguments, "-n", "research")
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
 @pytest.mark.parametrize("command", [("report", "run", "bert", "-n", "research"), ("savings", "--window", WINDOW)])
 def test_other_formats_say_the_same(ask_runs: Run, command: tuple[str, ...]) -> None:
     found = document(ask_runs, *command)

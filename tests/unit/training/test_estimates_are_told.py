@@ -70,7 +70,7 @@ def test_an_estimate_is_told_with_the_first_pass_and_never_again() -> None:
 def test_other_work_is_estimated_anew() -> None:
     world = Estimating(read(), NOW)
     before = pass_over(world)["estimate"]
-    world.spec = read(model={**MODEL, "method": "LoRA"})
+    world.spec, world.generation = read(model={**MODEL, "method": "LoRA"}), 2
     assert "CostEstimated" in told(world)
     after = pass_over(world)["estimate"]
     assert after["basis"] != before["basis"]
@@ -80,9 +80,9 @@ def test_other_work_is_estimated_anew() -> None:
 def test_suspending_a_run_is_no_other_work() -> None:
     world = Estimating(read(), NOW)
     before = pass_over(world)["estimate"]
-    world.spec = read(suspend=True)
+    world.spec, world.generation = read(suspend=True), 2
     assert "CostEstimated" not in told(world)
-    assert pass_over(world)["estimate"] == before
+    assert pass_over(world)["estimate"] == {**before, "generation": 2}
 
 
 def test_without_a_model_or_a_duration_nothing_is_said() -> None:

@@ -33,7 +33,7 @@ def estimate_status(case: Case) -> Status:
     """`status.estimate`: what is stored, as long as it holds, else a new one."""
     stored = case.state.status.get("estimate")
     if _holds(case, stored):
-        return {"estimate": stored} if stored else {}
+        return {"estimate": {**stored, "generation": case.state.generation}} if stored else {}
     found = _appraised(case)
     return {} if found is None else {"estimate": _written(case, found)}
 
@@ -63,7 +63,7 @@ def _holds(case: Case, stored: Mapping[str, Any] | None) -> bool:
         return case.state.status.get("cost") is not None
     if case.spec.template is None and not _adopted_gpus(case):
         return True
-    if stored.get("basis") != _basis(case):
+    if stored.get("generation") != case.state.generation and stored.get("basis") != _basis(case):
         return False
     return "cost" in stored or case.now < parse_rfc3339(stored["asOf"]) + AGAIN
 
@@ -98,6 +98,7 @@ def _written(case: Case, found: Appraisal) -> Status:
     base, best = found.estimate, found.cheapest
     shown: Status = {
         "basis": _basis(case),
+        "generation": case.state.generation,
         "currency": case.context.currency,
         "gpus": base.setup.gpus,
         "gpuModel": base.setup.gpu_model or None,
