@@ -13,6 +13,7 @@ from bench.process import status_mib
 from gpucost.kube.client import KubeClient
 from gpucost.runtime.assets import Assets
 from gpucost.runtime.caches import Caches
+from gpucost.runtime.going import NodesGoing
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.world import World
 
@@ -26,7 +27,9 @@ async def fill() -> dict[str, float]:
     began, cpu, empty = time.perf_counter(), time.process_time(), status_mib("self", "VmRSS")
     client, world = KubeClient(), World()
     recorder = Recorder(world, _now, lambda _fact, _node: [])
-    caches = Caches.build(client, world, recorder, Assets(recorder, _now, lambda _fact: []), _now)
+    caches = Caches.build(
+        client, world, recorder, Assets(recorder, _now, lambda _fact: []), NodesGoing(_now, recorder.nodes)
+    )
     mirrors = [asyncio.create_task(mirror.run()) for mirror in caches.all]
     await caches.synced()
     taken = {

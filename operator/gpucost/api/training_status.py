@@ -13,6 +13,9 @@ from gpucost.api.trainer_status import TrainerStatus
 from gpucost.api.training_runs import FingerprintStatus, ReusedRun, RunsStatus
 
 Count = Annotated[int, Field(ge=0)]
+Span = Annotated[str, Field(max_length=20)]
+"""A duration as people write it: 45s, 12m, 3h12m."""
+Word = Annotated[str, Field(max_length=64)]
 
 
 class JobStatus(ApiModel):
@@ -68,6 +71,88 @@ class Interruptions(ApiModel):
     last: Moment | None = Field(None, description="When it last happened.")
 
 
+class DeadlineStatus(ApiModel):
+    """How the run stands to its deadline."""
+
+    complete_by: Moment = Field(description="The deadline.")
+    expected_finish: Moment | None = Field(
+        None, description="When the run will be complete as things stand, with the interruptions that are usual."
+    )
+    work_left: Span | None = Field(None, description="Training time that is left, such as 3h12m; absent when unknown.")
+    work_left_from: Word | None = Field(
+        None,
+        description="Where that is known from: Reports, Checkpoints, Time, ExpectedDuration (nothing has run yet), or "
+        "Unknown.",
+    )
+    at_risk: Span | None = Field(
+        None, description="Training time that would be lost if the nodes went now; absent when unknown."
+    )
+    decision: Word | None = Field(
+        None,
+        description="Why policy Auto has the run where it is: SpotAvailable, KeepingSpot, WaitingForSpot, SpotScarce, "
+        "SpotNotWorthMoving, DeadlineNear, CostCap, DeadlineOutOfReach, Finished.",
+    )
+    message: Annotated[str, Field(max_length=1024)] | None = Field(None, description="The same with its numbers.")
+    on_demand_by: Moment | None = Field(
+        None, description="At this instant at the latest Auto asks for on-demand capacity, if nothing is gained before."
+    )
+    as_of: Moment | None = Field(None, description="When all of this was computed.")
+
+
+class ChangeoverStatus(ApiModel):
+    """What it takes this run to change nodes, measured on its own stays on nodes."""
+
+    total: Span = Field(description="From asking for nodes to new progress, lost work included, such as 6m30s.")
+    scheduling: Span = Field(description="Until every pod has a node.")
+    starting: Span = Field(description="Until all containers run: the image, mostly.")
+    restoring: Span = Field(description="Until the first report.")
+    lost_work: Span = Field(description="Training since the last checkpoint that is done again.")
+    samples: Count = Field(0, description="Stays on nodes that it was measured on.")
+
+
+class CheckpointingStatus(ApiModel):
+    """How often the run should save, and why."""
+
+    interval: Span = Field(description="The interval that the run is given (GPUCOST_CHECKPOINT_INTERVAL_SECONDS).")
+    advised: Span = Field(description="Daly's optimum for the next two figures.")
+    saving: Span = Field(description="What one checkpoint costs.")
+    saving_measured: bool = Field(False, description="false: nothing was measured yet, a usual value is taken.")
+    time_between_losses: Span = Field(description="Mean time between two losses of nodes, as far as is known.")
+    losses: Count = Field(0, description="Losses of nodes that this rests on.")
+
+
+class ZoneSeen(ApiModel):
+    """What was seen of spot capacity in one zone."""
+
+    zone: Annotated[str, Field(max_length=63)] = Field(description="The zone.")
+    seen: Word = Field(description="Available or Unavailable.")
+    at: Moment = Field(description="When.")
+
+
+class SpotStatus(ApiModel):
+    """What is known of spot capacity for this run."""
+
+    last_refused: Moment | None = Field(None, description="When spot capacity was last asked for in vain.")
+    refusals: Count | None = Field(None, description="Tries in a row that found no nodes.")
+    try_again_at: Moment | None = Field(None, description="Before this, another try is not worth its trouble.")
+    zones: Annotated[tuple[ZoneSeen, ...], Field(max_length=64)] | None = Field(
+        None, description="What was seen last in each zone."
+    )
+
+
+class WasteStatus(ApiModel):
+    """Waste by cause; amounts add up to `wasted`."""
+
+    idle: DecimalText | None = Field(None, description="GPUs that were held and did not compute.")
+    spot: DecimalText | None = Field(None, description="Work lost because spot nodes were taken back.")
+    consolidation: DecimalText | None = Field(None, description="Work lost because an autoscaler emptied a node.")
+    preemption: DecimalText | None = Field(None, description="Work lost to more important pods.")
+    crash: DecimalText | None = Field(None, description="Work lost because the program failed.")
+    move: DecimalText | None = Field(None, description="Work lost to moves by this operator.")
+    pause: DecimalText | None = Field(None, description="Work lost because the run was suspended or its pods deleted.")
+    node: DecimalText | None = Field(None, description="Work lost with nodes that were not spot capacity.")
+
+
 class CostStatus(ApiModel):
     """What the job has cost."""
 
@@ -79,8 +164,11 @@ class CostStatus(ApiModel):
     spot: DecimalText | None = Field(None, description="The part of the total that was spot capacity.")
     on_demand: DecimalText | None = Field(None, description="The part of the total that was on-demand capacity.")
     wasted: DecimalText | None = Field(
-        None, description="The part of the total in which the GPUs held did not compute."
+        None,
+        description="The part of the total in which the GPUs held did not compute, or whose work was lost with its "
+        "nodes.",
     )
+    waste: WasteStatus | None = Field(None, description="The same by cause, once work was lost.")
     saved: DecimalText | None = Field(
         None, description="What the same time would have cost more on on-demand capacity; absent when unknown."
     )
@@ -136,7 +224,7 @@ class TrainingJobStatus(ApiModel):
     conditions: Conditions = Field(
         default=(),
         description="State of the job: Ready, Suspended, Complete, Failed, Migrating, Invalid, MetricsKnown where "
-        "`metrics` names sources, Duplicate where `dataset` is given, "
+        "`metrics` names sources, Duplicate where `dataset` is given, DeadlineAtRisk where `completeBy` is given, "
         "EarlyStopped and BudgetExceeded where the job is to be stopped.",
     )
     workers: Count | None = Field(None, description="Number of pods that train together.")
@@ -159,6 +247,10 @@ class TrainingJobStatus(ApiModel):
     early_stopping: EarlyStoppingStatus | None = Field(
         None, description="What the rules of early stopping, the idle policy and the budget have come to."
     )
+    deadline: DeadlineStatus | None = Field(None, description="How the run stands to `spec.completeBy`.")
+    changeover: ChangeoverStatus | None = Field(None, description="What changing nodes costs this run.")
+    checkpointing: CheckpointingStatus | None = Field(None, description="How often the run should save.")
+    spot: SpotStatus | None = Field(None, description="What is known of spot capacity (policy Auto).")
     cost: CostStatus | None = Field(None, description="What the job has cost so far.")
     estimate: EstimateStatus | None = Field(
         None, description="What the run was expected to take and to cost; absent when the spec does not say enough."
@@ -172,6 +264,7 @@ ConditionType = Literal[
     "Failed",
     "Migrating",
     "Invalid",
+    "DeadlineAtRisk",
     "MetricsKnown",
     "Duplicate",
     "EarlyStopped",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gpucost.core.clock import Instant
+from gpucost.core.clock import Instant, Micros
 from gpucost.core.model import Key
 from gpucost.core.training.runs.run import Saving
 
@@ -127,6 +127,8 @@ class Decision:
     """Posted after the actions, and before the status in which they are no news any more."""
     records: tuple[Saving, ...] = ()
     """Booked before the status is written that counts them."""
+    checkpoint_interval: Micros | None = None
+    """Recommended time between two checkpoints."""
     wake_at: Instant | None = None
     """Look again at this instant even when nothing changes (a window edge, a timeout)."""
     ask_checkpoint: bool = False

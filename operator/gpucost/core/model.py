@@ -14,6 +14,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from gpucost.core.clock import Instant
+from gpucost.core.notices import Notice
 from gpucost.core.timeline import Interval
 
 NO_LABELS: Mapping[str, str] = {}
@@ -123,6 +124,13 @@ class Node:
     taints: tuple[str, ...] = ()
     devices: Mapping[str, int] = field(default_factory=dict)
     """Units that the node advertises of each extended resource, such as `nvidia.com/mig-3g.40gb`."""
+    notice: Notice | None = None
+    """That it is about to go, as far as the node itself says it."""
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it is about to go."""
+        return self.notice is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +173,8 @@ class Pod:
     """Units that the pod requests of each extended resource."""
     program: Category | None = None
     """Cost driver of a known program that the pod runs (`core.category`)."""
+    running: Instant | None = None
+    """When the last of its containers was started; None while one has not been."""
     disruption: str | None = None
     """Reason of the `DisruptionTarget` condition, such as `EvictionByEvictionAPI` or `DeletionByPodGC`."""
     ends: tuple[ContainerEnd, ...] = ()

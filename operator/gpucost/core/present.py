@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 
 from gpucost.core.clock import HOUR, Instant, format_rfc3339
 from gpucost.core.money import Pico, format_pico
 from gpucost.core.report import Amounts
+from gpucost.core.training.waste import wasted
 
 PREFIX = "gpucost.dev/"
 
@@ -30,11 +32,13 @@ def gpu_hours(amounts: Amounts, places: int = 3) -> str:
     return decimals(Fraction(amounts.gpu_time, HOUR), places)
 
 
-def cost_status(amounts: Amounts, *, hourly: Pico | None, currency: str, now: Instant) -> dict[str, object]:
+def cost_status(
+    amounts: Amounts, *, hourly: Pico | None, currency: str, now: Instant, lost: Mapping[str, Pico] | None = None
+) -> dict[str, object]:
     """`status.cost` of a custom resource; fields that are unknown are left out, because unknown is not zero.
 
-    `wasted` is what was paid for GPUs that were measured as not computing, `saved` what the same time would have cost
-    more on demand.
+    `wasted` is what was paid for GPUs that were measured as not computing, and for work that was `lost` (by cause);
+    `saved` is what the same time would have cost more on demand.
     """
     total = amounts.known_cost
     status: dict[str, object] = {"currency": currency, "gpuHours": gpu_hours(amounts), "asOf": format_rfc3339(now)}
@@ -42,7 +46,10 @@ def cost_status(amounts: Amounts, *, hourly: Pico | None, currency: str, now: In
         status["total"] = format_pico(total)
         status["spot"] = format_pico(amounts.spot)
         status["onDemand"] = format_pico(amounts.on_demand)
-        status["wasted"] = format_pico(amounts.held)
+        causes = wasted(amounts, lost or {})
+        status["wasted"] = format_pico(min(sum(causes.values()), total))
+        if lost:
+            status["waste"] = {cause: format_pico(amount) for cause, amount in causes.items()}
         status["saved"] = format_pico(amounts.saved)
     if hourly is not None:
         status["hourly"] = plain(hourly)

@@ -41,6 +41,7 @@ from gpucost.ledger.schema import pods as pod_table
 from gpucost.ledger.settled import Settled, WorkloadKey, key_of
 from gpucost.ledger.shelf import Shelf, renames
 from gpucost.ledger.standing import Standing
+from gpucost.ledger.stays import RunStays
 from gpucost.ledger.totals import NodeTotal, Pass
 
 __all__ = ["Ledger", "LedgerError", "NodeTotal"]
@@ -262,6 +263,11 @@ class Ledger:
     def runs(self) -> Runs:
         """Which runs there were, and which were not made."""
         return Runs(self._read, self._write_quietly)
+
+    @property
+    def stays(self) -> RunStays:
+        """The stays of training runs on nodes."""
+        return RunStays(self._read, self._write_quietly)
 
     def _write_quietly(self, work: Callable[[Db], T]) -> T:
         """A write that no cost depends on."""

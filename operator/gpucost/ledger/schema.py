@@ -236,6 +236,18 @@ run_savings = Table(
 """Due times of schedules at which no run was made, and runs (`due` 0) that were not started. `saved` is pico-units as
 decimal text of any length, NULL for unknown."""
 
+run_stays = Table(
+    "run_stays",
+    metadata,
+    _key("cluster"),
+    _key("run"),
+    _instant("last"),
+    Column("stays", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "run"),
+    sqlite_with_rowid=False,
+)
+"""`last` is when the last stay began; `stays` is JSON (`core.training.auto.stays_json`)."""
+
 # --- roll-ups: what is left of hours that are older than the retention of details -----------------------------------
 
 rolled_keys = Table(

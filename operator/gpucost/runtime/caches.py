@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gpucost.core.clock import Instant
 from gpucost.core.dra import Claim
 from gpucost.core.model import Job, Node, Pod
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.runtime.assets import Assets
+from gpucost.runtime.going import NodesGoing
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.world import World
-from gpucost.sources import devices
+from gpucost.sources import devices, going
 from gpucost.sources.assets import (
     ClaimRecord,
     ServiceRecord,
@@ -42,17 +41,29 @@ class Caches:
     services: Reflector[ServiceRecord]
     device_claims: Reflector[Claim]
     device_slices: Reflector[SliceRecord]
+    claims_going: Reflector[going.ClaimGoing]
+    node_events: Reflector[going.NodeWarning]
+    with_karpenter: bool = False
+    """Whether the cluster has Karpenter (`karpenter.sh/v1`)."""
     with_devices: bool = False
     """Whether the cluster has dynamic resource allocation (`resource.k8s.io/v1`)."""
 
     @classmethod
     def build(
-        cls, client: KubeClient, world: World, recorder: Recorder, assets: Assets, now: Callable[[], Instant]
+        cls,
+        client: KubeClient,
+        world: World,
+        recorder: Recorder,
+        assets: Assets,
+        nodes_going: NodesGoing,
     ) -> Caches:
         """Wire the mirrors: a change goes to the world first, then to the recorder."""
 
+        now = nodes_going.now
+
         def node(change: Change[Node]) -> None:
             world.node_changed(change)
+            nodes_going.node_changed(change)
             recorder.node_changed(change)
 
         def pod(change: Change[Pod]) -> None:
@@ -87,13 +98,23 @@ class Caches:
             device_slices=Reflector(
                 client, paths.DEVICE_SLICES, devices.slice_record, device_slice, now, items=holdings.slices
             ),
+            claims_going=Reflector(client, paths.NODE_CLAIMS, going.claim_record, nodes_going.claim_changed, now),
+            node_events=Reflector(
+                client,
+                paths.EVENTS,
+                going.event_record,
+                nodes_going.event_changed,
+                now,
+                params={"fieldSelector": "involvedObject.kind=Node"},
+            ),
         )
 
     @property
     def all(self) -> tuple[Reflector[Any], ...]:
         """Every mirror that this cluster has."""
         always = (self.nodes, self.pods, self.jobs, self.namespaces, self.volumes, self.claims, self.services)
-        return (*always, self.device_claims, self.device_slices) if self.with_devices else always
+        with_devices = (self.device_claims, self.device_slices) if self.with_devices else ()
+        return (*always, self.node_events, *with_devices, *((self.claims_going,) if self.with_karpenter else ()))
 
     async def synced(self) -> None:
         """Wait until every mirror is complete."""

@@ -47,6 +47,7 @@ from gpucost.runtime.exporter import DailyExport, exporter_of
 from gpucost.runtime.feeding import feeds_of
 from gpucost.runtime.feeds import DoubtBoard
 from gpucost.runtime.figures import fill
+from gpucost.runtime.going import NodesGoing
 from gpucost.runtime.health import Health
 from gpucost.runtime.holdings import Holdings
 from gpucost.runtime.insights import RunInsights
@@ -74,6 +75,7 @@ from gpucost.runtime.runs.sums import RunSums
 from gpucost.runtime.sampling import Sampling
 from gpucost.runtime.settings import Settings, address, listed
 from gpucost.runtime.stopping import StoppingSources
+from gpucost.runtime.surroundings import surroundings_of, with_stays
 from gpucost.runtime.tasks import Tasks
 from gpucost.runtime.training import TrainingController, run_workers
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
@@ -87,6 +89,7 @@ _FLUSH_SECONDS = 1.0
 _STALE_SECONDS = 120.0
 _STOP_SECONDS = 5.0  # with the last write and the Lease's release, below ten
 _KARPENTER = "/apis/karpenter.sh"
+_KARPENTER_V1 = "/apis/karpenter.sh/v1"
 _FATAL = (ApiError, LeaseLost, LedgerError, LoginError, MissingDefinitions, OSError, Unreachable, ValueError)
 
 
@@ -114,7 +117,8 @@ class Operator:
         self.recorder = Recorder(self.world, now, self.prices.of, holdings, read_pod)
         self.world.on_claimed = self.recorder.owners_changed
         self.assets = Assets(self.recorder, now, self.prices.of_asset, waiting=True)
-        self.caches = Caches.build(self.client, self.world, self.recorder, self.assets, now)
+        self.going = NodesGoing(now, self.recorder.nodes)
+        self.caches = Caches.build(self.client, self.world, self.recorder, self.assets, self.going)
         self.optional = OptionalKinds(self.client, self.world, now)
         self.resources = CustomResources(self.world, on_prices=self._prices_changed)
         self.controller = TrainingController(
@@ -142,6 +146,12 @@ class Operator:
         self.controller.doubts_of = self.board.of
         self.market = GpuMarket(self.prices, now)
         self.controller.market = self.market.view
+        self.controller.surroundings = surroundings_of(
+            self.recorder, self.prices, self.going, self.progress, lambda: self.totals
+        )
+        self.stays = self.controller.surroundings.stays
+        self.stays.keep = settings.details_kept
+        self.progress.interval_of = self.controller.intervals.get
         self.publisher = Publisher(
             client=self.client,
             world=self.world,
@@ -264,9 +274,11 @@ class Operator:
         await self._sync()
         past = await accounting.past(*await histories)
         await with_ledger(self.progress, accounting, ledger)
+        await with_stays(self.stays, accounting, ledger)
         stack.push_async_callback(self.progress.flush)
         await with_runs(self.runs.book, accounting, ledger)
         stack.push_async_callback(self.runs.book.flush)
+        stack.push_async_callback(self.stays.flush)
         for fact, node in await accounting.call(
             lambda: ledger.ended_pods(kind=TRAINING_JOB, capacity_type=CapacityType.SPOT)
         ):
@@ -325,11 +337,12 @@ class Operator:
     async def _sync(self) -> None:
         """Start every watch and wait until all have shown everything."""
         self.caches.with_devices = await self._has(paths.DEVICE_API)
+        self._karpenter = await self._has(_KARPENTER)  # it makes spot nodes where there are none yet
+        self.caches.with_karpenter = self._karpenter and await self._has(_KARPENTER_V1)
         for mirror in self.caches.all:
             self.tasks.start(mirror.run(), f"watch {mirror.path}")
         await self.resources.expect(self.client)
         self.tasks.start(self._kopf(), "watch custom resources")
-        self._karpenter = await self._has(_KARPENTER)  # it makes spot nodes where there are none yet
         await asyncio.gather(self.caches.synced(), self.resources.shown(self.client), self.optional.first())
         self.prices.reload()
         self.recorder.reprice()
@@ -369,6 +382,7 @@ class Operator:
             await self.accounting.flush()
             await self.progress.flush()
             await self.runs.book.flush()
+            await self.stays.flush()
 
     async def _ticks(self) -> None:
         period = self.settings.tick_seconds
@@ -402,6 +416,8 @@ class Operator:
             self.queue.mark(key)
         await self.progress.tidy()
         await self.runs.tidy(self.settings.details_kept)
+        await self.stays.book()
+        await self.stays.tidy()
         await self.publisher.publish(self.totals)
         self.figures.data_times["kubernetes"] = min(m.last_heard for m in self.caches.all)
         self.figures.errors["unreadable objects"] = sum(m.rejected for m in self.caches.all)
@@ -427,7 +443,13 @@ class Operator:
         row = self.totals.of(record.namespace, Workload(TRAINING_JOB, record.name))
         if row is None or not row.amounts.held_time:
             return record.status.get("cost")
-        return cost_status(row.amounts, hourly=row.hourly, currency=self.settings.currency, now=self.totals.at)
+        return cost_status(
+            row.amounts,
+            hourly=row.hourly,
+            currency=self.settings.currency,
+            now=self.totals.at,
+            lost=self.stays.lost(record.uid),
+        )
 
     def _cost_so_far(self, key: Key) -> Pico | None:
         row = self.totals.of(key.namespace, Workload(TRAINING_JOB, key.name))

@@ -70,6 +70,10 @@ class Recorder:
     doubts: Doubts = field(default_factory=Doubts)
     skipped: Counter[str] = field(default_factory=Counter)
     endings: Endings = field(default_factory=Endings)
+    on_training_pod: Callable[[Pod, PodFact, NodeFact], None] = lambda _pod, _fact, _node: None
+    """Told every pod of a TrainingJob that is written down."""
+    on_vanished: Callable[[PodFact, Instant], None] = lambda _fact, _end: None
+    """Told every pod of a TrainingJob that went while nobody watched, and until when it can have been there."""
     _by_name: dict[str, list[str]] = field(default_factory=dict)
     _dirty: dict[str, Pod] = field(default_factory=dict)
     _elsewhere: set[str] = field(default_factory=set)
@@ -175,6 +179,8 @@ class Recorder:
         end = max(end, fact.start)
         self._queue.append(replace(fact, end=end, end_reason="vanished"))
         self._forget_pod(fact.uid)
+        if fact.workload.kind == TRAINING_JOB:
+            self.on_vanished(fact, end)
         node, record = self.nodes.get(fact.node_uid), self.world.nodes.get(fact.node_uid)
         if self.doubts.recall([replace(fact, end=end)]) and node is not None and record is not None:
             self._price_node(node, record)
@@ -248,6 +254,8 @@ class Recorder:
         fact = self._pod_fact(pod, node)
         if node.capacity_type is CapacityType.SPOT and fact.workload.kind == TRAINING_JOB:
             self.endings.note(fact, node.name)
+        if fact.workload.kind == TRAINING_JOB:
+            self.on_training_pod(pod, fact, node)
         fact, needs = self._stands(fact)
         news: list[Fact] = [*needs] if self.written.get(pod.uid) == fact else [fact, *needs]
         self._remember(fact)

@@ -15,8 +15,9 @@ from typing import Any
 from gpucost.api.convert import training_spec
 from gpucost.core.actions import Action, Condition, CreateService, Decision
 from gpucost.core.capacity import Provider
-from gpucost.core.clock import SECOND, Instant, parse_rfc3339
+from gpucost.core.clock import SECOND, Instant, Micros, parse_rfc3339
 from gpucost.core.model import Key, Workload
+from gpucost.core.training.auto import shown
 from gpucost.core.training.doubts import Doubt
 from gpucost.core.training.plan import plan
 from gpucost.core.training.progress import Progress
@@ -34,6 +35,7 @@ from gpucost.runtime.metrics import Figures
 from gpucost.runtime.queue import DirtyKeys
 from gpucost.runtime.runs.keeper import RunKeeper
 from gpucost.runtime.stopping import StoppingSources
+from gpucost.runtime.surroundings import Surroundings
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ log = logging.getLogger(__name__)
 _RETRY = 5 * SECOND
 _REJECTED_FOR = 60 * SECOND
 _PROGRESS_EVERY = 30 * SECOND
-_FLOWING = frozenset({"cost", "trainerStatus"})
+_FLOWING = frozenset({"cost", "trainerStatus"}) | shown.FLOWING
 _POLICY = "training"
 _DECIDE_AGAIN = frozenset({Result.CONFLICT, Result.REJECTED, Result.ENDING})
 """After these the decision is void, and so is its story."""
@@ -92,6 +94,10 @@ class TrainingController:
     """Where the runs of new Jobs report."""
     market: Callable[[], MarketView] = MarketView
     """What GPUs cost here."""
+    surroundings: Surroundings | None = None
+    """What is known of a run's nodes, stays and prices."""
+    intervals: dict[Key, Micros] = field(default_factory=dict)
+    """Recommended time between two checkpoints."""
     instance: str = "gpucost"
     rejections: dict[Key, Rejection] = field(default_factory=dict)
     told: dict[Key, set[tuple[str, str, str]]] = field(default_factory=dict)
@@ -208,8 +214,12 @@ class TrainingController:
             twins=twins,
             **about_stopping,
             doubts=self.doubts_of(record.key),
+            **(self.surroundings.of(record, job) if self.surroundings is not None else {}),
         )
-        return plan(state, self._context(record))
+        decision = plan(state, self._context(record))
+        if decision.checkpoint_interval is not None:
+            self.intervals[record.key] = decision.checkpoint_interval
+        return decision
 
     def _interruptions(self, record: Custom) -> tuple[Interruption, ...]:
         """Those of this TrainingJob, and not of a namesake that was deleted before it was made."""
@@ -232,6 +242,7 @@ class TrainingController:
             quotes=(market := self.market()).quotes,
             gpu_models=market.gpu_models,
             currency=market.currency,
+            **(self.surroundings.around() if self.surroundings is not None else {}),
         )
 
     async def _act(self, record: Custom, decision: Decision) -> list[Outcome]:
@@ -253,6 +264,8 @@ class TrainingController:
         log.log(level, "%s: %s %s: %s%s", record.key, outcome.result.value, action.reason, action.message, note)
         if outcome.ok and isinstance(action, CreateService):
             self.services.add((record.key, record.uid))
+        if outcome.ok and self.surroundings is not None:
+            self.surroundings.done(record, action)
 
     async def _tell(self, record: Custom, decision: Decision) -> None:
         regarding = events.Regarding(TRAINING_JOB, record.namespace, record.name, record.uid)
@@ -284,6 +297,7 @@ class TrainingController:
     def _forget(self, key: Key) -> None:
         self.rejections.pop(key, None)
         self.told.pop(key, None)
+        self.intervals.pop(key, None)
         self.services = {(k, uid) for k, uid in self.services if k != key}
         self.ending &= {record.uid for record in self.world.trainingjobs.values()}
         self.queue.forget(key)
@@ -302,11 +316,18 @@ class TrainingController:
 
     def _progress_is_news(self, status: Mapping[str, Any], record: Custom) -> bool:
         """Whether what the run has said is worth a write: not often, and within the budget that costs have too."""
+        if self._deadline_is_news(status, record):
+            return True
         new, old = status.get("trainerStatus"), record.status.get("trainerStatus") or {}
         if new in (None, old):
             return False
         shown = parse_rfc3339(old["lastUpdatedTime"]) if "lastUpdatedTime" in old else 0
         return self.now() - shown >= _PROGRESS_EVERY and self.may_write(self.now())
+
+    def _deadline_is_news(self, status: Mapping[str, Any], record: Custom) -> bool:
+        new, old = status.get("deadline"), record.status.get("deadline") or {}
+        shown_at = parse_rfc3339(old["asOf"]) if "asOf" in old else None
+        return new is not None and shown.is_news(new, old, self.now(), shown_at) and self.may_write(self.now())
 
     async def report(self, record: Custom, decision: Decision, *, cost_is_news: bool = False) -> bool:
         """Write the status when it says something new; the cost alone is news only when the caller says so."""

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from gpucost.core.category import program_category
 from gpucost.core.clock import SECOND, Instant, parse_rfc3339
 from gpucost.core.model import NO_LABELS, ContainerEnd, Job, JobCondition, Node, Owner, Pod, Resources, Waiting
+from gpucost.core.notices import notice_of
 from gpucost.core.quantity import milli, whole
 from gpucost.core.training.jobset import PART_LABEL
 
@@ -93,6 +94,15 @@ def node_record(body: Json) -> Node:
         price_annotation=(metadata.get("annotations") or {}).get(PREFIX + "hourly-price"),
         taints=tuple(f"{t['key']}={t.get('value', '')}:{t['effect']}" for t in body["spec"].get("taints") or ()),
         devices=devices(capacity),
+        notice=notice_of(
+            [(t["key"], instant(t.get("timeAdded"))) for t in body["spec"].get("taints") or ()],
+            [
+                (c["type"], f"{c.get('reason', '')} {c.get('message', '')}", instant(c.get("lastTransitionTime")))
+                for c in conditions
+                if c["status"] == "True"
+            ],
+            deleting=instant(metadata.get("deletionTimestamp")),
+        ),
     )
 
 
@@ -138,6 +148,7 @@ def pod_record(body: Json, kept: frozenset[str] = COST_LABELS) -> Pod:
         ended=_ended(metadata, status),
         deleting=instant(metadata.get("deletionTimestamp")),
         waiting=_waiting(metadata, status, conditions),
+        running=_running(spec, status),
         disruption=disruption.get("reason", "") if disruption and disruption["status"] == "True" else None,
         ends=_ends(status) if owner is not None and owner.kind == "Job" else (),
     )
@@ -231,6 +242,18 @@ def _bound(metadata: Json, status: Json, conditions: Mapping[str, Json]) -> Inst
     if scheduled and scheduled["status"] == "True" and scheduled.get("lastTransitionTime"):
         return parse_rfc3339(scheduled["lastTransitionTime"])
     return parse_rfc3339(status.get("startTime") or metadata["creationTimestamp"])
+
+
+def _running(spec: Json, status: Json) -> Instant | None:
+    """When the last container was started; a container that has ended since was started too."""
+    begun: list[Instant] = []
+    for container in status.get("containerStatuses") or ():
+        state = container.get("state") or {}
+        start = (state.get("running") or state.get("terminated") or {}).get("startedAt")
+        if start is None:
+            return None
+        begun.append(parse_rfc3339(start))
+    return max(begun) if begun and len(begun) >= len(spec.get("containers") or ()) else None
 
 
 def _ended(metadata: Json, status: Json) -> Instant | None:

@@ -70,6 +70,8 @@ class Reflector(Generic[R]):
     handler: Handler[R]
     now: Callable[[], Instant]
     items: dict[str, R] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    """What else is asked with every request, such as a fieldSelector."""
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     resource_version: str = ""
     last_heard: Instant = 0
@@ -124,7 +126,8 @@ class Reflector(Generic[R]):
             await self._watch(initial, listing=True)
 
     async def _watch(self, params: Mapping[str, str], *, listing: bool) -> None:
-        query = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(_SERVER_SECONDS), **params}
+        query = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(_SERVER_SECONDS)}
+        query |= {**self.params, **params}
         present: set[str] = set()
         self._begin(listing=listing)
         async with self.client.stream(self.path, query, silence=_SILENCE_SECONDS) as lines:
@@ -171,7 +174,7 @@ class Reflector(Generic[R]):
     async def _list(self) -> None:
         """Paged LIST for servers without streaming lists."""
         present: set[str] = set()
-        params = {"limit": str(_PAGE)}
+        params = {**self.params, "limit": str(_PAGE)}
         self._begin(listing=True)
         while True:
             page = await self.client.get(self.path, params)

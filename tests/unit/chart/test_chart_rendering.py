@@ -170,13 +170,19 @@ def test_without_the_cost_api_its_rights_are_not_given() -> None:
 def test_the_operator_has_no_right_that_could_hurt() -> None:
     given = rules(rendered())
     assert not [resource for resource in given if "secret" in resource or "*" in resource]
-    assert not [resource for resource, verbs in given.items() if verbs & {"*", "delete", "deletecollection", "update"}]
+    dangerous = {"*", "delete", "deletecollection", "update"}
+    assert {resource: verbs & dangerous for resource, verbs in given.items() if verbs & dangerous} == {
+        "trainingjobs.gpucost.dev": {"delete"}  # runs that it has made itself, beyond their history limit
+    }
     writes = {resource: verbs - {"get", "list", "watch"} for resource, verbs in given.items()}
     assert {resource: verbs for resource, verbs in writes.items() if verbs} == {
         "namespaces": {"patch"},
         "jobs.batch": {"create", "patch"},
+        "jobsets.jobset.x-k8s.io": {"patch"},
+        "workloads.kueue.x-k8s.io": {"patch"},
         "services": {"create"},
         "events.events.k8s.io": {"create"},
+        "trainingjobs.gpucost.dev": {"create", "delete"},
         "trainingjobs/status.gpucost.dev": {"patch"},
         "pricebooks/status.gpucost.dev": {"patch"},
         "apiservices.apiregistration.k8s.io": {"patch"},
@@ -200,6 +206,15 @@ def test_without_reports_their_rights_are_not_given() -> None:
     assert "secrets" not in rules(objects, "Role/cost-gpucost-operator")
     assert "GPUCOST_PROGRESS_URL" not in environment(objects)
     assert "pods/log" not in rules(rendered("progress.logs=false"))
+
+
+def test_runs_by_a_calendar_have_the_rights_that_they_need_and_no_others() -> None:
+    objects = rendered()
+    assert rules(objects)["trainingjobs.gpucost.dev"] == {"list", "watch", "get", "create", "delete"}
+    assert rules(objects)["configmaps"] == {"get"}
+    without = rendered("runs.enabled=false", "runs.configMaps=false")
+    assert rules(without)["trainingjobs.gpucost.dev"] == {"list", "watch"}
+    assert "configmaps" not in rules(without)
 
 
 def test_reports_need_no_aggregated_api() -> None:

@@ -105,7 +105,19 @@ def test_a_move_is_two_writes_each_complete_in_itself() -> None:
                 "gpucost.dev/moved-at": "2026-11-24T20:00:40Z",
             }
         },
-        "spec": {"suspend": False, "template": {"spec": {"nodeSelector": {KARPENTER: "spot"}}}},
+        "spec": {
+            "suspend": False,
+            "template": {
+                "spec": {"nodeSelector": {KARPENTER: "spot"}},
+                "metadata": {
+                    "annotations": {
+                        "karpenter.sh/do-not-disrupt": None,
+                        "cluster-autoscaler.kubernetes.io/safe-to-evict": None,
+                        "progress.gpucost.dev/checkpoint-interval": "8499",
+                    }
+                },
+            },
+        },
     }
 
 

@@ -11,7 +11,7 @@ from gpucost.core.clock import SECOND
 from gpucost.core.model import Key
 from gpucost.core.training.manifest import Identity, job_manifest
 from gpucost.core.training.metric_sources import MetricSources
-from gpucost.core.training.reporting import AUTHORITY, FOLDER, INTERVAL, TOKEN, URL, VOLUME, Reporting
+from gpucost.core.training.reporting import AUTHORITY, CHECKPOINTS, FOLDER, INTERVAL, TOKEN, URL, VOLUME, Reporting
 from gpucost.core.training.spec import TrainingSpec
 
 TEMPLATE: dict[str, Any] = {
@@ -40,7 +40,15 @@ def changed(**container: Any) -> dict[str, Any]:
 
 
 def variables(found: dict[str, Any]) -> dict[str, str]:
-    return {one["name"]: one["value"] for one in found["spec"]["containers"][0].get("env", ())}
+    """The environment of the first container, with what it refers to."""
+    notes = found["metadata"].get("annotations") or {}
+    paths = {f"metadata.annotations['{key}']": value for key, value in notes.items()}
+    environment = found["spec"]["containers"][0].get("env", ())
+    return {one["name"]: one["value"] if "value" in one else paths[_path(one)] for one in environment}
+
+
+def _path(variable: dict[str, Any]) -> str:
+    return str(variable["valueFrom"]["fieldRef"]["fieldPath"])
 
 
 def test_a_pod_gets_an_address_a_token_and_whom_to_trust() -> None:
@@ -58,7 +66,11 @@ def test_a_pod_gets_an_address_a_token_and_whom_to_trust() -> None:
         "audience": "progress.gpucost.dev", "expirationSeconds": 3600, "path": "token",
     }  # fmt: skip
     assert authority["downwardAPI"]["items"][0]["fieldRef"]["fieldPath"] == f"metadata.annotations['{AUTHORITY}']"
-    assert found["metadata"]["annotations"] == {"note": "mine", AUTHORITY: REPORTING.authority}
+    assert found["metadata"]["annotations"] == {
+        "note": "mine",
+        AUTHORITY: REPORTING.authority,
+        CHECKPOINTS: "600",
+    }
     assert found["spec"]["containers"][0]["volumeMounts"][1] == {
         "name": VOLUME, "mountPath": FOLDER, "readOnly": True,
     }  # fmt: skip

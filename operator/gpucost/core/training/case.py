@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from gpucost.core.capacity import Provider, provider_of
 from gpucost.core.clock import HOUR, Instant, Micros
 from gpucost.core.model import CapacityType, Job, Pod
-from gpucost.core.training import jobset, memory, observe, queueing
+from gpucost.core.training import gang, jobset, memory, observe, queueing
+from gpucost.core.training.auto.view import View, view_of
 from gpucost.core.training.manifest import Identity
 from gpucost.core.training.memory import Memory
 from gpucost.core.training.placement import Pool, overrides, pool_for
-from gpucost.core.training.spec import TrainingSpec
+from gpucost.core.training.reporting import Reporting
+from gpucost.core.training.spec import PlacementPolicy, TrainingSpec
 from gpucost.core.training.state import TrainingContext, TrainingState
 from gpucost.core.training.stopping import stop as stops
 from gpucost.core.training.stopping.course import Course
@@ -71,7 +73,31 @@ class Case:
     @cached_property
     def wish(self) -> Wish:
         """What the specification asks for now."""
+        if self.is_auto and not self.spec.suspend:
+            placement = self.view.placement
+            return Wish(placement, f"auto/{placement}/g{self.state.generation}", "Deadline")
         return wanted(self.spec, now=self.now, generation=self.state.generation)
+
+    @property
+    def interval(self) -> Micros:
+        """Time between two checkpoints: what the specification says, else what is advised."""
+        return self.spec.checkpoint_interval or self.view.advice.interval
+
+    @property
+    def reporting(self) -> Reporting | None:
+        """Where the run reports, with the interval that is advised now."""
+        known = self.context.reporting
+        return None if known is None else replace(known, interval=self.interval)
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether the deadline decides where it runs."""
+        return self.spec.placement.policy is PlacementPolicy.AUTO
+
+    @cached_property
+    def view(self) -> View:
+        """Work left, changeover, checkpoints, and what follows for the deadline."""
+        return view_of(self.state, self.context, self.spec, self.memory)
 
     @cached_property
     def remembered(self) -> stops.Remembered:
@@ -99,7 +125,7 @@ class Case:
         """What should be done if nothing had stopped the run."""
         if self.memory.suspended and self.memory.reason == memory.EXIT_CAP:
             return Target(None)
-        if self.wish.placement is None:
+        if self.wish.placement is None or gang.is_held(self.memory, self.wish.placement, self.now):
             return Target(None)
         refused = self.is_refused and self.memory.fallback is not None
         placement = self.memory.fallback if refused else self.wish.placement
@@ -235,7 +261,7 @@ class Case:
         capacity is left again only while the move to it has not succeeded yet.
         """
         wish, mine = self.wish, self.memory
-        if self.is_refused or self.target.placement is not wish.placement or wish.placement is None:
+        if self.is_auto or self.is_refused or self.target.placement is not wish.placement or wish.placement is None:
             return None
         if wish.placement is not CapacityType.SPOT and not self.is_migrating:
             return None

@@ -14,6 +14,17 @@ from gpucost.core.training.memory import moment
 from gpucost.core.training.stopping import story
 from gpucost.core.training.wish import name_of, upcoming
 
+_REASONS = {
+    "SpotAvailable": "spot capacity is worth a try",
+    "WaitingForSpot": "there is time to wait for spot capacity",
+    "SpotScarce": "no spot capacity was found, and waiting longer would cost more than it saves",
+    "SpotNotWorthMoving": "spot capacity would not pay for the changeover",
+    "DeadlineNear": "another attempt on spot could miss the deadline",
+    "CostCap": "another attempt on spot could cost more than on-demand capacity alone",
+    "DeadlineOutOfReach": "the deadline is out of reach",
+    "WorkUnknown": "nobody knows how much work is left",
+}
+
 
 def news(case: Case, *, over: bool) -> tuple[EventNote, ...]:
     """Notes that the stored status does not know of yet; each tells its occurrence apart by `dedupe`."""
@@ -64,6 +75,8 @@ def _doubts(case: Case) -> Iterator[EventNote]:
 
 
 def _why(case: Case) -> str:
+    if case.is_auto:
+        return f": {_REASONS.get(case.memory.move_reason, case.memory.move_reason)}" if case.memory.move_reason else ""
     if case.is_refused:
         timeout = format_duration(case.spec.placement.scheduling_timeout)
         return f": no {name_of(case.wish.placement)} node within {timeout}"

@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpucost.core.model import Key
+from gpucost.core.clock import Micros
+from gpucost.core.model import CapacityType, Key
 from gpucost.core.quantity import whole
 from gpucost.core.training.memory import PREFIX
 from gpucost.core.training.placement import Bound, Pool, applied, directives_of, pod_spec_fields
-from gpucost.core.training.reporting import Reporting, with_reporting
+from gpucost.core.training.reporting import CHECKPOINTS, Reporting, seconds_of, with_reporting
 from gpucost.core.training.spec import TrainingSpec
 from gpucost.core.training.stopping.restore import with_restore
 from gpucost.core.training.stopping.spec import Divergence
@@ -49,15 +50,23 @@ def job_manifest(
     annotations: Mapping[str, str],
     suspend: bool,
     reporting: Reporting | None = None,
+    keep: bool = False,
 ) -> tuple[dict[str, Any], Bound | None]:
     """A complete batch/v1 Job bound to a pool, and what was bound; `spec.template` must be free of problems.
 
-    `annotations` are for the Job; its pod template never gets one. With `reporting` its pods can report.
+    `annotations` are for the Job. With `reporting` its pods can report; with `keep` autoscalers leave them where they
+    are.
     """
     assert spec.template is not None
     template, bound = _pod_template(owner, spec, spec.template, pool)
     if reporting is not None and spec.metrics.push:
         template = with_reporting(template, owner.key, reporting)
+    if keep and (kept := kept_in_place(spec, stays=True)):
+        metadata = template["metadata"]
+        template = {
+            **template,
+            "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **kept}},
+        }
     manifest = {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -90,6 +99,26 @@ def service_manifest(owner: Identity) -> dict[str, Any]:
             "ports": [{"name": "torchrun", "port": PORT, "targetPort": PORT}],
         },
     }
+
+
+_STAY = {"karpenter.sh/do-not-disrupt": "true", "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
+"""Annotations of a pod by which Karpenter and the cluster autoscaler do not move it to save a node."""
+
+
+def kept_in_place(spec: TrainingSpec, *, stays: bool) -> dict[str, str | None]:
+    """Annotations of the pod template by which autoscalers leave on-demand pods alone; what its owner says counts.
+
+    Spot pods do not get them: Karpenter would not evict such a pod when the provider takes the node back, and the
+    program would lose the time to save.
+    """
+    own = ((spec.template or {}).get("metadata") or {}).get("annotations") or {}  # type: ignore[attr-defined]
+    return {key: value if stays else None for key, value in _STAY.items() if key not in own}
+
+
+def resumed_notes(spec: TrainingSpec, placement: CapacityType, interval: Micros) -> dict[str, str | None]:
+    """Annotations of the pod template of a Job of ours that go with the place where it resumes."""
+    notes = kept_in_place(spec, stays=placement is CapacityType.ON_DEMAND)
+    return {**notes, CHECKPOINTS: seconds_of(interval)}
 
 
 def _metadata(owner: Identity, labels: Mapping[str, str]) -> dict[str, Any]:

@@ -29,6 +29,13 @@ REFUSED = PREFIX + "move-refused"
 REFUSED_AT = PREFIX + "move-refused-at"
 FALLBACK = PREFIX + "move-fallback"
 OVERRIDDEN = PREFIX + "overridden"
+DESTINATION = PREFIX + "move-to"
+MOVE_REASON = PREFIX + "move-reason"
+SPOT_REFUSED_AT = PREFIX + "spot-refused-at"
+SPOT_REFUSALS = PREFIX + "spot-refusals"
+CHECKPOINT_ASKED_AT = PREFIX + "checkpoint-asked-at"
+GANG_RELEASES = PREFIX + "gang-releases"
+CHECKPOINT_INTERVAL = PREFIX + "checkpoint-interval"
 ADOPTED_BY = PREFIX + "adopted-by"
 TEMPLATE_HASH = PREFIX + "template-hash"
 
@@ -37,6 +44,7 @@ WINDOW = "window"
 USER_SPEC = "user-spec"
 NO_POOL = "no-pool"
 EXIT_CAP = "exit-cap"
+GANG = "gang"
 
 Annotations = dict[str, str | None]
 
@@ -63,6 +71,18 @@ class Memory:
     """Key of the wish that somebody overrode by resuming the Job."""
     adopted_by: str = ""
     template_hash: str = ""
+    destination: CapacityType | None = None
+    """Where a move that is under way was going when it began."""
+    move_reason: str = ""
+    """Why the last move under a deadline was made."""
+    spot_refused_at: Instant | None = None
+    """When the last try of spot under a deadline found no nodes."""
+    spot_refusals: int = 0
+    """How many such tries in a row."""
+    checkpoint_asked_at: Instant | None = None
+    """When a checkpoint was asked for before a move."""
+    gang_releases: int = 0
+    """How many times in a row the workers were released because not all of them could start."""
 
     @classmethod
     def of(cls, annotations: Mapping[str, str]) -> Memory:
@@ -82,6 +102,12 @@ class Memory:
             overridden=annotations.get(OVERRIDDEN, ""),
             adopted_by=annotations.get(ADOPTED_BY, ""),
             template_hash=annotations.get(TEMPLATE_HASH, ""),
+            destination=_capacity(annotations.get(DESTINATION)),
+            move_reason=annotations.get(MOVE_REASON, ""),
+            spot_refused_at=_instant(annotations.get(SPOT_REFUSED_AT)),
+            spot_refusals=_count(annotations.get(SPOT_REFUSALS)),
+            checkpoint_asked_at=_instant(annotations.get(CHECKPOINT_ASKED_AT)),
+            gang_releases=_count(annotations.get(GANG_RELEASES)),
         )
 
 
@@ -103,6 +129,10 @@ def _instant(text: str | None) -> Instant | None:
         return None
 
 
+def _count(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() and len(text) < 10 else 0
+
+
 def _capacity(text: str | None) -> CapacityType | None:
     return CapacityType(text) if text in set(CapacityType) else None
 
@@ -119,12 +149,22 @@ def suspending(reason: str, now: Instant) -> Annotations:
 
 def unmarked() -> Annotations:
     """Our mark is gone: either we resume, or somebody else did."""
-    return {SUSPENDED_BY: None, SUSPEND_REASON: None, SUSPENDED_AT: None}
+    return {SUSPENDED_BY: None, SUSPEND_REASON: None, SUSPENDED_AT: None, DESTINATION: None, CHECKPOINT_ASKED_AT: None}
 
 
 def refusing(key: str, fallback: CapacityType, now: Instant) -> Annotations:
     """A wish could not be met; its fallback holds until the wish is another one."""
     return {REFUSED: key, REFUSED_AT: moment(now), FALLBACK: str(fallback)}
+
+
+def going_to(destination: CapacityType, reason: str) -> Annotations:
+    """A move under a deadline begins."""
+    return {DESTINATION: str(destination), MOVE_REASON: reason}
+
+
+def refused_spot(refusals: int, now: Instant) -> Annotations:
+    """A try of spot has found no nodes, the last of so many in a row."""
+    return {SPOT_REFUSED_AT: moment(now), SPOT_REFUSALS: str(refusals)}
 
 
 def placed(placement: CapacityType, bound: Bound | None, now: Instant) -> Annotations:

@@ -12,12 +12,13 @@ from dataclasses import replace
 
 from gpucost.core.actions import Action, CreateJob, CreateService, Decision, PartChange, PatchJob
 from gpucost.core.clock import format_duration
-from gpucost.core.model import Job, Key
-from gpucost.core.training import jobset, memory, observe, queueing
+from gpucost.core.model import CapacityType, Job, Key
+from gpucost.core.training import gang, jobset, memory, observe, queueing
+from gpucost.core.training.auto import moves
 from gpucost.core.training.case import Case
 from gpucost.core.training.duplicates import awaited
-from gpucost.core.training.manifest import job_manifest, service_manifest, template_hash
-from gpucost.core.training.memory import Annotations
+from gpucost.core.training.manifest import job_manifest, resumed_notes, service_manifest, template_hash
+from gpucost.core.training.memory import Annotations, moment
 from gpucost.core.training.placement import Bound, Directives, applied, directives_patch
 from gpucost.core.training.report import Verdict, invalid, report
 from gpucost.core.training.runs.plan import plan_runs
@@ -25,7 +26,7 @@ from gpucost.core.training.state import Interruption, TrainingContext, TrainingS
 from gpucost.core.training.stopping import restore
 from gpucost.core.training.stopping import stop as stops
 from gpucost.core.training.stopping.spec import Divergence
-from gpucost.core.training.validate import Problem, problems
+from gpucost.core.training.validate import Problem, problems, too_late
 from gpucost.core.training.verdict import ended, held
 from gpucost.core.training.wish import name_of
 
@@ -40,6 +41,8 @@ def plan(state: TrainingState, context: TrainingContext) -> Decision:
     found = [Problem(*one) for one in state.problems]
     if state.spec is not None:
         found += problems(state.spec, name=state.key.name)
+    if state.spec is not None and state.job is None:
+        found += too_late(state.spec, context.now)
     if state.spec is None or found:
         return invalid(state, found or [Problem("spec", "could not be read")])
     case = Case(state, context, state.spec)
@@ -146,7 +149,8 @@ def _creation(case: Case) -> CreateJob:
         pool=pool,
         annotations={},
         suspend=stopped or queued,
-        reporting=case.context.reporting,
+        reporting=case.reporting,
+        keep=target.placement is CapacityType.ON_DEMAND,
     )
     if any(isinstance(rule.kind, Divergence) for rule in case.spec.stopping.rules):
         notes |= {stops.RESTORABLE: "true"}
@@ -260,9 +264,40 @@ def _leave(case: Case) -> Decision | None:
     job = _job(case)
     if job.suspend or case.is_in_place(job) is not False:
         return None
+    until = moves.save_first(case.state, case.memory, job, case.now)
+    if until is not None:
+        return _save_first(case)
     here, there = name_of(case.placement) if case.placement else "unknown capacity", name_of(case.target.placement)
     notes = memory.suspending(memory.MOVE, case.now)
+    if case.is_auto and case.target.placement is not None:
+        notes |= moves.departure(case.state, case.memory, case.view, case.target.placement, case.now)
     return report(case, None, (_suspension(case, notes, "Moving", f"moving from {here} to {there}"),))
+
+
+def _save_first(case: Case) -> Decision:
+    """Wait for a checkpoint before a move, and remember since when, so that a restart does not begin the wait anew."""
+    asked: tuple[Action, ...] = ()
+    if moves.asked_at(case.memory) is None:
+        notes: Annotations = {memory.CHECKPOINT_ASKED_AT: moment(case.now)}
+        asked = (_patch(case, notes, reason="CheckpointAsked", message="asking for a checkpoint before the move"),)
+    told = report(case, None, asked)
+    return replace(told, ask_checkpoint=True)
+
+
+def _release(case: Case) -> Decision | None:
+    """Some workers hold nodes and wait for one that cannot start, and there is nowhere else to go: let them go."""
+    job, timeout = _job(case), case.spec.placement.scheduling_timeout
+    since = gang.stuck_since(job, case.state.pods)
+    if since is None or case.fallback is not None or case.now < since + timeout:
+        return None
+    count = gang.releases(case.memory, since, timeout)
+    notes: Annotations = {**memory.suspending(memory.GANG, case.now), memory.GANG_RELEASES: str(count)}
+    if case.memory.placement is None and case.target.placement is not None:
+        notes[memory.PLACEMENT] = str(case.target.placement)
+    if case.is_auto and case.memory.placement is CapacityType.SPOT:
+        notes |= memory.refused_spot(moves.refusals(case.state, case.memory), case.now)
+    message = f"{gang.described(job, case.state.pods)} within {format_duration(timeout)}: releasing the others"
+    return report(case, None, (_suspension(case, notes, "GangReleased", message),))
 
 
 def _give_up(case: Case) -> Decision | None:
@@ -314,6 +349,7 @@ _STEPS: tuple[Step, ...] = (
     _stop,
     _leave,
     _give_up,
+    _release,
     _go,
     _stay,
 )
@@ -362,10 +398,15 @@ def _resumption(case: Case, job: Job) -> PatchJob:
     notes = {**memory.unmarked(), **memory.placed(target.placement, bound, case.now)}
     if mine.placement is not None and mine.placement is not target.placement:
         notes |= memory.moved(mine.placement, case.now)
+    marks: dict[str, str | None] = {}
+    if template and case.spec.template is not None:
+        marks |= resumed_notes(case.spec, target.placement, case.interval)
     if (stop := case.remembered.stop) is not None:
         notes |= stops.over(stop, case.now, restarts=case.remembered.restarts)
         if stop.restart and stop.checkpoint_step is not None:
-            template |= restore.template_patch(stop.checkpoint_step, case.now)
+            marks |= restore.template_patch(stop.checkpoint_step, case.now)["metadata"]["annotations"]
+    if marks:
+        template["metadata"] = {"annotations": marks}
     spec: dict[str, object] = {"suspend": False, **({"template": template} if template else {})}
     message = f"resuming on {name_of(target.placement)} capacity"
     return replace(_patch(case, notes, spec, reason="Resuming", message=message), parts=parts)

@@ -7,12 +7,15 @@ after a crash posts nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gpucost.core.actions import Action, Condition, Decision
+from gpucost.core.actions import Action, Condition, Decision, EventNote
 from gpucost.core.clock import Instant
-from gpucost.core.training import doubts, duplicates, observe
+from gpucost.core.notices import Notice
+from gpucost.core.training import doubts, duplicates, gang, observe
+from gpucost.core.training.auto import moves, shown
+from gpucost.core.training.auto.view import LOOK_EVERY
 from gpucost.core.training.case import Case
 from gpucost.core.training.estimating.telling import estimate_status, kept_estimate
 from gpucost.core.training.events import news
@@ -23,6 +26,8 @@ from gpucost.core.training.stopping import story
 from gpucost.core.training.stopping.stop import Stop
 from gpucost.core.training.validate import Problem
 from gpucost.core.training.verdict import Verdict, ended, verdict_of, why_suspended
+from gpucost.core.training.warned import news as warned_news
+from gpucost.core.training.warned import warned, why_save
 from gpucost.core.training.wish import PAUSED, name_of, upcoming
 
 __all__ = ["Verdict", "invalid", "report"]
@@ -35,15 +40,44 @@ def report(
 ) -> Decision:
     """The decision for a case; without a verdict it follows from the state. `foreign`: the Job is not ours to show."""
     over = ended(case.state)
+    going = {} if foreign or over else warned(case.state.pods, case.context.nodes, case.context.notices)
     return Decision(
         target=case.state.key,
         actions=tuple(actions),
         conditions=conditions(case, verdict or verdict_of(case), foreign=foreign),
         status=_status(case, foreign=foreign),
-        events=() if foreign else news(case, over=over is not None),
+        events=() if foreign else (*news(case, over=over is not None), *_risk_news(case), *_going_news(case, going)),
         records=duplicates.bookings(case.state),
+        checkpoint_interval=case.interval,
         wake_at=None if over is not None else _wake_at(case),
-        ask_checkpoint=over is None and not foreign and case.course.ask,
+        ask_checkpoint=over is None and not foreign and (case.course.ask or bool(why_save(going, case.state.progress))),
+    )
+
+
+def _risk_news(case: Case) -> Iterable[EventNote]:
+    return shown.news(_risk(case), case.stored(shown.RISK))
+
+
+def _going_news(case: Case, going: Mapping[str, Notice]) -> Iterable[EventNote]:
+    return warned_news(going, case.context.nodes, case.state.progress, case.now)
+
+
+def _risk(case: Case) -> Condition | None:
+    over, job = ended(case.state), case.state.job
+    done = job.completed if job is not None else None
+    if over is not None and over.ready and done is None:  # its Job is cleaned away: what was told stays
+        stored = case.stored(shown.RISK)
+        words = {"True": True, "False": False}
+        kept = Condition(
+            shown.RISK, words.get(str(stored.get("status"))), str(stored.get("reason")), str(stored.get("message"))
+        )
+        return kept if stored else None
+    return shown.risk(
+        case.view,
+        case.spec,
+        case.now,
+        completed=done if over is not None and over.ready else None,
+        ended=over is not None,
     )
 
 
@@ -92,6 +126,7 @@ def conditions(case: Case, verdict: Verdict, *, foreign: bool = False) -> tuple[
         *(() if foreign else duplicates.conditions(case.state)),
         *(() if foreign else story.conditions(case.spec.stopping, case.course, _stop(case), case.state.key)),
         *_metrics(case, over=over is not None),
+        *(() if foreign or (at_risk := _risk(case)) is None else (at_risk,)),
     )
 
 
@@ -136,6 +171,7 @@ def _status(case: Case, *, foreign: bool = False) -> Status:
     state = case.state
     status = _kept(state) if foreign else {**_job_status(state), **_kept(state)}
     status |= trainer_status(state) | ({} if foreign else _of_runs(state))
+    status |= _under_deadline(case, foreign=foreign)
     status |= {} if foreign else story.status(case.spec.stopping, case.course, _stop(case))
     status |= kept_estimate(state.status) if foreign or ended(state) is not None else estimate_status(case)
     if case.spec.template is not None:
@@ -150,6 +186,17 @@ def _status(case: Case, *, foreign: bool = False) -> Status:
 def _of_runs(state: TrainingState) -> Status:
     """What tells this run from others, and what is known of the runs that it makes."""
     return {**duplicates.status(state), **{key: state.status[key] for key in ("runs",) if key in state.status}}
+
+
+def _under_deadline(case: Case, *, foreign: bool) -> Status:
+    """Deadline, changeover and checkpoints; what was stored of a run that has ended."""
+    state = case.state
+    if ended(state) is not None or state.job is None:
+        kept = (*shown.FLOWING, "spot")
+        return {key: state.status[key] for key in kept if key in state.status and state.job is not None}
+    if foreign or not (case.spec.complete_by or state.stays or state.progress.reports):
+        return {}
+    return shown.status_of(case.view, case.spec, case.now)
 
 
 def _job_status(state: TrainingState) -> Status:
@@ -218,8 +265,24 @@ def _wake_at(case: Case) -> Instant | None:
         change[0] if change else None,
         _timeout(case),
         case.refusal_expires,
+        *_soon(case),
     ]
     return min((at for at in moments if at is not None and at > case.now), default=None)
+
+
+def _soon(case: Case) -> Iterable[Instant | None]:
+    """Instants that only some runs wait for: a deadline, a checkpoint before a move, a gang that cannot start."""
+    job, timeout = case.state.job, case.spec.placement.scheduling_timeout
+    yield gang.retry_at(case.memory)
+    if case.spec.complete_by is not None:
+        yield case.spec.complete_by
+        yield case.now + LOOK_EVERY
+    if case.is_auto and case.view.choice is not None:
+        yield case.view.choice.look_again
+    if job is not None and case.target.placement is not None:
+        yield moves.save_first(case.state, case.memory, job, case.now)
+        stuck = gang.stuck_since(job, case.state.pods)
+        yield None if stuck is None else stuck + timeout
 
 
 def _timeout(case: Case) -> Instant | None:

@@ -26,6 +26,9 @@ AUTHORITY = "progress.gpucost.dev/ca"
 """Annotation of the pod template with the authority's certificate, PEM."""
 VOLUME = "gpucost-progress"
 FOLDER = "/var/run/secrets/gpucost.dev/progress"
+CHECKPOINTS = "progress.gpucost.dev/checkpoint-interval"
+"""Annotation of the pod template with the seconds between two checkpoints: unlike its environment, it may change while
+the Job is suspended, so each start of the run gets what was measured by then."""
 _TOKEN_SECONDS = 3600
 
 Json = Mapping[str, Any]
@@ -50,7 +53,10 @@ def path_of(key: Key) -> str:
 
 def with_reporting(template: Json, key: Key, reporting: Reporting) -> dict[str, Any]:
     """A pod template whose containers can report, as far as it leaves room for that."""
-    spec, metadata = template["spec"], template.get("metadata") or {}
+    spec, metadata = template["spec"], dict(template.get("metadata") or {})
+    if reporting.interval is not None:
+        metadata["annotations"] = {CHECKPOINTS: seconds_of(reporting.interval), **(metadata.get("annotations") or {})}
+        template = {**template, "metadata": metadata}
     containers = [with_environment(container, _interval(reporting)) for container in spec["containers"]]
     if _is_taken(spec):
         return {**template, "spec": {**spec, "containers": containers}}
@@ -69,7 +75,12 @@ def with_reporting(template: Json, key: Key, reporting: Reporting) -> dict[str, 
 def _interval(reporting: Reporting) -> list[dict[str, Any]]:
     if reporting.interval is None:
         return []
-    return [{"name": INTERVAL, "value": str(max(1, round(reporting.interval / SECOND)))}]
+    return [{"name": INTERVAL, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{CHECKPOINTS}']"}}}]
+
+
+def seconds_of(interval: Micros) -> str:
+    """An interval as the program reads it."""
+    return str(max(1, round(interval / SECOND)))
 
 
 def _is_taken(spec: Json) -> bool:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from gpucost.core.capacity import Provider
 from gpucost.core.clock import Instant
-from gpucost.core.model import Job, Key, Node, Pod
+from gpucost.core.model import Job, Key, Node, Pod, Resources
+from gpucost.core.notices import Notice
+from gpucost.core.training.auto.sightings import Market
+from gpucost.core.training.auto.stays import Stay
 from gpucost.core.training.doubts import Doubt
 from gpucost.core.training.estimating.market import Quote
 from gpucost.core.training.progress import Progress
@@ -20,6 +24,8 @@ from gpucost.core.training.spec import TrainingSpec
 from gpucost.core.training.stopping.budget import Spending
 from gpucost.core.training.stopping.idle import Span
 from gpucost.core.training.stopping.trials import Trial
+
+NOTHING = Resources()
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,14 @@ class TrainingState:
     """When the GPUs of its pods did nothing, by UID of the pod, as far as it was measured."""
     doubts: Sequence[Doubt] | None = None
     """Metrics that the specification asks for and nobody knows; None while nobody was asked."""
+    stays: tuple[Stay, ...] = ()
+    """Its stays on nodes, oldest first."""
+    requests: Resources = NOTHING
+    """What one worker requests."""
+    rates: tuple[Decimal, Decimal] | None = None
+    """What the whole run costs per hour on spot and on on-demand capacity; None when nobody knows."""
+    spent: Decimal = Decimal(0)
+    """What it has cost so far."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +98,10 @@ class TrainingContext:
     """What the API server said to an action for this generation of the object, one line per field."""
     reporting: Reporting | None = None
     """Where runs report; None when nobody takes it in."""
+    notices: Mapping[str, Notice] = field(default_factory=dict)
+    """Nodes that are about to go, by name."""
+    market: Market | None = None
+    """What was seen of spot capacity."""
     absent_kinds: frozenset[str] = frozenset()
     """Kinds of workloads that the cluster does not have, such as `JobSet`."""
     living: frozenset[str] | None = None

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
 from gpucost.core.capacity import CAPACITY_LABELS, labelled_capacity
-from gpucost.core.clock import SECOND, Micros
+from gpucost.core.clock import SECOND, Instant, Micros, format_rfc3339
 from gpucost.core.model import CapacityType
 from gpucost.core.quantity import parse_quantity
 from gpucost.core.training.placement import overrides
@@ -67,6 +67,13 @@ def _policy(spec: TrainingSpec) -> Iterator[Problem]:
         yield Problem("spec.placement.policy", message)
     if spec.placement.scheduling_timeout <= 0:
         yield Problem("spec.placement.schedulingTimeout", "must be longer than 0, such as 10m")
+
+
+def too_late(spec: TrainingSpec, now: Instant) -> Iterator[Problem]:
+    """A deadline that has passed before anything has begun is a mistake; later it is a missed deadline."""
+    if spec.complete_by is not None and spec.complete_by <= now:
+        message = f"{format_rfc3339(spec.complete_by)} has passed; give a time in the future, or leave it out"
+        yield Problem("spec.completeBy", message)
 
 
 def _numbers(spec: TrainingSpec) -> Iterator[Problem]:

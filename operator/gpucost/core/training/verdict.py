@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gpucost.core.clock import format_duration
 from gpucost.core.model import Job
-from gpucost.core.training import memory, observe, queueing
+from gpucost.core.training import gang, memory, observe, queueing
 from gpucost.core.training.case import Case, stored_condition
 from gpucost.core.training.duplicates import AVOIDED, avoided
 from gpucost.core.training.manifest import template_hash
@@ -18,6 +18,7 @@ from gpucost.core.training.wish import name_of
 
 _EXIT_ZERO = "InterruptedWithExitZero"
 _TERMINATIONS = "TooManyTerminations"
+_GANG_WORDS = "some workers could not start in time and the others were released; tried again"
 
 
 class Verdict(NamedTuple):
@@ -123,6 +124,8 @@ def _suspended_by_us(case: Case) -> Verdict:
         return Verdict(False, "Restarting" if stop.restart else "Resuming", message)
     if case.target.placement is not None:
         return Verdict(False, "Moving", f"moving to {name_of(case.target.placement)} capacity")
+    if (again := gang.retry_at(case.memory)) is not None and not case.spec.suspend:
+        return Verdict(False, "GangReleased", f"{_GANG_WORDS} at {moment(again)}")
     return held(case)
 
 
@@ -194,6 +197,9 @@ def _waiting_note(case: Case) -> str:
         return ""
     if case.fallback is not None:
         return f"back to {name_of(case.fallback)} at {moment(since + limit)}"
+    if case.is_auto:
+        by = case.view.choice.on_demand_by if case.view.choice is not None else None
+        return f"on-demand capacity from {moment(by)} at the latest" if by is not None else ""
     return _refusal_note(case) or f"stays on {name_of(case.target.placement)}: the spec names no other capacity"
 
 

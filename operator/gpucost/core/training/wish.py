@@ -65,5 +65,7 @@ def name_of(placement: CapacityType | None) -> str:
 
 def may_fall_back(spec: TrainingSpec) -> bool:
     """Whether the specification itself allows on-demand capacity in place of spot."""
+    if spec.placement.policy is PlacementPolicy.AUTO:
+        return True
     schedule = _followed(spec)
     return schedule is not None and schedule.outside is Outside.ON_DEMAND

@@ -1,0 +1,105 @@
+"""Random histories of a run under a deadline: spot comes and goes, nodes are lost, the operator dies between writes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpucost.core.clock import HOUR, MINUTE, SECOND, Micros, format_duration, parse_rfc3339
+from gpucost.core.training.spec import PlacementPolicy, PlacementSpec, TrainingSpec
+from support.auto_world import SPOT, AutoWorld
+
+TEMPLATE = {"spec": {"containers": [{"name": "train", "image": "bert"}]}}
+NOW = parse_rfc3339("2026-11-24T18:45:00Z")
+STEP = 2 * MINUTE
+SURE = 50 * MINUTE
+"""Slack at the beginning with which the deadline is ours to keep: two changeovers and the looks between."""
+
+FATES = st.sampled_from(["go on", "go on", "go on", "lose spot", "spot off", "spot on", "crash", "late"])
+HISTORY = st.lists(st.tuples(FATES, st.integers(1, 20)), max_size=25)
+
+
+@st.composite
+def worlds(draw: st.DrawFn, *, least: Micros = SURE) -> AutoWorld:
+    work = draw(st.integers(20, 150)) * MINUTE
+    slack = least + draw(st.sampled_from([0, 5, 20, 60, 240])) * MINUTE
+    speaks = draw(st.booleans())
+    spec = TrainingSpec(
+        template=TEMPLATE,
+        workers=draw(st.sampled_from([1, 1, 3])),
+        placement=PlacementSpec(PlacementPolicy.AUTO, scheduling_timeout=10 * MINUTE),
+        complete_by=NOW + work + slack,
+        expected_duration=work,
+        checkpoint_interval=None if speaks else 10 * MINUTE,
+    )
+    return AutoWorld(
+        spec,
+        NOW,
+        work=work,
+        start_up=draw(st.sampled_from([0, 30, 90])) * SECOND,
+        boot=draw(st.sampled_from([0, 60])) * SECOND,
+        speaks=speaks,
+        capacity={SPOT: draw(st.booleans()), "on-demand": True},
+    )
+
+
+def perform(world: AutoWorld, fate: str, steps: int) -> None:
+    if world.is_complete:
+        return
+    if fate == "lose spot":
+        world.lose_spot()
+    elif fate == "spot off":
+        world.capacity[SPOT] = False
+        world.lose_spot()
+    elif fate == "spot on":
+        world.capacity[SPOT] = True
+    elif fate == "crash":
+        world.operate(survive=steps % 2)
+    elif fate == "late":
+        decision = world.decide()
+        world.kubernetes()
+        for action in decision.actions:
+            world.write(action)
+    world.live(steps * MINUTE, STEP)
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds(), HISTORY)
+def test_no_deadline_is_missed_by_our_fault(world: AutoWorld, history: list[tuple[str, int]]) -> None:
+    for fate, steps in history:
+        perform(world, fate, steps)
+        assert len(world.placements()) <= 1, f"two placements at once: {world}"
+    world.live(24 * HOUR, STEP)
+    assert world.is_complete, str(world)
+    late = world.now - (world.spec.complete_by or 0)
+    assert late <= STEP, f"{format_duration(late)} late; {world.moves} {world.stays}"
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds(least=-20 * MINUTE), HISTORY)
+def test_every_pass_decides_the_same_and_moves_once(world: AutoWorld, history: list[tuple[str, int]]) -> None:
+    for fate, steps in history:
+        perform(world, fate, min(steps, 4))
+        decision = world.decide()
+        assert decision == world.decide()
+        assert len(decision.actions) <= 2  # the Service and the Job
+        for action in decision.actions:
+            world.write(action)
+        assert not set(map(repr, decision.actions)) & set(map(repr, world.decide().actions))
+    moves = [at for at, _ in world.moves]
+    assert len(moves) == len(set(moves)), "two moves in one pass"
+
+
+@settings(max_examples=40, deadline=None)
+@given(worlds(), HISTORY)
+def test_a_run_of_which_nobody_knows_the_work_stays_on_demand(world: AutoWorld, history: list[tuple[str, int]]) -> None:
+    world.spec = replace(world.spec, expected_duration=None)
+    world.speaks = False
+    for fate, steps in history:
+        perform(world, fate, min(steps, 5))
+        assert SPOT not in world.placements()
+    world.live(10 * MINUTE, STEP)
+    if not world.is_complete:
+        assert world.condition("DeadlineAtRisk")["reason"] == "WorkUnknown"
