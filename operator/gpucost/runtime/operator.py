@@ -465,6 +465,7 @@ class Operator:
             self.market.view,
             self.progress.of,
             self.recorder.endings.interruptions_of,
+            self.stays.of,
             self.runs.book.counted,
         )
 

@@ -16,12 +16,15 @@ from click.testing import Result
 from syrupy.assertion import SnapshotAssertion
 
 from gpucost.core.clock import format_rfc3339
+from gpucost.core.model import CapacityType, Key
 from gpucost.core.money import PICO
+from gpucost.core.training.auto.stays import Cause, Stay
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.runs.run import NOTHING_NEW, REUSED, Saving
+from gpucost.runtime.world import custom_record
 from gpucost.web.schema_runs import RunReport, RunSimulation, SavingList
 from support.ledger_world import at
-from support.run_world import RunWorld
+from support.run_world import STATUS, RunWorld, trainingjob
 from unit.cli.conftest import serving
 
 Run = Callable[..., Result]
@@ -112,6 +115,24 @@ def test_waste_by_cause_and_the_history_of_places(ask_runs: Run) -> None:
     }
     assert found["interruptions"] == 1
     assert found["estimate"]["cost"] == "400.00"
+
+
+def test_waste_is_what_the_operator_has_booked_by_cause(ask_runs: Run, runs: RunWorld) -> None:
+    """Two moves of 3 and 4, a crash that has no price, a try of spot that found none, and a loss without lost work."""
+    runs.insights.stays_of = lambda _uid: (
+        Stay(at(0), CapacityType.ON_DEMAND, ended=at(1), cause=Cause.MOVE, lost_since=at(0.9), lost_cost=3 * PICO),
+        Stay(at(1), CapacityType.SPOT, ended=at(2), cause=Cause.UNAVAILABLE),
+        Stay(at(2), CapacityType.SPOT, ended=at(3), cause=Cause.SPOT),
+        Stay(at(3), CapacityType.ON_DEMAND, ended=at(4), cause=Cause.MOVE, lost_since=at(3.9), lost_cost=4 * PICO),
+        Stay(at(4), CapacityType.ON_DEMAND, ended=at(5), cause=Cause.CRASH, lost_since=at(4.5)),
+    )
+    found = document(ask_runs, "report", "run", "bert", "-n", "research")["waste"]
+    assert {one["cause"]: (one["cost"], one["count"]) for one in found} == {
+        "idle": ("118.180000", None),
+        "move": ("7.000000", 2),
+        "crash": (None, 1),
+    }
+    assert "unpriced" in ask_runs("report", "run", "bert", "-n", "research").stdout
 
 
 def test_a_run_that_says_nothing_has_no_cost_per_step(ask_runs: Run, runs: RunWorld) -> None:
@@ -245,6 +266,21 @@ def test_auto_costs_no_more_than_on_demand_and_is_in_time(ask_runs: Run) -> None
     assert Decimal(auto["costLow"]) < Decimal(dear["costLow"])
     assert Decimal(auto["costHigh"]) <= Decimal(dear["costHigh"]) * Decimal("1.05")
     assert 0 < found["known"] < 1
+
+
+def test_the_changeover_that_the_operator_has_measured_goes_first(ask_runs: Run, runs: RunWorld) -> None:
+    key = Key("research", "bert")
+    runs.world.trainingjobs[key] = custom_record(trainingjob(status={**STATUS, "changeover": {"total": "6m30s"}}))
+    found = document(ask_runs, "simulate", "bert", "--deadline", "14h", "-n", "research")
+    assert found["changeoverMinutes"] == 6.5
+
+
+def test_tries_in_vain_say_that_there_was_no_spot_capacity(ask_runs: Run, runs: RunWorld) -> None:
+    """4.25 h there, 0.5 h gone after the loss, of 14; then 2 h more in which the run asked for it and got none."""
+    known = document(ask_runs, "simulate", "bert", "--deadline", "14h", "-n", "research")["known"]
+    runs.insights.stays_of = lambda _uid: (Stay(at(10), CapacityType.SPOT, ended=at(12), cause=Cause.UNAVAILABLE),)
+    more = document(ask_runs, "simulate", "bert", "--deadline", "14h", "-n", "research")["known"]
+    assert (round(known * 14, 2), round(more * 14, 2)) == (4.25, 6.25)
 
 
 def test_the_changeover_is_measured_on_the_run(ask_runs: Run) -> None:

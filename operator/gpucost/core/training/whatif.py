@@ -17,6 +17,7 @@ from gpucost.core.money import exact
 from gpucost.core.report import Line
 from gpucost.core.timeline import Interval, Timeline
 from gpucost.core.training.accounts import Placed, placements
+from gpucost.core.training.auto.stays import Cause, Stay
 from gpucost.core.training.deadline import Span
 from gpucost.core.training.estimating.market import Quote, choose
 from gpucost.core.training.progress import Progress
@@ -41,6 +42,7 @@ class Record:
     interruptions: Sequence[Interruption]
     alike: Alike
     quotes: Sequence[Quote] = ()
+    stays: Sequence[Stay] = ()
     is_over: bool = True
 
     @property
@@ -177,21 +179,32 @@ def _quoted(record: Record, kind: CapacityType) -> Quote | None:
 
 
 def _seen(record: Record, stays: Sequence[Placed]) -> tuple[Span, ...]:
-    """Spot nodes of the type that lived were there; after the last one was lost there was none until another came."""
+    """Spot nodes of the type that lived were there; there were none when the run asked in vain, nor after the last one
+    was lost until another came. What the run itself has met with goes first: a node may live and be somebody else's.
+    """
     there = _union(
         Interval(fact.start, fact.end if fact.end is not None else record.span.end)
         for fact, _ in record.alike
         if fact.capacity_type is CapacityType.SPOT
     )
-    starts = sorted(stay.span.start for stay in stays)
-    found = [Span(*one, available=True) for one in there]
+    missing = _union([*_refused(record.stays), *_gone(record, there, sorted(stay.span.start for stay in stays))])
+    spans = [Span(*one, available=False) for one in missing]
+    spans += [Span(*part, available=True) for one in there for part in _without(one, missing)]
+    return tuple(sorted(spans, key=lambda span: span.start))
+
+
+def _refused(stays: Iterable[Stay]) -> Iterator[Interval]:
+    for one in stays:
+        if one.cause is Cause.UNAVAILABLE and one.ended is not None:
+            yield Interval(one.start, one.ended)
+
+
+def _gone(record: Record, there: Sequence[Interval], starts: Sequence[Instant]) -> Iterator[Interval]:
+    """From the loss of the last spot node until another one came, or the run was somewhere else."""
     for one in record.interruptions:
-        if any(span.start <= one.at < span.end for span in there):
-            continue
-        until = [span.start for span in there if span.start > one.at] + [at for at in starts if at > one.at]
-        end = min([*until, one.at + _GONE])
-        found.append(Span(one.at, end, available=False))
-    return _apart(found)
+        if not any(span.start <= one.at < span.end for span in there):
+            until = [span.start for span in there if span.start > one.at] + [at for at in starts if at > one.at]
+            yield Interval(one.at, min([*until, one.at + _GONE]))
 
 
 def _union(spans: Iterable[Interval]) -> list[Interval]:
@@ -204,11 +217,12 @@ def _union(spans: Iterable[Interval]) -> list[Interval]:
     return joined
 
 
-def _apart(spans: Sequence[Span]) -> tuple[Span, ...]:
-    """In order and without overlaps: the earlier one goes on until its end."""
-    found: list[Span] = []
-    for span in sorted(spans, key=lambda one: (one.start, one.end)):
-        start = max(span.start, found[-1].end) if found else span.start
-        if start < span.end:
-            found.append(Span(start, span.end, span.available))
-    return tuple(found)
+def _without(span: Interval, holes: Sequence[Interval]) -> Iterator[Interval]:
+    """The parts of a span outside of holes, which are in order and apart."""
+    start = span.start
+    for hole in holes:
+        if (part := span.clip(start, hole.start)) is not None:
+            yield part
+        start = max(start, hole.end)
+    if (part := span.clip(start, span.end)) is not None:
+        yield part
