@@ -7,7 +7,7 @@ What is wrong with it is returned as problems that name the field; it makes that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
@@ -20,7 +20,7 @@ from gpucost.api.pricebook import Price, PriceBookSpec
 from gpucost.api.stopping import stopping
 from gpucost.api.training import Placement, PoolSelector, Schedule, TrainingJobSpec, WorkloadRef
 from gpucost.api.training_model import model_spec
-from gpucost.core.clock import Micros, format_rfc3339, parse_duration, parse_rfc3339
+from gpucost.core.clock import SECOND, Micros, format_rfc3339, parse_duration, parse_rfc3339
 from gpucost.core.model import CapacityType, NodeKind, PriceEntry
 from gpucost.core.quarantine import thing_of
 from gpucost.core.tariff import AssetPrice, BasePrice, Commitment, Discount, Tariff
@@ -81,12 +81,18 @@ def _training(model: TrainingJobSpec, template: Mapping[str, Any] | None) -> cor
         placement=_placement(model.placement, scheduled=model.schedule is not None and bool(model.schedule.windows)),
         schedule=_schedule(model.schedule),
         metrics=metric_sources(model.metrics),
+        stopping=replace(
+            stopping(
+                model.early_stopping, model.idle, model.budget, saves_itself=model.checkpoint.interval is not None
+            ),
+            checkpoint_timeout=parse_duration(model.checkpoint.timeout),
+            stop_grace=_stop_grace(template),
+        ),
         dataset=training_runs.dataset(model.dataset),
         base_model=training_runs.base_model(model.base_model),
         seed=model.seed,
         deduplication=Deduplication(model.deduplication),
         ignored_env=model.deduplication_ignored_env,
-        stopping=stopping(model.early_stopping, model.idle, model.budget, grace_seconds=_grace_seconds(template)),
         model=model_spec(model.model),
         complete_by=None if model.complete_by is None else parse_rfc3339(model.complete_by),
         expected_duration=_duration(model.expected_duration),
@@ -94,10 +100,10 @@ def _training(model: TrainingJobSpec, template: Mapping[str, Any] | None) -> cor
     )
 
 
-def _grace_seconds(template: Mapping[str, Any] | None) -> float:
+def _stop_grace(template: Mapping[str, Any] | None) -> Micros:
     """How long the pods may take to end; Kubernetes gives them 30 s where nobody says."""
     seconds = ((template or {}).get("spec") or {}).get("terminationGracePeriodSeconds")
-    return float(seconds) if isinstance(seconds, int) and 0 <= seconds < 10**7 else 30.0
+    return SECOND * (seconds if isinstance(seconds, int) and 0 <= seconds < 10**7 else 30)
 
 
 def _duration(text: str | None) -> Micros | None:

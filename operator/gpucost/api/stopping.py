@@ -143,7 +143,8 @@ class EarlyStoppingRule(ApiModel):
     checkpoint: Literal["Required", "Optional"] = Field(
         "Required",
         description="Required: a run that has never told of a checkpoint is not suspended, because its work would be "
-        "lost. Optional: it is. Divergence needs none, because nothing is worth keeping.",
+        "lost. Optional: it is. Divergence needs none, because nothing is worth keeping; nor does a program that saves "
+        "by itself, as `spec.checkpoint.interval` says.",
     )
     patience: Annotated[int, Field(ge=1, le=48)] | None = Field(
         None,
@@ -306,18 +307,14 @@ class EarlyStoppingStatus(ApiModel):
 
 
 def stopping(
-    each: tuple[EarlyStoppingRule, ...], idle: IdlePolicy | None, budget: RunBudget | None, *, grace_seconds: float
+    each: tuple[EarlyStoppingRule, ...], idle: IdlePolicy | None, budget: RunBudget | None, *, saves_itself: bool
 ) -> core.Stopping:
-    """All of it; `grace_seconds`: how long the pods may take to end."""
-    return core.Stopping(
-        rules=tuple(map(_rule, each)),
-        idle=_idle(idle),
-        budget=_budget(budget),
-        stop_grace=round(grace_seconds * 1_000_000),
-    )
+    """All of it; `saves_itself`: the program writes checkpoints of which it need not tell."""
+    rules = tuple(_rule(one, told=not saves_itself) for one in each)
+    return core.Stopping(rules=rules, idle=_idle(idle, told=not saves_itself), budget=_budget(budget))
 
 
-def _rule(model: EarlyStoppingRule) -> core.Rule:
+def _rule(model: EarlyStoppingRule, *, told: bool) -> core.Rule:
     return core.Rule(
         metric=model.metric,
         kind=_kind(model),
@@ -325,7 +322,7 @@ def _rule(model: EarlyStoppingRule) -> core.Rule:
         mode=core.Mode(model.mode),
         grace=parse_duration(model.grace),
         warning=parse_duration(model.warning),
-        needs_checkpoint=model.checkpoint == "Required",
+        needs_checkpoint=told and model.checkpoint == "Required",
     )
 
 
@@ -353,14 +350,14 @@ def _float(text: str | None) -> float:
     return value if math.isfinite(value) else 0.0
 
 
-def _idle(model: IdlePolicy | None) -> core.Idle | None:
+def _idle(model: IdlePolicy | None, *, told: bool) -> core.Idle | None:
     if model is None:
         return None
     return core.Idle(
         after=parse_duration(model.after),
         mode=core.Mode(model.mode),
         warning=parse_duration(model.warning),
-        needs_checkpoint=model.checkpoint == "Required",
+        needs_checkpoint=told and model.checkpoint == "Required",
     )
 
 

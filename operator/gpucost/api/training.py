@@ -157,6 +157,11 @@ class CheckpointSpec(ApiModel):
         "GPUCOST_CHECKPOINT_INTERVAL_SECONDS; left out, that is computed from how long saving takes and how often "
         "nodes are lost.",
     )
+    timeout: Duration = Field(
+        "5m",
+        description="How long a run that is to be stopped is waited for when it was asked for a last checkpoint. After "
+        "that, its newest checkpoint has to do.",
+    )
 
 
 class WorkloadRef(ApiModel):

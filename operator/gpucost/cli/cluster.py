@@ -57,17 +57,23 @@ class ClusterDoor:
 
     def apply(self, path: str, body: Mapping[str, Any], *, manager: str) -> None:
         """Server-side apply of one object. Raises `Failure` with the API server's own words."""
+        self._patch(path, json.dumps(body), manager, "application/apply-patch+yaml")
+
+    def merge(self, path: str, body: Mapping[str, Any], *, manager: str) -> None:
+        """Merge-patch one object. Raises `Failure` with the API server's own words."""
+        self._patch(path, body, manager, "application/merge-patch+json")
+
+    def _patch(self, path: str, body: str | Mapping[str, Any], manager: str, content_type: str) -> None:
+        """The client itself turns into JSON what goes as JSON."""
         host = self._configuration.host
         token = self._configuration.auth_settings().get("BearerToken")
-        headers = {"Content-Type": "application/apply-patch+yaml"} | (
-            {"Authorization": token["value"]} if token else {}
-        )
+        headers = {"Content-Type": content_type} | ({"Authorization": token["value"]} if token else {})
         try:
             response = self._client.request(
                 "PATCH",
                 url(host, path, {"fieldManager": manager}),
                 headers,
-                body=json.dumps(body),
+                body=body,
                 _request_timeout=(CONNECT_SECONDS, READ_SECONDS),
             )
             status, data = response.status, response.read()

@@ -10,6 +10,7 @@ from gpucost.cli.estimate import estimate, predict
 from gpucost.cli.export_days import cost_export
 from gpucost.cli.options import current, shared, without_namespace
 from gpucost.cli.questions import Asker
+from gpucost.cli.resume import resume
 from gpucost.cli.runs import report, savings, simulate
 from gpucost.cli.windows import before
 from gpucost.core.grouping import LABEL
@@ -226,6 +227,7 @@ def explain(workload: str) -> None:
 
 
 cost.add_command(cost_export)
+cost.add_command(resume)
 cost.add_command(estimate)
 cost.add_command(predict)
 cost.add_command(report)

@@ -26,7 +26,7 @@ from gpucost.web.schema_estimates import OfferList
 from gpucost.web.schema_runs import RunReport, RunSimulation, SavingList
 
 _BASE = f"/apis/{GROUP}/{VERSION}"
-_TRAININGJOBS = "/apis/gpucost.dev/v1alpha1"
+TRAININGJOBS = "/apis/gpucost.dev/v1alpha1"
 _IN_STATUSES = frozenset({"namespace", "workload"})
 NO_PARAMETERS: Mapping[str, str] = {}
 
@@ -164,7 +164,7 @@ class Asker:
         within = f"/namespaces/{quote(namespace)}" if namespace else ""
         params = {"labelSelector": self.options.selector} if self.options.selector else {}
         try:
-            listed = self.door.get(f"{_TRAININGJOBS}{within}/trainingjobs", params)
+            listed = self.door.get(f"{TRAININGJOBS}{within}/trainingjobs", params)
         except (NotServed, NotFound):
             raise Failure(
                 "gpucost is not installed in this cluster: neither its cost API nor its TrainingJobs are there; "

@@ -87,8 +87,11 @@ def test_a_moment_of_work_is_work() -> None:
 
 
 def test_what_was_not_measured_is_not_idle() -> None:
-    """27 of 30 minutes are 90 %."""
+    """27 of 30 minutes are 90 %; what comes once a tick may be two minutes old."""
     assert judged(worker((33, 60, True))).holds is True
+    assert judged(worker((20, 59, True))).holds is True
+    assert judged(worker((20, 57, True))).holds is True
+    assert judged(worker((20, 56, True))).holds is None
     seen = judged(worker((34, 60, True)))
     assert (seen.holds, seen.reason, seen.loud) == (None, "NotMeasured", True)
     assert judged(worker()).holds is None

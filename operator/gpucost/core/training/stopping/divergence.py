@@ -20,8 +20,8 @@ WIDTH = 6.0
 LEAST = 8
 """Values that a deviation needs."""
 _WINDOW = 32
-_FLOOR = 1e-3
-"""A run that repeats itself exactly has no noise of its own; a thousandth of its best value is taken."""
+_FLOOR = 1e-2
+"""A run that repeats itself exactly has no noise of its own; a hundredth of its best value is taken."""
 
 
 def divergence(rule: Rule, kind: Divergence, found: Sequence[Point], since: Instant) -> Finding:

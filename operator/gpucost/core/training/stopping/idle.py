@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gpucost.core.clock import Instant, Micros, format_duration
+from gpucost.core.clock import MINUTE, Instant, Micros, format_duration
 from gpucost.core.training.progress import Checkpoint, Progress, Report
 from gpucost.core.training.stopping.finding import FINE, Finding, unknown
 from gpucost.core.training.stopping.spec import Idle
 
 COVERAGE = 0.9
 """Part of the window that has to be measured."""
+AGE: Micros = 2 * MINUTE
+"""The window ends with the newest measurement, which may be so old: it comes once a tick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,16 @@ class Worker:
 
 def idle(kind: Idle, workers: Sequence[Worker], progress: Progress, *, since: Instant, now: Instant) -> Finding:
     """Holds when all workers were quiet for the whole window; `since`: the last resumption by the user."""
-    begin = now - kind.after
+    end = min((one.spans[-1].until for one in workers if one.spans), default=now)
+    end = end if now - AGE <= end < now else now
+    begin = end - kind.after
     if not workers or since > begin or any(one.started is None or one.started > begin for one in workers):
         return FINE
     if _progress_since(progress, begin):
         return FINE
     coverage = 1.0
     for worker in workers:
-        quiet, busy = _measured(worker.spans, begin, now)
+        quiet, busy = _measured(worker.spans, begin, end)
         if busy:
             return FINE
         coverage = min(coverage, quiet / kind.after)

@@ -23,6 +23,8 @@ PROBABILITY = 0.05
 """Below this the target counts as out of reach."""
 LEAST = 12
 """Evaluations that a fit needs."""
+LEAST_PART = 4
+"""One part in so many of the run has to be over: before that, recorded curves are seldom power laws yet."""
 _TAIL = 32
 _SAMPLES = 200
 _EXPONENTS, _LEAST_EXPONENT, _LARGEST_EXPONENT = 16, 0.05, 3.0
@@ -59,7 +61,8 @@ def learning_curve(
         message = "the run tells no progress from which its last step would follow: set maxSteps"
         return unknown("LastStepUnknown", message, loud=True)
     limit = rule.sign * kind.target - kind.min_delta
-    if last <= (finite[-1].step or 0) or min(point.value for point in finite) <= limit:
+    done = finite[-1].step or 0
+    if not last <= LEAST_PART * done < LEAST_PART * last or min(point.value for point in finite) <= limit:
         return FINE
     seen = forecast([(point.step or 0, point.value) for point in finite], last, limit)
     if seen.probability >= PROBABILITY:

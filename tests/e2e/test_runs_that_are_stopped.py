@@ -1,0 +1,92 @@
+"""A run that has reached its target is stopped with a last checkpoint and resumed by one command; idle GPUs are given
+back; both on the real API server, with tokens, exporters and Prometheus as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from e2e.test_what_runs_report import projected
+from gpucost.cli.commands import cost
+from gpucost.sdk import Run
+from local import wait_for
+from support.operator_world import Team
+
+pytestmark = pytest.mark.cluster
+
+TARGET = {"type": "Target", "metric": "accuracy", "goal": "Maximize", "target": "0.9", "mode": "Enforce"}
+
+
+def training(team: Team, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The SDK as in the one pod that runs, with a checkpoint whenever it is asked for one."""
+    [pod] = wait_for(team.running, 45, "bert runs")
+    for name, value in projected(team, pod, folder).items():
+        monkeypatch.setenv(name, value)
+    return Run(total_steps=1000, save=lambda _step: None, catch_sigterm=False, every=0.3)
+
+
+def train_until(run: Run, done: Any, accuracy: list[float], what: str, *, first: int = 1) -> None:
+    """Steps go on, the last accuracy for ever, until something has happened."""
+    steps = iter(range(first, 1000))
+
+    def step() -> bool:
+        number = next(steps)
+        run.step(number, accuracy=accuracy[min(number - first, len(accuracy) - 1)])
+        return bool(done())
+
+    wait_for(step, 45, lambda: f"{what}; the run: {run.sent} sent, {run.last_failure}")
+
+
+def test_a_run_at_its_target_is_stopped_with_a_checkpoint_and_resumed_by_one_command(
+    team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team.add_node()
+    team.train(earlyStopping=[{**TARGET, "grace": "1s", "warning": "1s"}])
+    run = training(team, tmp_path, monkeypatch)
+    with run:
+        train_until(run, lambda: team.job()["spec"]["suspend"], [0.5, 0.7, 0.95], "the Job is suspended")
+    stopped = team.until("EarlyStopped", "TargetReached")
+    assert stopped["status"] == "True"
+    assert "as good as the target 0.9" in stopped["message"]
+    assert "saves 27.52 USD an hour" in stopped["message"]  # 4 of 8 GPUs
+    assert f"kubectl cost resume bert -n {team.namespace}" in stopped["message"]
+    stop = wait_for(lambda: team.status().get("earlyStopping", {}).get("stop"), 20, "the status tells of the stop")
+    assert stop["checkpointStep"] > 0
+    assert stop["checkpointTime"] >= team.status()["trainerStatus"]["lastCheckpoint"]["time"]
+    assert team.notes()["suspend-reason"] == "stop"
+    wait_for(lambda: not team.pods(), 30, "its pods have ended")
+    assert team.condition("Ready")["reason"] == "EarlyStopped"
+    assert len(team.events("EarlyStopped")) == 1
+    assert team.events("ActionRecommended")
+
+    command = ["resume", "bert", "-n", team.namespace, "--kubeconfig", str(team.cluster.kubeconfig)]
+    resumed = CliRunner().invoke(cost, command, prog_name="kubectl cost")
+    assert resumed.exit_code == 0, resumed.output
+    assert "resumed: Target/accuracy had stopped it" in resumed.output
+    again = training(team, tmp_path, monkeypatch)
+    with again:
+        train_until(again, lambda: again.sent >= 3, [0.96], "it reports again", first=stop["checkpointStep"] + 1)
+    team.until("EarlyStopped", "Watching")
+    assert team.running()
+    assert not team.job()["spec"]["suspend"], "a target that was reached does not strike again"
+    assert "stop" not in team.status()["earlyStopping"]
+
+
+def test_idle_gpus_are_given_back_and_busy_or_unknown_ones_are_not(team: Team) -> None:
+    team.add_node("on-demand", gpus=16)
+    policy = {"after": "6s", "warning": "1s", "mode": "Enforce", "checkpoint": "Optional"}
+    for name, given in {"idle": {}, "lost": {"fault": "engine-zero"}, "gone": {"fault": "missing"}}.items():
+        share = "0.90" if name == "lost" else "0.00"
+        template = team.template(gpus=4, utilization=share, **given)
+        team.train(name, template=template, idle=policy, checkpoint={"timeout": "1s"})
+    stopped = team.until("EarlyStopped", "GPUsIdle", "idle", timeout=90)
+    assert "4 GPUs did nothing for 6s: engine, utilisation and power low" in stopped["message"]
+    assert team.events("GPUIdleDetected", "idle")
+    wait_for(lambda: not team.pods("idle"), 30, "its pods have ended")
+    assert team.job("idle")["spec"]["suspend"]
+    for name in ("lost", "gone"):
+        assert not team.job(name)["spec"]["suspend"], name
+        assert team.condition("Ready", name)["reason"] == "Running"
