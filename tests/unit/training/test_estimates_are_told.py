@@ -177,6 +177,11 @@ def test_gpus_by_affinity_and_by_pool() -> None:
     assert setup_of(read(model=bare), start=NOW, models=["L4", "T4"]).gpu_model == ""
 
 
+def test_a_base_model_is_known() -> None:
+    assert not setup_of(read(), start=NOW).is_based
+    assert setup_of(read(baseModel={"name": "llama", "revision": "1"}), start=NOW).is_based
+
+
 def test_bad_models_are_named() -> None:
     wrong = {"parameters": "7b", "tokens": "0", "method": "Adapter"}
     problems = training_spec({"spec": {"template": TEMPLATE, "model": wrong}}).problems

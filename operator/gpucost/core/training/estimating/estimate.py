@@ -47,6 +47,8 @@ class Setup:
     """Running time, when somebody knows it; it goes before what the formula says."""
     start: Instant = 0
     complete_by: Instant | None = None
+    is_based: bool = False
+    """It goes on from a base model, so it is no training from scratch."""
     adopts: str = ""
     """The workload that is taken over, whose GPUs are not in the specification."""
 
