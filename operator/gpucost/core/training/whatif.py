@@ -11,12 +11,12 @@ from decimal import Decimal
 from fractions import Fraction
 from statistics import median
 
-from gpucost.core.clock import MINUTE, Instant, Micros, format_duration
+from gpucost.core.clock import MINUTE, Instant, Micros, format_duration, format_rfc3339
 from gpucost.core.model import CapacityType, NodeFact, PriceFact
 from gpucost.core.money import exact
 from gpucost.core.report import Line
 from gpucost.core.timeline import Interval, Timeline
-from gpucost.core.training.accounts import Placed, placements
+from gpucost.core.training.accounts import Placed, most_at_once, placements
 from gpucost.core.training.auto.stays import Cause, Stay
 from gpucost.core.training.deadline import Span
 from gpucost.core.training.estimating.market import Quote, choose
@@ -53,11 +53,7 @@ class Record:
     @property
     def nodes(self) -> Fraction:
         """Nodes' worth that it held at most at once."""
-        starts = {line.span.start for line in self.lines}
-        return max(
-            sum((one.share for one in self.lines if one.span.start <= moment < one.span.end), Fraction(0))
-            for moment in starts
-        )
+        return Fraction(most_at_once(self.lines, lambda line: line.share))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +120,15 @@ def _work(record: Record, stays: Sequence[Placed], changeover: Micros, notes: li
 
 def _prices(record: Record, kind: CapacityType, notes: list[str]) -> Timeline[Decimal]:
     """Price of all nodes of the run together over time: what nodes of its type cost then, else what they cost now."""
-    whole = record.nodes
+    whole, words = record.nodes, "spot" if kind is CapacityType.SPOT else "on-demand"
     steps = dict(_recorded(record.alike, kind))
     if steps:
         first = min(steps)
         if first > record.span.start:
+            notes.append(f"no {words} price was recorded before {format_rfc3339(first)[:16]}Z: the first one is used")
             steps[record.span.start] = steps[first]
         return Timeline.of((at, exact(Fraction(hourly) * whole)) for at, hourly in steps.items())
     quote = _quoted(record, kind)
-    words = "spot" if kind is CapacityType.SPOT else "on-demand"
     if quote is None:
         notes.append(f"nobody knows a {words} price of these nodes")
         return Timeline((), ())
