@@ -142,7 +142,7 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str, str]] = {
     "one deadline for many runs": (
         with_template(completeBy="2036-12-01T06:00:00Z", schedule={"runs": {"cron": "0 20 * * *"}}),
         "spec.completeBy",
-        "one deadline cannot hold for every run",
+        "schedule.runs makes many runs",
     ),
     "no workers": (with_template(workers=0), "spec.workers", "greater than or equal to 1"),
     "too many workers": (with_template(workers=1025), "spec.workers", "less than or equal to 1024"),

@@ -19,6 +19,7 @@ from gpucost.core.training.placement import Bound, Pool, to_json
 from gpucost.core.training.progress import Checkpoint, Progress, Report
 from gpucost.kube.client import KubeClient
 from gpucost.runtime.accounting import Totals
+from gpucost.runtime.assets import Assets
 from gpucost.runtime.going import NodesGoing
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.prices import Prices
@@ -59,7 +60,14 @@ def _controller() -> TrainingController:
     recorder = Recorder(world, lambda: _NOW, lambda _fact, _node: [])
     prices = Prices(world, "USD")
     histories = RunHistories(world, lambda: _NOW, lambda _key: None)
-    surroundings = surroundings_of(recorder, prices, NodesGoing(lambda: _NOW, recorder.nodes), histories, Totals)
+    surroundings = surroundings_of(
+        recorder,
+        Assets(recorder, lambda: _NOW, lambda _fact: []),
+        prices,
+        going=NodesGoing(lambda: _NOW, recorder.nodes),
+        progress=histories,
+        totals=Totals,
+    )
     for number in range(RUNS):
         _add(world, histories, surroundings.stays, number, chance)
     return TrainingController(

@@ -202,7 +202,6 @@ _ONE_DEADLINE = "completeBy is one instant and schedule.runs makes many runs: le
 _REUSE_NEEDS_TEMPLATE = "Reuse goes with spec.template; the Job of workloadRef exists already: use Warn or Off"
 _WINDOWED = "(has(self.schedule) && has(self.schedule.windows))"
 _MAKES_RUNS = "(has({0}.schedule) && has({0}.schedule.runs))"
-_ONE_DEADLINE = "one deadline cannot hold for every run of schedule.runs; leave completeBy out"
 _NEEDS_DEADLINE = "policy Auto needs spec.completeBy, such as 2026-12-01T06:00:00Z"
 _COMPLETE_BY = (
     "When the run must be complete, such as `2026-12-01T06:00:00Z`. With `placement.policy: Auto` it decides how long "
@@ -238,12 +237,6 @@ _SPEC_RULES = rules(
         _NEEDS_DEADLINE,
         field_path=".completeBy",
         reason="FieldValueRequired",
-    ),
-    rule(
-        f"!has(self.completeBy) || !{_MAKES_RUNS.format('self')}",
-        _ONE_DEADLINE,
-        field_path=".completeBy",
-        reason="FieldValueForbidden",
     ),
     rule(
         f"!has(self.gpusPerWorker) || !has(self.template) || {_TEMPLATE_GPUS}.sum() in [0, self.gpusPerWorker]",
@@ -307,8 +300,6 @@ class TrainingJobSpec(ApiModel):
             raise ValueError(_REUSE_NEEDS_TEMPLATE)
         if self.placement.policy == "Auto" and self.complete_by is None:
             raise ValueError(_NEEDS_DEADLINE)
-        if self.complete_by is not None and makes_runs:
-            raise ValueError(_ONE_DEADLINE)
         return self
 
     suspend: bool = Field(

@@ -148,7 +148,12 @@ class Operator:
         self.market = GpuMarket(self.prices, now)
         self.controller.market = self.market.view
         self.controller.surroundings = surroundings_of(
-            self.recorder, self.prices, self.going, self.progress, lambda: self.totals
+            self.recorder,
+            self.assets,
+            self.prices,
+            going=self.going,
+            progress=self.progress,
+            totals=lambda: self.totals,
         )
         self.stays = self.controller.surroundings.stays
         self.stays.keep = settings.details_kept
@@ -464,7 +469,13 @@ class Operator:
 
     def _insights(self) -> RunInsights:
         return RunInsights(
-            self._provider(), self.world, self.market.view, self.progress.of, self.recorder.endings.interruptions_of
+            self._provider(),
+            self.world,
+            self.market.view,
+            self.progress.of,
+            self.recorder.endings.interruptions_of,
+            self.stays.of,
+            self.runs.book.counted,
         )
 
     def _alive(self) -> str | None:

@@ -158,7 +158,7 @@ def test_auto_needs_a_deadline_and_a_job_without_one_says_nothing_of_it() -> Non
     ]
     often = TrainingSpec(template=TEMPLATE, complete_by=NOW, schedule=Schedule(runs=Runs("0 20 * * *")))
     assert [str(one) for one in problems(often, name="bert")] == [
-        "spec.completeBy: one deadline cannot hold for every run of schedule.runs; leave completeBy out"
+        "spec.completeBy: completeBy is one instant and schedule.runs makes many runs: leave one of them out"
     ]
     plain = AutoWorld(TrainingSpec(template=TEMPLATE), NOW, work=HOUR)
     plain.live(5 * MINUTE)

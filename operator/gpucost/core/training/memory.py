@@ -36,7 +36,6 @@ SPOT_REFUSED_AT = PREFIX + "spot-refused-at"
 SPOT_REFUSALS = PREFIX + "spot-refusals"
 CHECKPOINT_ASKED_AT = PREFIX + "checkpoint-asked-at"
 GANG_RELEASES = PREFIX + "gang-releases"
-CHECKPOINT_INTERVAL = PREFIX + "checkpoint-interval"
 ADOPTED_BY = PREFIX + "adopted-by"
 TEMPLATE_HASH = PREFIX + "template-hash"
 

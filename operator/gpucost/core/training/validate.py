@@ -61,7 +61,7 @@ def _policy(spec: TrainingSpec) -> Iterator[Problem]:
     if spec.placement.policy is PlacementPolicy.AUTO and spec.complete_by is None:
         yield Problem("spec.completeBy", "policy Auto needs a deadline, such as 2026-12-01T06:00:00Z")
     if spec.complete_by is not None and spec.runs is not None:
-        message = "one deadline cannot hold for every run of schedule.runs; leave completeBy out"
+        message = "completeBy is one instant and schedule.runs makes many runs: leave one of them out"
         yield Problem("spec.completeBy", message)
     if scheduled and (spec.schedule is None or not spec.schedule.windows):
         yield Problem("spec.schedule", "policy Scheduled needs a schedule with at least one window")
