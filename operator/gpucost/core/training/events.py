@@ -27,11 +27,7 @@ _REASONS = {
 
 def news(case: Case, *, over: bool) -> tuple[EventNote, ...]:
     """Notes that the stored status does not know of yet; each tells its occurrence apart by `dedupe`."""
-<<<<<<< ours
-    while_it_runs = (*_windows(case), *_moves(case), *_stops(case), *_doubts(case))
-=======
-    while_it_runs = (*_windows(case), *_pins(case), *_moves(case), *_stops(case), *_doubts(case), *estimates(case))
->>>>>>> theirs
+    while_it_runs = (*_windows(case), *_pins(case), *_moves(case), *_stops(case), *_doubts(case))
     return (*duplicates.news(case.state), *_interruptions(case), *(() if over else while_it_runs))
 
 
