@@ -75,8 +75,6 @@ RESERVE = {
     ("kueue.x-k8s.io", "workloads", "list"): "a cluster with Kueue",
     ("kueue.x-k8s.io", "workloads", "watch"): "a cluster with Kueue",
     ("kueue.x-k8s.io", "workloads", "patch"): "a cluster with Kueue",
-    ("karpenter.sh", "nodeclaims", "list"): "a cluster with Karpenter",
-    ("karpenter.sh", "nodeclaims", "watch"): "a cluster with Karpenter",
     ("authentication.k8s.io", "tokenreviews", "create"): "a run reports: whose token is it?",
     ("", "configmaps", "get"): "a dataset whose version stands in a ConfigMap",
     ("", "persistentvolumeclaims", "get"): "a dataset whose version stands at a claim",
