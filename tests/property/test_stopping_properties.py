@@ -219,10 +219,8 @@ MORE = st.one_of(
 def live(world: World, step: tuple[str, int], index: int) -> None:
     name, number = step
     if name == "reports":
-        values: dict[str, float] = [{"loss": 1 / (1 + index)}, {"loss": 9.0}, {"accuracy": 0.95}, {"loss": math.nan}][
-            number
-        ]
-        world.reports(100 * (index + 1), **values)
+        said = ({"loss": 1 / (1 + index)}, {"loss": 9.0}, {"accuracy": 0.95}, {"loss": math.nan})
+        world.reports(100 * (index + 1), **said[number])
     elif name == "spends":
         world.spending = Spending(world.now, Decimal(number), Decimal(6))
     elif name == "takes back":

@@ -49,8 +49,8 @@ def rule(kind: str = "Plateau", metric: str = "loss", **fields: Any) -> dict[str
         (
             {"earlyStopping": [rule()], "metrics": {"push": "Off"}},
             (
-                "spec.metrics: push is Off and nothing else is set, so no rule of spec.earlyStopping can ever judge; set "
-                "metrics.push to Auto, or add metrics.prometheus, metrics.log or metrics.terminationMessage"
+                "spec.metrics: push is Off and nothing else is set, so no rule of spec.earlyStopping can ever judge; "
+                "set metrics.push to Auto, or add metrics.prometheus, metrics.log or metrics.terminationMessage"
             ),
         ),
         (
