@@ -28,16 +28,18 @@ def training(team: Team, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return Run(total_steps=1000, save=lambda _step: None, catch_sigterm=False, every=0.3)
 
 
-def train_until(run: Run, done: Any, accuracy: list[float], what: str, *, first: int = 1) -> None:
-    """Steps go on, the last accuracy for ever, until something has happened."""
+def train_until(
+    run: Run, done: Any, accuracy: list[float], what: str, *, first: int = 1, told: Any = str, metric: str = "accuracy"
+) -> None:
+    """Steps go on, the last value for ever, until something has happened."""
     steps = iter(range(first, 1000))
 
     def step() -> bool:
         number = next(steps)
-        run.step(number, accuracy=accuracy[min(number - first, len(accuracy) - 1)])
+        run.step(number, **{metric: accuracy[min(number - first, len(accuracy) - 1)]})
         return bool(done())
 
-    wait_for(step, 45, lambda: f"{what}; the run: {run.sent} sent, {run.last_failure}")
+    wait_for(step, 45, lambda: f"{what}; the run: {run.sent} sent, {run.last_failure}; {told()}")
 
 
 def test_a_run_at_its_target_is_stopped_with_a_checkpoint_and_resumed_by_one_command(
@@ -102,11 +104,20 @@ def test_a_run_that_diverges_starts_again_from_its_last_good_checkpoint(
     run = training(team, tmp_path, monkeypatch)
     [before] = team.running()
     with run:
-        train_until(run, lambda: run.sent >= 2, [0.9, 0.8, 0.7], "it reports")
+        train_until(run, lambda: run.sent >= 2, [0.9, 0.8, 0.7], "it reports", metric="loss")
         run.saved(40, 0.5)
-        train_until(run, lambda: "lastCheckpoint" in team.status().get("trainerStatus", {}), [0.6], "saved", first=41)
+        train_until(
+            run,
+            lambda: "lastCheckpoint" in team.status().get("trainerStatus", {}),
+            [0.6],
+            "saved",
+            first=41,
+            metric="loss",
+        )
         spoilt = [float("nan"), float("inf")] * 300
-        train_until(run, lambda: team.events("EarlyStopped"), spoilt, "it diverges", first=300)
+        train_until(
+            run, lambda: team.events("EarlyStopped"), spoilt, "it diverges", first=500, told=team.status, metric="loss"
+        )
     [again] = wait_for(
         lambda: [pod for pod in team.running() if pod["metadata"]["uid"] != before["metadata"]["uid"]], 45, "a new pod"
     )
