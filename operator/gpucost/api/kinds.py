@@ -94,6 +94,8 @@ TRAINING_JOB = Kind(
         Column("WINDOW ENDS", ".status.placement.window.end", "When the open window closes.", wide=True),
         Column("NEXT", ".status.placement.next.placement", "The next placement.", wide=True),
         Column("NEXT AT", ".status.placement.next.at", "When the placement changes next.", wide=True),
+        Column("NEXT RUN", ".status.runs.next", "When the next run of the schedule is due.", wide=True),
+        Column("SKIPPED", ".status.runs.skipped", "Runs that were not worthwhile.", type="integer", wide=True),
         Column("WAITING", ".status.waiting.message", "Why the job waits.", wide=True),
     ),
 )

@@ -12,13 +12,18 @@ from itertools import groupby
 from typing import Any
 
 from gpucost.cli.totals import ZERO, fixed, sum_costs
+from gpucost.core.training.runs.child import parent_of
 from gpucost.web.schema import Allocation, AllocationList, Metadata, Quality, Remainder, Window
 
 _NEVER = "1970-01-01T00:00:00Z"
 
 
 def from_statuses(items: Iterable[Mapping[str, Any]], by: str) -> AllocationList:
-    """A list of TrainingJobs as a list of costs; `by` is namespace or workload."""
+    """A list of TrainingJobs as a list of costs; `by` is namespace or workload.
+
+    The runs of a schedule are in the cost of the schedule, with those that are deleted: they are not listed beside it.
+    """
+    items = _without_runs_of_schedules(items)
     rows = [_row(item) for item in items if (item.get("status") or {}).get("cost")]
     if by == "namespace":
         rows = _by_namespace(rows)
@@ -36,6 +41,12 @@ def from_statuses(items: Iterable[Mapping[str, Any]], by: str) -> AllocationList
         difference=ZERO,
         quality=Quality(as_of=latest),
     )
+
+
+def _without_runs_of_schedules(items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    listed = list(items)
+    uids = {item["metadata"].get("uid") for item in listed}
+    return [item for item in listed if (parent := parent_of(item["metadata"])) is None or parent[1] not in uids]
 
 
 def _currency(items: Iterable[Mapping[str, Any]]) -> str:

@@ -69,5 +69,6 @@ def _lines(decision: Decision, outcomes: Iterable[Outcome]) -> Iterable[str]:
     for one in decision.conditions:
         if (one.type in _STOPPING and one.status is not False) or one.reason in _ABOUT_TO_STOP:
             yield f"    {one.type} {_WORDS[one.status]} ({one.reason}): {one.message}"
+    yield from (f"{decision.target}: would book {one.kind}: {one.message}" for one in decision.records)
     if decision.wake_at is not None:
         yield f"    next look at {format_rfc3339(decision.wake_at)}"

@@ -119,8 +119,8 @@ class QueryFeed:
             self.requests += 1
             answers = await self._request(bundle)
             fresh |= answers.keys()
-            if not answers and len(bundle) > 1 and self.now() >= self._rests_until:
-                waiting += [(one,) for one in bundle]
+            if not answers and self.now() >= self._rests_until:
+                waiting += [(one,) for one in bundle]  # each alone, or in another form
         return fresh
 
     def _bundles(self, questions: Sequence[Question]) -> list[tuple[Question, ...]]:

@@ -12,12 +12,14 @@ from decimal import Decimal
 from gpucost.core.grouping import NAMESPACE, NODE, POD
 from gpucost.core.model import Workload
 from gpucost.core.timeline import Interval
+from gpucost.core.training.runs.child import SCHEDULED_BY, is_run_of
 from gpucost.web import documents, names, schema
 from gpucost.web.documents import Reported
 from gpucost.web.provider import CostProvider
 from gpucost.web.status import Refused
 
 _KINDS = {kind.lower(): kind for kind in (POD, NAMESPACE)}
+TRAINING_JOB = "trainingjob"
 
 
 async def explanation(provider: CostProvider, namespace: str, wanted: str, span: Interval) -> schema.Explanation:
@@ -55,6 +57,12 @@ async def _unknown(provider: CostProvider, namespace: str, kind: str, name: str)
         return f"no node {name} is known; see `kubectl cost node`"
     short = names.canonical(kind)
     known = await provider.workloads(namespace)
+    runs = [one.name for one in known if is_run_of(one.name, name)]
+    if runs and short == TRAINING_JOB:
+        return (
+            f"trainingjob/{name} makes runs, each with a cost of its own: `kubectl cost explain tj/{max(runs)} "
+            f"-n {namespace}`; all together: `kubectl cost label {SCHEDULED_BY} {name} -n {namespace}`"
+        )
     others = "" if short in _KINDS else " or ".join(names.similar(kind, name, known))
     lists = {NODE.lower(): "`kubectl cost explain node/NAME` without -n", "pod": f"`kubectl cost pod -n {namespace}`"}
     hint = others or lists.get(short, f"`kubectl get allocations -n {namespace}`")

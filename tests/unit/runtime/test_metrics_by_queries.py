@@ -183,8 +183,10 @@ def test_whatever_is_sent_stays_inside_its_parentheses(query: str) -> None:
 async def test_a_number_without_labels_is_a_value_too(world: FeedWorld) -> None:
     world.run(ask_for("scalar(x)"))
     with engine_with(answering({"scalar(x)": "scalar"})) as (engine, promql):
-        await passes(world.queries(promql), world, 4)
-    assert world.values("loss") == [7.0]
+        feed = world.queries(promql)
+        await passes(feed, world)
+        assert world.values("loss") == [7.0]
+        await passes(feed, world, 3)
     assert sum("topk" in text for text in engine.asked) == 1
 
 

@@ -150,6 +150,21 @@ async def keep_nothing(_changes: object) -> None:
     """A ledger that takes everything."""
 
 
+async def test_a_checkpoint_counts_though_it_comes_with_words_that_were_said_before(caller: Caller) -> None:
+    caller.world.histories.write = keep_nothing
+    status = {"lastUpdatedTime": "2026-11-25T03:59:00Z", "progressPercentage": 50}
+    assert (await caller.send({"trainerStatus": status}))[0] == 200
+    for earlier in ("03:59:00", "03:58:00"):
+        caller.world.now += 5 * SECOND
+        saved = {"step": int(earlier[3:5]), "time": f"2026-11-25T{earlier}Z"}
+        old = {**status, "lastUpdatedTime": f"2026-11-25T{earlier}Z"}
+        code, answer = await caller.send({"trainerStatus": old, "checkpoint": saved})
+        assert (code, answer["accepted"]) == (200, True)
+    progress = caller.world.histories.of(BERT)
+    assert [one.step for one in progress.checkpoints] == [58, 59]
+    assert len(progress.reports) == 1
+
+
 async def test_a_checkpoint_older_than_the_job_is_said_and_does_not_count(caller: Caller) -> None:
     code, answer = await caller.send({"checkpoint": {"time": "2026-01-01T00:00:00Z"}})
     assert (code, "before the TrainingJob was created" in answer["reason"]) == (200, True)

@@ -240,9 +240,7 @@ def _placement(case: Case, *, foreign: bool) -> Status:
     job, mine, window = case.state.job, case.memory, case.wish.window
     result: Status = {}
     if job is not None and not foreign:
-        entry = case.state.entry
-        ours = mine.suspended or (entry is not None and entry.held_by_us)
-        paused = job.suspend and ours and case.target.placement is None
+        paused = job.suspend and mine.suspended and case.target.placement is None
         current = PAUSED if paused else name_of(case.placement) if case.placement else None
         since = mine.suspended_at if paused else mine.resumed_at
         result |= {"current": current, "since": moment(since or job.created) if current else None}

@@ -46,7 +46,7 @@ class RunBook:
         return self._all.runs.get(uid)
 
     def same(self, namespace: str, digest: str) -> list[Run]:
-        """Runs of one fingerprint in one namespace, the first one first."""
+        """Runs of one exact fingerprint in one namespace, the first one first."""
         found = [self._all.runs[uid] for uid in self._by_digest.get((namespace, digest), ())]
         return sorted(found, key=lambda run: (run.created, run.uid))
 
@@ -92,7 +92,7 @@ class RunBook:
         self._all.runs[run.uid] = run
         if amounts is not None:
             self._all.amounts[run.uid] = amounts
-        if run.digest:
+        if run.digest and run.exact:
             self._by_digest[run.namespace, run.digest].add(run.uid)
         if run.parent:
             self._by_parent[run.parent].add(run.uid)

@@ -14,6 +14,7 @@ SCHEDULED_BY = PREFIX + "scheduled-by"
 """Label of runs, their Jobs and pods: name of the TrainingJob whose schedule made them."""
 DUE = PREFIX + "due"
 BECAUSE = PREFIX + "run-reason"
+_DIGITS = 8  # of a minute since 1970, until the year 2160
 
 
 def child_manifest(
@@ -68,3 +69,9 @@ def parent_of(metadata: Mapping[str, Any]) -> tuple[str, str] | None:
         if reference.get("kind") == KIND and reference.get("controller"):
             return str(reference["name"]), str(reference["uid"])
     return None
+
+
+def is_run_of(name: str, parent: str) -> bool:
+    """Whether a name is that of a run of a schedule."""
+    minute = name.removeprefix(f"{parent}-")
+    return minute != name and len(minute) == _DIGITS and minute.isdigit()
