@@ -465,7 +465,13 @@ class Operator:
 
     def _insights(self) -> RunInsights:
         return RunInsights(
-            self._provider(), self.world, self.market.view, self.progress.of, self.recorder.endings.interruptions_of
+            self._provider(),
+            self.world,
+            self.market.view,
+            self.progress.of,
+            self.recorder.endings.interruptions_of,
+            self.stays.of,
+            self.runs.book.counted,
         )
 
     def _alive(self) -> str | None:

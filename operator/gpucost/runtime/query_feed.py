@@ -50,6 +50,8 @@ class _Standing:
     alone: bool = False
     scalar: bool = False
     answer: Answer | None = None
+    refused: bool = False
+    """Whether it is never asked."""
 
 
 @dataclass
@@ -101,7 +103,8 @@ class QueryFeed:
         for question in self._standing.keys() - wanted:
             del self._standing[question]
         for question in wanted - self._standing.keys():
-            self._standing[question] = _Standing(answer=refused(question))
+            problem = refused(question)
+            self._standing[question] = _Standing(answer=problem, refused=problem is not None)
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
@@ -109,7 +112,7 @@ class QueryFeed:
         """Ask what is due, what waited longest first; the questions that have an answer of this pass."""
         begun, now, left = time.monotonic(), self.now(), MOST_REQUESTS
         fresh: set[Question] = set()
-        due = [one for one in questions if self._standing[one].due <= now and refused(one) is None]
+        due = [one for one in questions if self._standing[one].due <= now and not self._standing[one].refused]
         due.sort(key=lambda one: self._standing[one].due)
         waiting = self._bundles([one for one in due if not self._standing[one].alone])
         waiting += [(one,) for one in due if self._standing[one].alone]

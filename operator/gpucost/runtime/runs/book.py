@@ -74,6 +74,10 @@ class RunBook:
         reused = sum(one.saved or 0 for one in self._all.savings.values() if one.kind == REUSED)
         return {"skipped-runs": skipped, "duplicates": reused}
 
+    def counted(self) -> list[Saving]:
+        """Runs that were not made because that was not worthwhile, or because the same one was there."""
+        return [one for one in self._all.savings.values() if one.is_skip or one.kind == REUSED]
+
     # --- changes ------------------------------------------------------------------------------------------------------
 
     def put(self, run: Run, amounts: Amounts | None = None) -> None:
