@@ -160,4 +160,4 @@ def test_rank_zero_speaks_for_all_and_of_its_lives_the_newest(
 ) -> None:
     pods = [Pod(f"uid-{name}", name, "research", BEFORE + number) for number, name in enumerate(names)]
     found = rank_zero(Job("uid", "bert", "research", BEFORE, "1", parallelism=workers), pods)
-    assert (found.name if found else None) == chosen
+    assert (found[-1].name if found else None) == chosen
