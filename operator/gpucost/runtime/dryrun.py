@@ -44,5 +44,6 @@ def _lines(decision: Decision, outcomes: Iterable[Outcome]) -> Iterable[str]:
         ready = next((c for c in decision.conditions if c.type == "Ready"), None)
         why = f": {ready.reason}{': ' + ready.message if ready.message else ''}" if ready else ""
         yield f"{decision.target}: nothing to do{why}"
+    yield from (f"{decision.target}: would book {one.kind}: {one.message}" for one in decision.records)
     if decision.wake_at is not None:
         yield f"    next look at {format_rfc3339(decision.wake_at)}"

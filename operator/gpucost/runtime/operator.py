@@ -71,6 +71,7 @@ from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.recovery import recover, summary
 from gpucost.runtime.reporting import intake_of, with_ledger, with_runs
 from gpucost.runtime.runs.keeper import RunKeeper
+from gpucost.runtime.runs.observed import stored_cost
 from gpucost.runtime.runs.sums import RunSums
 from gpucost.runtime.sampling import Sampling
 from gpucost.runtime.settings import Settings, address, listed
@@ -452,15 +453,24 @@ class Operator:
         )
 
     def _cost_so_far(self, key: Key) -> Pico | None:
+        """What a run has cost: by the totals, else (in a dry run) by what its status says."""
         row = self.totals.of(key.namespace, Workload(TRAINING_JOB, key.name))
-        return row.amounts.known_cost if row is not None and row.amounts.held_time else None
+        if row is not None and row.amounts.held_time:
+            return row.amounts.known_cost
+        return stored_cost(self.world.trainingjobs.get(key))
 
     def _provider(self) -> LedgerProvider:
         return LedgerProvider(lambda: self.accounting, now, self._cannot_answer)
 
     def _insights(self) -> RunInsights:
         return RunInsights(
-            self._provider(), self.world, self.market.view, self.progress.of, self.recorder.endings.interruptions_of
+            self._provider(),
+            self.world,
+            self.market.view,
+            self.progress.of,
+            self.recorder.endings.interruptions_of,
+            self.stays.of,
+            self.runs.book.counted,
         )
 
     def _alive(self) -> str | None:

@@ -45,6 +45,7 @@ _REJECTED_FOR = 60 * SECOND
 _PROGRESS_EVERY = 30 * SECOND
 _FLOWING = frozenset({"cost", "trainerStatus"}) | shown.FLOWING
 _POLICY = "training"
+_TOLD_AT_MOST = 1_000
 _DECIDE_AGAIN = frozenset({Result.CONFLICT, Result.REJECTED, Result.ENDING})
 """After these the decision is void, and so is its story."""
 
@@ -270,6 +271,8 @@ class TrainingController:
     async def _tell(self, record: Custom, decision: Decision) -> None:
         regarding = events.Regarding(TRAINING_JOB, record.namespace, record.name, record.uid)
         told = self.told.setdefault(record.key, set())
+        if len(told) > _TOLD_AT_MOST:  # a schedule has news every day: what is old is no news by its status either
+            told.clear()
         for note in decision.events:
             occurrence = (record.uid, note.reason, note.dedupe)
             if occurrence not in told:
