@@ -203,6 +203,7 @@ async def test_a_refusal_keeps_its_status_and_words(server: LogServer) -> None:
     assert caught.value.status == 400
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40), max_size=20), st.integers(1, 7), st.integers(1, 10))
 def test_lines_do_not_depend_on_how_the_bytes_arrive(parts: list[bytes], size: int, limit: int) -> None:
     data = b"\n".join(parts)
