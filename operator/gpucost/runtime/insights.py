@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -18,11 +19,13 @@ from gpucost.core.training.accounts import Ledgered
 from gpucost.core.training.estimating.market import Quote
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.replay import POLICIES, Course, replay
+from gpucost.core.training.runs.run import Saving
 from gpucost.core.training.spec import PlacementPolicy
 from gpucost.core.training.state import Interruption
 from gpucost.core.training.wasted import Loss, losses
 from gpucost.core.training.whatif import Record, WhatIf, what_if
 from gpucost.runtime.market import MarketView
+from gpucost.runtime.runs.avoided import savings
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 from gpucost.web import documents, simulations
 from gpucost.web import schema_runs as schema
@@ -62,6 +65,9 @@ class RunInsights:
     market: Callable[[], MarketView]
     progress_of: Callable[[Key], Progress]
     interruptions_of: Callable[[str, Workload], tuple[Interruption, ...]]
+
+    avoided_in: Callable[[Interval, str | None], list[Saving]] = lambda _span, _namespace: []
+    """Runs that were not made in a window, of a namespace or of all."""
 
     def now(self) -> Instant:
         """See `InsightProvider`."""
@@ -156,12 +162,13 @@ class RunInsights:
             if row.amounts.spot or row.amounts.saved:
                 groups.setdefault((row.namespace, self._policy(row)), []).append(row)
         ordered = sorted(groups.items(), key=lambda one: (-sum(row.amounts.saved for row in one[1]), one[0]))
-        items = tuple(_saving(*key, rows) for key, rows in ordered)
+        avoided = savings(self.avoided_in(report.span, namespace))
+        items = (*(_saving(*key, rows) for key, rows in ordered), *avoided)
         return schema.SavingList(
             currency=report.currency,
             window=_window(report.span),
-            items=items,
-            total=format_pico(sum(row.amounts.saved for rows in groups.values() for row in rows)),
+            items=tuple(sorted(items, key=lambda one: -Decimal(one.saved))),
+            total=f"{sum((Decimal(one.saved) for one in items), Decimal(0)):.6f}",
             quality=documents.quality(report.quality),
         )
 
@@ -173,7 +180,8 @@ class RunInsights:
         if record is None:
             return "a TrainingJob that is gone"
         placement = record.spec.get("placement") or {}
-        scheduled = PlacementPolicy.SCHEDULED if record.spec.get("schedule") else PlacementPolicy.ON_DEMAND
+        windows = (record.spec.get("schedule") or {}).get("windows")
+        scheduled = PlacementPolicy.SCHEDULED if windows else PlacementPolicy.ON_DEMAND
         return f"placement {placement.get('policy') or scheduled}"
 
 

@@ -464,7 +464,12 @@ class Operator:
 
     def _insights(self) -> RunInsights:
         return RunInsights(
-            self._provider(), self.world, self.market.view, self.progress.of, self.recorder.endings.interruptions_of
+            self._provider(),
+            self.world,
+            self.market.view,
+            self.progress.of,
+            self.recorder.endings.interruptions_of,
+            self.runs.book.savings_in,
         )
 
     def _alive(self) -> str | None:

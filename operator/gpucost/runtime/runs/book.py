@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from gpucost.core.clock import Instant, Micros
 from gpucost.core.report import Amounts
+from gpucost.core.timeline import Interval
 from gpucost.core.training.runs.folding import fold
 from gpucost.core.training.runs.run import REUSED, Run, Saving
 from gpucost.ledger import LedgerError, LedgerFenced
@@ -68,6 +69,11 @@ class RunBook:
         """UIDs of the schedules that have made runs."""
         return tuple(self._by_parent)
 
+    def savings_in(self, span: Interval, namespace: str | None) -> list[Saving]:
+        """What was not made or not started in a window, of one namespace or of all."""
+        found = (one for one in self._all.savings.values() if span.start <= one.due < span.end)
+        return [one for one in found if namespace in (None, one.namespace)]
+
     def saved(self) -> dict[str, int]:
         """Pico-units saved, by policy."""
         skipped = sum(one.saved or 0 for one in self._all.savings.values() if one.is_skip)
@@ -100,7 +106,10 @@ class RunBook:
     def book(self, savings: Iterable[Saving]) -> None:
         """Records of a decision; what is booked is never booked anew."""
         for one in savings:
-            if (one.due, one.kind) not in self._savings_of[one.uid]:
+            known = self._savings_of[one.uid]
+            if one.kind == REUSED and any(kind == REUSED for _, kind in known):
+                continue
+            if (one.due, one.kind) not in known:
                 self._new.savings[one.uid, one.due, one.kind] = one
                 self._keep(one)
 
