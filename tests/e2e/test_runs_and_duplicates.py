@@ -91,7 +91,7 @@ def test_the_same_run_is_told_of_or_its_result_used_again_even_when_it_is_delete
     assert team.status("again")["reused"]["name"] == "first"
     wait_for(lambda: _saved(live) > 0, 20, "what that saved is booked")
     saved = fetch(f"{live.api_url}{COSTS}/namespaces/{team.namespace}/savings?window=1h")["items"]
-    assert [(one["policy"], one["saved"] > "0") for one in saved] == [("results used again", True)]
+    assert [(one["policy"], one["saved"] > "0") for one in saved] == [("run reused", True)]
     team.cluster.api.delete(team.path("trainingjobs", "first"))
     wait_for(lambda: team.find("trainingjobs", "first") is None, 20, "it is gone")
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from local import wait_for
+from local.objects import run_for
 from support.container_log import ContainerLog
 from support.operator_world import Team
 
@@ -73,3 +74,13 @@ def test_the_real_prometheus_answers_for_many_and_says_what_is_wrong_with_one(te
     assert "no_such_function" in notes[1]
     condition = team.until("MetricsKnown", "SeveralSeries", "gpt")
     assert "spec.metrics.prometheus[wrong].query" in condition["message"]
+
+
+def test_the_last_words_of_a_run_stay_in_its_status(team: Team) -> None:
+    team.add_node()
+    template = team.template(message='{"eval_loss": 0.21, "step": 1000, "note": "done"}')
+    template["metadata"]["annotations"] |= run_for(1)
+    team.train(template=template, metrics={"push": "Off", "terminationMessage": True})
+    status = until_shown(team, "bert", eval_loss="0.21")["trainerStatus"]
+    assert (status["source"], status["step"]) == ("terminationMessage", 1000)
+    team.until("Complete", "Complete")

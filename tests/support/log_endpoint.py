@@ -33,6 +33,8 @@ class LogServer:
 
     logs: dict[str, Written] = field(default_factory=lambda: {"train": Written()})
     earlier: dict[str, Written] = field(default_factory=dict)
+    by_pod: dict[str, Written] = field(default_factory=dict)
+    """Logs of pods with one container, where there are several pods."""
     refusal: tuple[int, str] | None = None
     prefix: bytes = b""
     """Words of the kubelet itself, before the log."""
@@ -56,6 +58,8 @@ class LogServer:
             return web.json_response({"items": [{"spec": {"containers": containers}}]})
         self.asked.append(query)
         log, problem = self._chosen(query)
+        if self.by_pod:
+            log = self.by_pod.get(request.path.split("/")[-2])
         if log is None:
             status, message = problem
             return web.json_response({"kind": "Status", "message": message, "reason": "Refused"}, status=status)

@@ -194,6 +194,7 @@ class EstimateStatus(ApiModel):
     basis: Annotated[str, Field(max_length=64)] = Field(
         description="Fingerprint of what the estimate is about: another one when the specification asks for other work."
     )
+    generation: Count | None = Field(None, description="metadata.generation that it was last found to hold for.")
     currency: Annotated[str, Field(max_length=3)] = Field("USD", description="ISO 4217 code of all amounts.")
     cost: DecimalText | None = Field(None, description="Typical cost of the whole run; absent when unknown.")
     cost_low: DecimalText | None = Field(None, description="Cost when everything goes well.")

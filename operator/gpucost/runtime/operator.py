@@ -42,7 +42,7 @@ from gpucost.runtime.backfill import backfill_of
 from gpucost.runtime.caches import Caches
 from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import CustomResources, MissingDefinitions, watch
-from gpucost.runtime.dryrun import print_decisions
+from gpucost.runtime.dryrun import print_decisions, recorded_histories
 from gpucost.runtime.exporter import DailyExport, exporter_of
 from gpucost.runtime.feeding import feeds_of
 from gpucost.runtime.feeds import DoubtBoard
@@ -368,6 +368,7 @@ class Operator:
         await self.tasks.unless_stopped(self._sync())
         if self.stop.is_set():
             return 1
+        self.progress.load(await asyncio.to_thread(recorded_histories, self.settings))
         return 1 if await print_decisions(self.controller, sys.stdout) else 0
 
     # --- what goes on -------------------------------------------------------------------------------------------------
@@ -469,7 +470,8 @@ class Operator:
             self.market.view,
             self.progress.of,
             self.recorder.endings.interruptions_of,
-            self.runs.book.savings_in,
+            self.stays.of,
+            self.runs.book.counted,
         )
 
     def _alive(self) -> str | None:

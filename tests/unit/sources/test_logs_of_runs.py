@@ -6,7 +6,7 @@ import math
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gpucost.sources.run_log as module
@@ -203,6 +203,7 @@ async def test_a_refusal_keeps_its_status_and_words(server: LogServer) -> None:
     assert caught.value.status == 400
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40), max_size=20), st.integers(1, 7), st.integers(1, 10))
 def test_lines_do_not_depend_on_how_the_bytes_arrive(parts: list[bytes], size: int, limit: int) -> None:
     data = b"\n".join(parts)
@@ -213,6 +214,7 @@ def test_lines_do_not_depend_on_how_the_bytes_arrive(parts: list[bytes], size: i
     assert splitter.unfinished == whole[-1][:limit]
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 3_000_000), st.booleans()), min_size=1, max_size=40),
     st.lists(st.integers(1, 10), min_size=1, max_size=10),

@@ -9,7 +9,6 @@ from gpucost.core.clock import format_duration
 from gpucost.core.model import CapacityType
 from gpucost.core.training import doubts, duplicates
 from gpucost.core.training.case import Case
-from gpucost.core.training.estimating.telling import estimates
 from gpucost.core.training.memory import moment
 from gpucost.core.training.stopping import story
 from gpucost.core.training.wish import name_of, upcoming
@@ -28,7 +27,7 @@ _REASONS = {
 
 def news(case: Case, *, over: bool) -> tuple[EventNote, ...]:
     """Notes that the stored status does not know of yet; each tells its occurrence apart by `dedupe`."""
-    while_it_runs = (*_windows(case), *_moves(case), *_stops(case), *_doubts(case), *estimates(case))
+    while_it_runs = (*_windows(case), *_moves(case), *_stops(case), *_doubts(case))
     return (*duplicates.news(case.state), *_interruptions(case), *(() if over else while_it_runs))
 
 

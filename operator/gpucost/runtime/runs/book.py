@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 from gpucost.core.clock import Instant, Micros
 from gpucost.core.report import Amounts
-from gpucost.core.timeline import Interval
 from gpucost.core.training.runs.folding import fold
 from gpucost.core.training.runs.run import REUSED, Run, Saving
 from gpucost.ledger import LedgerError, LedgerFenced
@@ -69,16 +68,15 @@ class RunBook:
         """UIDs of the schedules that have made runs."""
         return tuple(self._by_parent)
 
-    def savings_in(self, span: Interval, namespace: str | None) -> list[Saving]:
-        """What was not made or not started in a window, of one namespace or of all."""
-        found = (one for one in self._all.savings.values() if span.start <= one.due < span.end)
-        return [one for one in found if namespace in (None, one.namespace)]
-
     def saved(self) -> dict[str, int]:
         """Pico-units saved, by policy."""
         skipped = sum(one.saved or 0 for one in self._all.savings.values() if one.is_skip)
         reused = sum(one.saved or 0 for one in self._all.savings.values() if one.kind == REUSED)
         return {"skipped-runs": skipped, "duplicates": reused}
+
+    def counted(self) -> list[Saving]:
+        """Runs that were not made because that was not worthwhile, or because the same one was there."""
+        return [one for one in self._all.savings.values() if one.is_skip or one.kind == REUSED]
 
     # --- changes ------------------------------------------------------------------------------------------------------
 
