@@ -40,6 +40,8 @@ class LogServer:
     """Words of the kubelet itself, before the log."""
     stall: bool = False
     """Send what there is and then nothing, without an end."""
+    cut: bool = False
+    """Send what there is and then break the connection."""
     asked: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
 
@@ -68,6 +70,10 @@ class LogServer:
         body = self.prefix + b"".join(self._lines(log, query))
         for start in range(0, len(body), 1 << 16):
             await response.write(body[start : start + (1 << 16)])
+        if self.cut:
+            assert request.transport is not None
+            await asyncio.sleep(0.05)  # let the client have what there is
+            request.transport.abort()
         if self.stall:
             await asyncio.Event().wait()
         return response

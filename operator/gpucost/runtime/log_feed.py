@@ -85,9 +85,10 @@ class LogFeed:
         # What a pod said before it was replaced comes before what its successor says.
         await self._look_at([earlier for one in every if one.sources.log is not None for earlier in one.before()])
         await self._look_at(logged)
-        for subject in every:
-            if subject.sources.termination_message:
-                self._hear_last_words(subject)
+        heard = [one for one in every if one.sources.termination_message]
+        self.board.clear([one.record for one in heard], TERMINATION)
+        for subject in heard:
+            self._hear_last_words(subject)
 
     async def _look_at(self, logged: Sequence[Subject]) -> None:
         due = sorted((one for one in logged if self._is_due(one)), key=lambda one: self._of(one).due)

@@ -257,3 +257,15 @@ async def test_words_of_another_container_and_plain_words_are_nothing(world: Fee
     await last_words(world, "killed")
     assert world.reports() == ()
     assert "spec.metrics.terminationMessage" not in world.doubts()
+
+
+async def test_what_is_not_asked_for_any_more_is_not_doubted(world: FeedWorld) -> None:
+    await last_words(world, '{"trainerStatus": 7}')
+    assert world.doubts()
+    world.run({"log": LOSS["log"]}, generation=2)
+    async with reading(world, LogServer(refusal=(403, "forbidden"))) as feed:
+        await feed.once()
+        assert set(world.doubts()) == {"spec.metrics.log"}
+        world.run({"push": "Off"}, generation=3)
+        await feed.once()
+    assert world.board.of(BERT) is None
