@@ -67,9 +67,7 @@ def said_of(items: Iterable[Item], spec: TrainingSpec, digest: str, name: str) -
             same.setdefault(result, []).append(item)
     reuse = spec.deduplication is Deduplication.REUSE
     if complete := same.get(Result.COMPLETE):
-        then = (
-            "this one would not start (deduplication: Reuse)" if reuse else "deduplication: Reuse would use its result"
-        )
+        then = "this one would not start (deduplication: Reuse)" if reuse else "deduplication: Reuse uses its result"
         return (f"the same run was made before: {_named(complete[-1])}; {then}",)
     if failed := same.get(Result.FAILED, [])[1:]:
         then = "it would not start (deduplication: Reuse)" if reuse else "change what is run"
