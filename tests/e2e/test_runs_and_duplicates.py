@@ -35,12 +35,17 @@ def test_a_due_run_trains_on_a_changed_dataset_and_is_skipped_and_booked_on_an_u
     for name in ("clicks", "views"):
         source = {"versionFrom": {"configMap": {"name": "datasets", "key": name}}}
         team.train(name, template=template(team), schedule=EVERY_MINUTE, dataset={"name": name, **source})
+    quality = {"query": "vector(0.5)", "below": "0.9"}
+    team.train("poor", template=template(team), schedule={"runs": {**EVERY_MINUTE["runs"], "quality": quality}})
     # What is left of a schedule whose ledger was lost.
     api.merge(team.path("trainingjobs", "views") + "/status", {"status": {"runs": {"trainedVersion": "3"}}})
 
     (run,) = wait_for(lambda: children(team, "clicks"), 75, "the run that is due is made")
     assert run["spec"]["dataset"] == {"name": "clicks", "version": "7"}
     assert "schedule" not in run["spec"]
+    (asked,) = wait_for(lambda: children(team, "poor"), 20, lambda: str(team.status("poor")))
+    assert asked["metadata"]["annotations"]["gpucost.dev/run-reason"] == "QualityLow"
+    team.change("poor", suspend=True)
     team.until("Complete", "Complete", run["metadata"]["name"])
     skipped = wait_for(lambda: (s := team.status("views").get("runs", {})).get("skipped") and s, 30, "the skip is told")
     assert skipped["lastSkip"]["reason"] == "NothingNew"

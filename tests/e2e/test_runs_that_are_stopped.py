@@ -28,16 +28,18 @@ def training(team: Team, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return Run(total_steps=1000, save=lambda _step: None, catch_sigterm=False, every=0.3)
 
 
-def train_until(run: Run, done: Any, accuracy: list[float], what: str, *, first: int = 1) -> None:
-    """Steps go on, the last accuracy for ever, until something has happened."""
+def train_until(
+    run: Run, done: Any, accuracy: list[float], what: str, *, first: int = 1, told: Any = str, metric: str = "accuracy"
+) -> None:
+    """Steps go on, the last value for ever, until something has happened."""
     steps = iter(range(first, 1000))
 
     def step() -> bool:
         number = next(steps)
-        run.step(number, accuracy=accuracy[min(number - first, len(accuracy) - 1)])
+        run.step(number, **{metric: accuracy[min(number - first, len(accuracy) - 1)]})
         return bool(done())
 
-    wait_for(step, 45, lambda: f"{what}; the run: {run.sent} sent, {run.last_failure}")
+    wait_for(step, 45, lambda: f"{what}; the run: {run.sent} sent, {run.last_failure}; {told()}")
 
 
 def test_a_run_at_its_target_is_stopped_with_a_checkpoint_and_resumed_by_one_command(
@@ -90,3 +92,38 @@ def test_idle_gpus_are_given_back_and_busy_or_unknown_ones_are_not(team: Team) -
     for name in ("lost", "gone"):
         assert not team.job(name)["spec"]["suspend"], name
         assert team.condition("Ready", name)["reason"] == "Running"
+
+
+def test_a_run_that_diverges_starts_again_from_its_last_good_checkpoint(
+    team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API server lets annotations of the template change while the Job is suspended; the next pod gets them."""
+    team.add_node()
+    rule = {"type": "Divergence", "metric": "loss", "mode": "Enforce", "grace": "1s", "warning": "1s"}
+    team.train(earlyStopping=[rule])
+    run = training(team, tmp_path, monkeypatch)
+    [before] = team.running()
+    with run:
+        train_until(run, lambda: run.sent >= 2, [0.9, 0.8, 0.7], "it reports", metric="loss")
+        run.saved(40, 0.5)
+        train_until(
+            run,
+            lambda: "lastCheckpoint" in team.status().get("trainerStatus", {}),
+            [0.6],
+            "saved",
+            first=41,
+            metric="loss",
+        )
+        spoilt = [float("nan"), float("inf")] * 300
+        train_until(
+            run, lambda: team.events("EarlyStopped"), spoilt, "it diverges", first=500, told=team.status, metric="loss"
+        )
+    [again] = wait_for(
+        lambda: [pod for pod in team.running() if pod["metadata"]["uid"] != before["metadata"]["uid"]], 45, "a new pod"
+    )
+    assert again["metadata"]["annotations"]["gpucost.dev/resume-step"] == "40"
+    variables = {one["name"]: one for one in again["spec"]["containers"][0]["env"]}
+    path = variables["GPUCOST_RESUME_STEP"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert path == "metadata.annotations['gpucost.dev/resume-step']"
+    team.until("EarlyStopped", "Watching")
+    assert team.notes()["divergence-restarts"] == "1"

@@ -42,7 +42,7 @@ from gpucost.runtime.backfill import backfill_of
 from gpucost.runtime.caches import Caches
 from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import CustomResources, MissingDefinitions, watch
-from gpucost.runtime.dryrun import print_decisions
+from gpucost.runtime.dryrun import print_decisions, recorded_histories
 from gpucost.runtime.exporter import DailyExport, exporter_of
 from gpucost.runtime.feeding import feeds_of
 from gpucost.runtime.feeds import DoubtBoard
@@ -71,6 +71,7 @@ from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.recovery import recover, summary
 from gpucost.runtime.reporting import intake_of, with_ledger, with_runs
 from gpucost.runtime.runs.keeper import RunKeeper
+from gpucost.runtime.runs.observed import stored_cost
 from gpucost.runtime.runs.sums import RunSums
 from gpucost.runtime.sampling import Sampling
 from gpucost.runtime.settings import Settings, address, listed
@@ -147,7 +148,12 @@ class Operator:
         self.market = GpuMarket(self.prices, now)
         self.controller.market = self.market.view
         self.controller.surroundings = surroundings_of(
-            self.recorder, self.prices, self.going, self.progress, lambda: self.totals
+            self.recorder,
+            self.assets,
+            self.prices,
+            going=self.going,
+            progress=self.progress,
+            totals=lambda: self.totals,
         )
         self.stays = self.controller.surroundings.stays
         self.stays.keep = settings.details_kept
@@ -367,6 +373,7 @@ class Operator:
         await self.tasks.unless_stopped(self._sync())
         if self.stop.is_set():
             return 1
+        self.progress.load(await asyncio.to_thread(recorded_histories, self.settings))
         return 1 if await print_decisions(self.controller, sys.stdout) else 0
 
     # --- what goes on -------------------------------------------------------------------------------------------------
@@ -452,15 +459,24 @@ class Operator:
         )
 
     def _cost_so_far(self, key: Key) -> Pico | None:
+        """What a run has cost: by the totals, else (in a dry run) by what its status says."""
         row = self.totals.of(key.namespace, Workload(TRAINING_JOB, key.name))
-        return row.amounts.known_cost if row is not None and row.amounts.held_time else None
+        if row is not None and row.amounts.held_time:
+            return row.amounts.known_cost
+        return stored_cost(self.world.trainingjobs.get(key))
 
     def _provider(self) -> LedgerProvider:
         return LedgerProvider(lambda: self.accounting, now, self._cannot_answer)
 
     def _insights(self) -> RunInsights:
         return RunInsights(
-            self._provider(), self.world, self.market.view, self.progress.of, self.recorder.endings.interruptions_of
+            self._provider(),
+            self.world,
+            self.market.view,
+            self.progress.of,
+            self.recorder.endings.interruptions_of,
+            self.stays.of,
+            self.runs.book.counted,
         )
 
     def _alive(self) -> str | None:

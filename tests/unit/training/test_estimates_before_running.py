@@ -198,6 +198,12 @@ def test_alternatives_of_pretraining() -> None:
     assert not found[Way.FEWER_GPUS].is_cheaper
 
 
+def test_a_run_that_has_a_base_model_is_not_told_to_take_one() -> None:
+    found = ways(replace(PRETRAINING, is_based=True))
+    assert Way.TRANSFER not in found
+    assert found[Way.LORA].caveat == "compare the quality"
+
+
 def test_the_recommended_way_trains_the_same_model() -> None:
     best = cheapest(alternatives(estimate(PRETRAINING, QUOTES), QUOTES))
     assert best is not None

@@ -412,3 +412,20 @@ def test_the_status_of_a_run_that_goes_on_says_nothing_new_with_every_report() -
     world.spending = Spending(world.now, Decimal(40), HOURLY)
     wait(world, 1)
     assert {key: value for key, value in world.status.items() if key != "trainerStatus"} == before
+
+
+def test_a_run_in_a_queue_is_told_and_left_to_the_queue() -> None:
+    world = running(spec(PLATEAU))
+    real = world.job_record
+
+    def queued() -> Any:
+        found = real()
+        return replace(found, queue="team") if found is not None else None
+
+    world.job_record = queued  # type: ignore[method-assign]
+    trained(world, [0.9, 0.8, 0.7, 0.71, 0.72, 0.73])
+    wait(world, 20)
+    assert world.job is not None
+    assert not world.job["suspend"]
+    assert standing(world)["state"] == "Skipped"
+    assert names(world) == ["EarlyStopSkipped"]

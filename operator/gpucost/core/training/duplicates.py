@@ -20,7 +20,6 @@ from gpucost.core.training.state import TrainingState
 
 AVOIDED = frozenset({REUSED, FAILED_TWICE})
 """Reasons with which a run ends that never began."""
-_MOST_MISSING = 16
 
 Ended = tuple[bool, str, str]
 """Whether it ended well, reason and message: the arguments of a verdict."""
@@ -103,8 +102,7 @@ def status(state: TrainingState) -> dict[str, Any]:
     stored = {key: state.status[key] for key in ("fingerprint", "reused") if key in state.status}
     found, ended = state.twins.print, avoided(state)
     if found is not None:
-        missing = [one[:512] for one in found.missing][:_MOST_MISSING]
-        shown: dict[str, Any] = {"digest": found.digest, "datasetVersion": state.twins.version, "missing": missing}
+        shown = {"digest": found.digest, "datasetVersion": state.twins.version, "exact": found.is_exact}
         stored["fingerprint"] = {key: value for key, value in shown.items() if value}
     if state.job is not None or ended is None or ended[1] != REUSED:
         stored.pop("reused", None)

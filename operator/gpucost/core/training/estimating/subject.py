@@ -38,6 +38,8 @@ def setup_of(spec: TrainingSpec, *, start: Instant, gpus: int | None = None, mod
         duration=spec.expected_duration,
         start=start,
         complete_by=spec.complete_by,
+        is_based=spec.base_model is not None,
+        adopts=f"{spec.workload_ref.kind}/{spec.workload_ref.name}" if spec.workload_ref is not None else "",
     )
 
 
