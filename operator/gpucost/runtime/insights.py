@@ -14,6 +14,7 @@ from gpucost.core.report import Explanation, Row
 from gpucost.core.timeline import Interval
 from gpucost.core.training.accounts import Ledgered
 from gpucost.core.training.auto.stays import Stay
+from gpucost.core.training.avoided import Avoided, avoided
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.replay import POLICIES, Course, replay
 from gpucost.core.training.runs.run import Saving
@@ -155,6 +156,7 @@ class RunInsights:
                 groups.setdefault((row.namespace, self._policy(row)), []).append(row)
         items = [run_documents.saving(*key, rows) for key, rows in groups.items()]
         items += run_documents.not_made([one for one in self.not_made() if _is_in(one, span, namespace)])
+        items += run_documents.stopped(self._stopped(span, namespace))
         items.sort(key=lambda one: (-Decimal(one.saved), one.namespace, one.policy))
         return schema.SavingList(
             currency=report.currency,
@@ -163,6 +165,13 @@ class RunInsights:
             total=f"{sum((Decimal(one.saved) for one in items), Decimal(0)):.6f}",
             quality=documents.quality(report.quality),
         )
+
+    def _stopped(self, span: Interval, namespace: str | None) -> list[tuple[str, Avoided]]:
+        """Runs that a rule keeps stopped, each with its namespace."""
+        until = Interval(span.start, min(span.end, self.now()))
+        records = [one for one in self.world.trainingjobs.values() if namespace in {None, one.namespace}]
+        found = [(one.namespace, avoided(one.status, until)) for one in records]
+        return [(where, one) for where, one in found if one is not None]
 
     def _policy(self, row: Row) -> str:
         """What put a workload on spot capacity: the policy of its TrainingJob; of others nobody knows."""

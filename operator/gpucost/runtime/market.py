@@ -59,8 +59,9 @@ class GpuMarket:
     def _offerings(self) -> Iterator[Offering]:
         """Nodes with GPUs that live; of those that are alike in all that a price depends on, one."""
         alike: set[tuple[object, ...]] = set()
-        for fact, node in list(self.prices.lives.values()):
-            if fact.end is not None or node is None or not priced_gpus(fact):
+        for fact in self.prices.living():
+            node = self.prices.world.nodes[fact.uid]
+            if not priced_gpus(fact):
                 continue
             annotation = self._annotation(node)
             kind = (fact.gpu_model, fact.instance_type, fact.region, fact.zone, fact.capacity_type, annotation)

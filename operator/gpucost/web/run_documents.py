@@ -12,6 +12,7 @@ from gpucost.core.report import Explanation, Row
 from gpucost.core.timeline import Interval
 from gpucost.core.training import accounts
 from gpucost.core.training.accounts import Ledgered
+from gpucost.core.training.avoided import Avoided
 from gpucost.core.training.estimating.market import Quote
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.runs.run import Saving
@@ -181,18 +182,48 @@ def not_made(found: Sequence[Saving]) -> list[schema.Saving]:
     return [_avoided(*key, members) for key, members in groups.items()]
 
 
+def stopped(found: Sequence[tuple[str, Avoided]]) -> list[schema.Saving]:
+    """Runs that were stopped early, by namespace and rule."""
+    groups: dict[tuple[str, str], list[Avoided]] = {}
+    for namespace, one in found:
+        groups.setdefault((namespace, f"early stop by {one.rule}"), []).append(one)
+    return [
+        _saved_without_cost(
+            *key,
+            times=len(members),
+            unknown=sum(one.saved is None for one in members),
+            saved=sum(one.saved or 0 for one in members),
+            against="going on at the rate of then, to the end that was expected",
+        )
+        for key, members in groups.items()
+    ]
+
+
 def _avoided(namespace: str, policy: str, members: Sequence[Saving]) -> schema.Saving:
-    saved = format_pico(sum(one.saved or 0 for one in members))
+    return _saved_without_cost(
+        namespace,
+        policy,
+        times=sum(one.times for one in members),
+        unknown=sum(one.times for one in members if one.saved is None),
+        saved=sum(one.saved or 0 for one in members),
+        against="what making the run would have cost",
+    )
+
+
+def _saved_without_cost(
+    namespace: str, policy: str, *, times: int, unknown: int, saved: Pico, against: str
+) -> schema.Saving:
+    """Something that cost nothing, because it was not done."""
     return schema.Saving(
-        metadata=Metadata(name=f"{namespace}.{policy.rsplit(maxsplit=1)[-1]}", namespace=namespace),
+        metadata=Metadata(name=f"{namespace}.{policy.rsplit(maxsplit=1)[-1].lower()}", namespace=namespace),
         namespace=namespace,
         policy=policy,
-        workloads=sum(one.times for one in members),
-        unknown=sum(one.times for one in members if one.saved is None),
+        workloads=times,
+        unknown=unknown,
         cost=format_pico(0),
-        otherwise=saved,
-        saved=saved,
-        against="what making the run would have cost",
+        otherwise=format_pico(saved),
+        saved=format_pico(saved),
+        against=against,
     )
 
 

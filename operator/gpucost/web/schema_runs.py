@@ -118,7 +118,8 @@ class Saving(ApiModel):
     metadata: Metadata
     namespace: str = Field(description="Namespace.")
     policy: str = Field(
-        description="What saved it: a placement policy, `other spot capacity`, `nothing new to train`, `run reused`."
+        description="What saved it: a placement policy, `other spot capacity`, `nothing new to train`, `run reused`, "
+        "`early stop by RULE`."
     )
     workloads: int = Field(ge=0, description="Workloads that it was saved with, or runs that were not made.")
     unknown: int = Field(0, ge=0, description="Those of them of which nobody knows what they saved.")

@@ -19,11 +19,12 @@ from gpucost.core.clock import format_rfc3339
 from gpucost.core.model import CapacityType, Key
 from gpucost.core.money import PICO
 from gpucost.core.training.auto.stays import Cause, Stay
+from gpucost.core.training.avoided import avoided
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.runs.run import NOTHING_NEW, REUSED, Saving
 from gpucost.runtime.world import custom_record
 from gpucost.web.schema_runs import RunReport, RunSimulation, SavingList
-from support.ledger_world import at
+from support.ledger_world import at, span
 from support.run_world import STATUS, RunWorld, trainingjob
 from unit.cli.conftest import serving
 
@@ -243,6 +244,42 @@ def test_runs_that_were_not_made_are_savings_too(ask_runs: Run, runs: RunWorld) 
     text = ask_runs("savings", "--window", WINDOW, "-n", "research").stdout
     assert "$20.00+" in text
     assert "run reused" not in text
+
+
+def stopped(**more: Any) -> dict[str, Any]:
+    """Stopped at 9, when it cost 40 an hour."""
+    stop = {"id": format_rfc3339(at(9)), "rule": "Plateau/eval_loss", "savedHourly": "40.000000"}
+    return trainingjob(status={**STATUS, "estimate": None, "earlyStopping": {"stop": stop}, **more})
+
+
+@pytest.mark.parametrize(
+    ("more", "saved", "unknown"),
+    [
+        ({"trainerStatus": {"estimatedRemainingSeconds": 36_000}}, "120.000000", 0),  # 3 h of the window
+        ({"trainerStatus": {"estimatedRemainingSeconds": 3_600}}, "40.000000", 0),  # it would have lasted an hour
+        ({"estimate": {"cost": "450.00"}, "cost": {"total": "400.00"}}, "50.000000", 0),
+        ({"estimate": {"cost": "300.00"}, "cost": {"total": "400.00"}}, "0.000000", 0),
+        ({}, "0.000000", 1),
+    ],
+)
+def test_a_run_that_was_stopped_early_saves_what_it_would_have_cost_on_its_way_to_the_end(
+    ask_runs: Run, runs: RunWorld, more: dict[str, Any], saved: str, unknown: int
+) -> None:
+    runs.world.trainingjobs[Key("research", "bert")] = custom_record(stopped(**more))
+    found = document(ask_runs, "savings", "--window", WINDOW, "-n", "research")["items"]
+    one = next(item for item in found if item["policy"] == "early stop by Plateau/eval_loss")
+    assert (one["saved"], one["unknown"], one["workloads"]) == (saved, unknown, 1)
+
+
+def test_windows_of_a_stop_add_up(runs: RunWorld) -> None:
+    del runs
+    status = stopped(trainerStatus={"estimatedRemainingSeconds": 9_000})["status"]
+    whole, *parts = (avoided(status, span(*hours)) for hours in ((0, 20), (0, 10), (10, 11), (11, 20)))
+    assert whole is not None
+    assert whole.saved == 100 * PICO
+    assert [part.saved for part in parts if part is not None] == [40 * PICO, 40 * PICO, 20 * PICO]
+    assert avoided(status, span(0, 9)) is None
+    assert avoided({"earlyStopping": {"stop": {}}}, span(0, 9)) is None
 
 
 # --- simulate ---------------------------------------------------------------------------------------------------------
