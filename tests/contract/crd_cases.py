@@ -156,6 +156,17 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str, str]] = {
         "spec.model.method",
         "Unsupported value",
     ),
+    "Auto without a deadline": (
+        with_template(placement={"policy": "Auto"}, expectedDuration="20h"),
+        "spec.completeBy",
+        "policy Auto needs spec.completeBy",
+    ),
+    "a deadline that is no time": (with_template(completeBy="tomorrow"), "spec.completeBy", "date-time"),
+    "one deadline for many runs": (
+        with_template(completeBy="2036-12-01T06:00:00Z", schedule={"runs": {"cron": "0 20 * * *"}}),
+        "spec.completeBy",
+        "schedule.runs makes many runs",
+    ),
     "a rule of no known type": (stopped_by(type="Luck"), "spec.earlyStopping[0].type", "Unsupported value"),
     "a rule without a metric": (with_template(earlyStopping=[{"type": "Plateau"}]), "spec.earlyStopping[0].metric", ""),
     "a target that is not said": (

@@ -148,7 +148,12 @@ class Operator:
         self.market = GpuMarket(self.prices, now)
         self.controller.market = self.market.view
         self.controller.surroundings = surroundings_of(
-            self.recorder, self.prices, self.going, self.progress, lambda: self.totals
+            self.recorder,
+            self.assets,
+            self.prices,
+            going=self.going,
+            progress=self.progress,
+            totals=lambda: self.totals,
         )
         self.stays = self.controller.surroundings.stays
         self.stays.keep = settings.details_kept

@@ -102,7 +102,7 @@ class RunHistories:
             raise TooFast(wait)
         stale = speaker.repeats(push)
         if stale and push.saved is None:
-            if push.told_at != speaker.told_until:
+            if not speaker.is_repetition(push):
                 raise OutOfOrder(stale)
             return self._answer(record, accepted=False, reason=stale)
         # A checkpoint has an instant of its own: it may come with words that were said before.

@@ -39,6 +39,8 @@ MOST_REQUESTS = 24
 _PASS_SECONDS = 20.0
 _LONGEST_WAIT: Micros = 10 * MINUTE
 _FIELD = "spec.metrics.prometheus"
+_NO_ENGINE = "the operator knows no Prometheus; set prometheus.url in the chart"
+_NOT_ALLOWED = "queries of users are turned off (settings.metricsQueries in the chart); use log or push"
 
 
 @dataclass
@@ -65,6 +67,8 @@ class QueryFeed:
     now: Callable[[], Instant]
     engine: PromQL | None
     every: Micros = 15 * SECOND
+    allowed: bool = True
+    """Whether users' queries are asked at all."""
     requests: int = 0
     _standing: dict[Question, _Standing] = field(default_factory=dict)
     _together: int = MOST_TOGETHER
@@ -85,9 +89,9 @@ class QueryFeed:
         """One pass."""
         asked = [one for one in self.subjects.all() if one.sources.prometheus and one.pod.phase == "Running"]
         self.board.clear([one.record for one in asked], PROMETHEUS)
-        if self.engine is None:
+        if self.engine is None or not self.allowed:
+            doubt = Doubt(_FIELD, NO_SOURCE, _NO_ENGINE if self.allowed else _NOT_ALLOWED)
             for subject in asked:
-                doubt = Doubt(_FIELD, NO_SOURCE, "the operator knows no Prometheus; set prometheus.url in the chart")
                 self.board.put(subject.record, PROMETHEUS, [doubt])
             return
         questions = {one.record.uid: _questions(one) for one in asked}

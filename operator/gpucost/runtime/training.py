@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gpucost.api.convert import training_spec
+from gpucost.api.convert import Converted, training_spec
 from gpucost.core.actions import Action, Condition, CreateService, Decision
 from gpucost.core.capacity import Provider
 from gpucost.core.clock import SECOND, Instant, Micros, parse_rfc3339
@@ -23,6 +23,7 @@ from gpucost.core.training.plan import plan
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.reporting import Reporting
 from gpucost.core.training.runs.twins import Twins
+from gpucost.core.training.spec import TrainingSpec
 from gpucost.core.training.state import Interruption, TrainingContext, TrainingState
 from gpucost.effects import events
 from gpucost.effects.apply import Outcome, Result, apply
@@ -97,6 +98,8 @@ class TrainingController:
     """What GPUs cost here."""
     surroundings: Surroundings | None = None
     """What is known of a run's nodes, stays and prices."""
+    converted: dict[Key, tuple[Mapping[str, Any], Converted[TrainingSpec]]] = field(default_factory=dict)
+    """Specifications as they were read last, each with what it was read from."""
     intervals: dict[Key, Micros] = field(default_factory=dict)
     """Recommended time between two checkpoints."""
     instance: str = "gpucost"
@@ -189,7 +192,7 @@ class TrainingController:
     def decide(self, record: Custom) -> Decision:
         """What follows for one TrainingJob from what is known now."""
         job = self.world.job_of(record)
-        read = training_spec(record.body)
+        read = self._read(record)
         calendar, twins = None, Twins()
         if self.runs is not None:
             twins = self.runs.twins(record, read.value, job)
@@ -221,6 +224,13 @@ class TrainingController:
         if decision.checkpoint_interval is not None:
             self.intervals[record.key] = decision.checkpoint_interval
         return decision
+
+    def _read(self, record: Custom) -> Converted[TrainingSpec]:
+        """The specification in the terms of the core, converted once for each state that was watched."""
+        known = self.converted.get(record.key)
+        if known is None or known[0] is not record.spec:
+            known = self.converted[record.key] = record.spec, training_spec(record.body)
+        return known[1]
 
     def _interruptions(self, record: Custom) -> tuple[Interruption, ...]:
         """Those of this TrainingJob, and not of a namesake that was deleted before it was made."""
@@ -301,6 +311,7 @@ class TrainingController:
         self.rejections.pop(key, None)
         self.told.pop(key, None)
         self.intervals.pop(key, None)
+        self.converted.pop(key, None)
         self.services = {(k, uid) for k, uid in self.services if k != key}
         self.ending &= {record.uid for record in self.world.trainingjobs.values()}
         self.queue.forget(key)

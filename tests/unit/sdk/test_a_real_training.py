@@ -72,6 +72,12 @@ def test_interrupted_in_mid_epoch_it_resumes_and_reaches_the_same_metric(tmp_pat
     assert (said.latest.progress, said.latest.step) == (1.0, STEPS)
     assert door.values("accuracy")[-1] == result(tmp_path / "interrupted")["accuracy"]
 
+    asked_back = {"GPUCOST_RESTORE_STEP": str(third - 1), "GPUCOST_RESTORE_TIME": "2026-11-29T18:00:00Z"}
+    again = training(tmp_path / "interrupted", asked_back, pause=0)
+    again.to_the_end()
+    assert starts(again)[-1] == second, "the operator asked to go back behind the last checkpoint"
+    assert result(tmp_path / "interrupted") == result(tmp_path / "undisturbed")
+
 
 def test_a_door_that_hangs_or_is_closed_neither_slows_nor_changes_a_training(tmp_path: Path) -> None:
     outcomes = []

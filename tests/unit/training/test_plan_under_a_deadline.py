@@ -11,7 +11,8 @@ from gpucost.core.actions import PatchJob
 from gpucost.core.clock import HOUR, MINUTE, SECOND, format_rfc3339, parse_rfc3339
 from gpucost.core.model import CapacityType
 from gpucost.core.training.plan import plan
-from gpucost.core.training.spec import PlacementPolicy, PlacementSpec, TrainingSpec
+from gpucost.core.training.runs.spec import Runs
+from gpucost.core.training.spec import PlacementPolicy, PlacementSpec, Schedule, TrainingSpec
 from gpucost.core.training.validate import problems
 from support.auto_world import SPOT, AutoWorld
 from support.training_cases import TEMPLATE, names, reason
@@ -154,6 +155,10 @@ def test_auto_needs_a_deadline_and_a_job_without_one_says_nothing_of_it() -> Non
     bare = TrainingSpec(template=TEMPLATE, placement=PlacementSpec(PlacementPolicy.AUTO))
     assert [str(one) for one in problems(bare, name="bert")] == [
         "spec.completeBy: policy Auto needs a deadline, such as 2026-12-01T06:00:00Z"
+    ]
+    often = TrainingSpec(template=TEMPLATE, complete_by=NOW, schedule=Schedule(runs=Runs("0 20 * * *")))
+    assert [str(one) for one in problems(often, name="bert")] == [
+        "spec.completeBy: completeBy is one instant and schedule.runs makes many runs: leave one of them out"
     ]
     plain = AutoWorld(TrainingSpec(template=TEMPLATE), NOW, work=HOUR)
     plain.live(5 * MINUTE)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpucost.core.actions import Decision
@@ -135,6 +135,7 @@ def test_the_same_value_again_is_no_news_but_the_same_from_another_is() -> None:
     assert news(push, LOG, told) == push
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_last_words_can_break_anything(message: bytes) -> None:
     push, why = ending_of("{" + message.decode(errors="replace"))
@@ -160,4 +161,4 @@ def test_rank_zero_speaks_for_all_and_of_its_lives_the_newest(
 ) -> None:
     pods = [Pod(f"uid-{name}", name, "research", BEFORE + number) for number, name in enumerate(names)]
     found = rank_zero(Job("uid", "bert", "research", BEFORE, "1", parallelism=workers), pods)
-    assert (found.name if found else None) == chosen
+    assert (found[-1].name if found else None) == chosen

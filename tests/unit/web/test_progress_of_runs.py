@@ -104,6 +104,16 @@ async def test_a_repetition_is_accepted_but_does_not_count(caller: Caller) -> No
     assert seen(caller) == [0.05]
 
 
+async def test_a_repetition_from_a_clock_that_is_ahead_is_one_too(caller: Caller) -> None:
+    ahead = {"lastUpdatedTime": format_rfc3339(caller.world.now + 3600 * SECOND), "progressPercentage": 1}
+    for accepted in (True, False):
+        caller.world.now += 5 * SECOND
+        code, answer = await caller.send({"trainerStatus": ahead})
+        assert (code, answer["accepted"]) == (200, accepted)
+    assert (await caller.say(progressPercentage=2))[1]["accepted"] is True
+    assert seen(caller) == [0.01, 0.02]
+
+
 async def test_a_message_out_of_order_is_409(caller: Caller) -> None:
     now = caller.world.now
     await caller.say(progressPercentage=5, lastUpdatedTime=format_rfc3339(now))

@@ -23,8 +23,8 @@ def starting(pods: Iterable[Pod]) -> list[Pod]:
     return [pod for pod in alive(pods) if pod.node_name is None and pod.deleting is None]
 
 
-def rank_zero(job: Job, pods: Iterable[Pod]) -> Pod | None:
-    """The newest pod of the worker that speaks for the others: index 0 of an Indexed Job, else any, the oldest first.
+def rank_zero(job: Job, pods: Iterable[Pod]) -> Sequence[Pod]:
+    """Pods of the worker that speaks for the others, the newest last: index 0 of an Indexed Job, else the oldest one.
 
     Pods of an Indexed Job are named `JOB-INDEX-` and five letters, those of a JobSet `JOBSET-REPLICATED-0-INDEX-`.
     """
@@ -33,8 +33,8 @@ def rank_zero(job: Job, pods: Iterable[Pod]) -> Pod | None:
     first = min((pod.name[:-_SUFFIX] for pod in every if zero.fullmatch(pod.name)), default=None)
     indexed = [pod for pod in every if first is not None and pod.name[:-_SUFFIX] == first]
     if indexed or job.parallelism == 1:
-        return next(reversed(indexed or every), None)
-    return next(iter(alive(every) or every), None)
+        return indexed or every
+    return (alive(every) or every)[:1]
 
 
 def has_stopped(job: Job, pods: Iterable[Pod]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from gpucost.core.actions import Action, Condition, Decision, EventNote
 from gpucost.core.clock import Instant
 from gpucost.core.notices import Notice
-from gpucost.core.training import doubts, duplicates, gang, observe
+from gpucost.core.training import doubts, duplicates, gang, observe, pins
 from gpucost.core.training.auto import moves, shown
 from gpucost.core.training.auto.view import LOOK_EVERY
 from gpucost.core.training.case import Case
@@ -246,6 +246,8 @@ def _placement(case: Case, *, foreign: bool) -> Status:
         current = PAUSED if paused else name_of(case.placement) if case.placement else None
         since = mine.suspended_at if paused else mine.resumed_at
         result |= {"current": current, "since": moment(since or job.created) if current else None}
+    if case.state.pin is not None and pins.matters(case.spec) and not foreign:
+        result["zonePin"] = pins.status_of(case.state.pin)
     if window is not None:
         result["window"] = {"start": moment(window.start), "end": moment(window.end)}
     if (change := upcoming(case.spec, case.now)) is not None:

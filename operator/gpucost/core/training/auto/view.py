@@ -24,6 +24,7 @@ from gpucost.core.training.auto.stays import Stay, current
 from gpucost.core.training.auto.work import Source, Work, work_left
 from gpucost.core.training.deadline import Capacity, Choice, Outlook, Reason, Span, Zone, choose
 from gpucost.core.training.memory import Memory
+from gpucost.core.training.pins import ZONE
 from gpucost.core.training.spec import PlacementPolicy, TrainingSpec
 from gpucost.core.training.state import TrainingContext, TrainingState
 
@@ -166,7 +167,9 @@ def refusal(mine: Memory) -> tuple[Instant, int] | None:
 
 def _spot(state: TrainingState, context: TrainingContext, spec: TrainingSpec, mine: Memory) -> Spot:
     market, job = context.market or Market(), state.job
-    selector = job.node_selector if job is not None else _selector(spec)
+    selector = dict(job.node_selector if job is not None else _selector(spec))
+    if state.pin is not None:
+        selector[ZONE] = state.pin.zone
     return market.spot(
         wants_of(selector, state.requests, pool_keys(spec)),
         selector,
