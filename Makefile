@@ -52,7 +52,7 @@ $(STAMP): | check-python
 venv: $(STAMP)  ## Make the virtual environment (Python >= 3.11)
 
 .PHONY: tools
-tools: check-python  ## Provide the Go programs: from PATH, from the user's cache, else built (Go >= 1.26, 20 minutes once)
+tools: check-python  ## Provide the Go programs: from PATH, from the user's cache, else built (Go >= 1.26, 25 minutes once)
 	$(SAY) "programs"
 	@$(PYTHON) tools/build.py
 

@@ -61,14 +61,24 @@ class Gang:
         return face(jobset_record(self.body()), [job_record(job) for job in self.jobs()])
 
     def patch(self, selector: dict[str, str], *, version: str = "", part: str = "workers", resume: bool = True) -> None:
-        """The operator's own way to write new directives."""
-        metadata = self.body()["metadata"]
-        key = Key(self.namespace, "gang")
-        spec = {"spec": {"suspend": False}} if resume else {}
-        changes = (PartChange(0, part, selector, ()),)
-        current = version or metadata["resourceVersion"]
-        change = PatchJob(key, key, metadata["uid"], current, spec, "Resuming", "", KIND, changes)
-        self.send(operations(change))
+        """The operator's own way to write new directives; its controller may write the status meanwhile."""
+
+        def written() -> bool:
+            metadata = self.body()["metadata"]
+            key = Key(self.namespace, "gang")
+            spec = {"spec": {"suspend": False}} if resume else {}
+            changes = (PartChange(0, part, selector, ()),)
+            current = version or metadata["resourceVersion"]
+            change = PatchJob(key, key, metadata["uid"], current, spec, "Resuming", "", KIND, changes)
+            try:
+                self.send(operations(change))
+            except ApiError as error:
+                if version or error.status != http.client.CONFLICT:
+                    raise
+                return False
+            return True
+
+        wait_for(written, 10, "the change is written")
 
     def send(self, written: list[dict[str, Any]]) -> None:
         """A JSON patch."""

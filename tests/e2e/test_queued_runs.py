@@ -49,7 +49,11 @@ def queued(team: Team, **spec: Any) -> dict[str, Any]:
 
 def workload(team: Team, name: str) -> dict[str, Any]:
     """The Workload that Kueue keeps for a Job."""
-    uid = team.job(name)["metadata"]["uid"]
+    return workload_of(team, team.job(name)["metadata"]["uid"])
+
+
+def workload_of(team: Team, uid: str) -> dict[str, Any]:
+    """The Workload that an object owns."""
     found = team.cluster.api.list(f"{WORKLOADS}/namespaces/{team.namespace}/workloads")
     return next(
         (one for one in found if any(owner["uid"] == uid for owner in one["metadata"].get("ownerReferences", ()))), {}
@@ -65,6 +69,10 @@ def setters(team: Team, name: str) -> set[str]:
 def ready(team: Team, name: str) -> tuple[str, str]:
     found = team.condition("Ready", name)
     return found.get("reason", ""), found.get("message", "")
+
+
+def _is_free(team: Team, name: str) -> bool:
+    return bool(team.status(name)["cost"]["hourly"] == "0.00")
 
 
 def test_a_queue_places_runs_and_pausing_one_makes_room_for_the_next(live: Live, queue_team: Team) -> None:
@@ -101,4 +109,40 @@ def test_a_queue_places_runs_and_pausing_one_makes_room_for_the_next(live: Live,
         team.change("first", suspend=True)
         wait_for(lambda: not team.cluster.api.list(team.path("pods")), 30, "everything has ended")
         wait_for(lambda: len(count.gone) == 4, 10, "the second count saw four pods end")
+    wait_for(lambda: all(_is_free(team, name) for name in ("first", "second", "third")), 30, "the end of all is seen")
     assert_paid_exactly(live.api_url, team, count)
+
+
+def test_a_queued_jobset_is_paused_in_its_queue_and_never_by_itself(queue_team: Team) -> None:
+    team = queue_team
+    node = team.add_node("spot")
+    jobsets = f"/apis/jobset.x-k8s.io/v1alpha2/namespaces/{team.namespace}/jobsets"
+    part = {"name": "workers", "replicas": 2, "template": {"spec": {"template": team.template(gpus=2, shutdown="1s")}}}
+    made = team.cluster.api.create(
+        jobsets,
+        {
+            "apiVersion": "jobset.x-k8s.io/v1alpha2",
+            "kind": "JobSet",
+            "metadata": {"name": "gang", "labels": {queues.QUEUE_LABEL: team.mark}},
+            "spec": {"replicatedJobs": [part]},
+        },
+    )
+    team.train(workloadRef={"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "name": "gang"})
+
+    def running() -> list[str]:
+        pods = team.cluster.api.list(team.path("pods"))
+        return [pod["spec"]["nodeName"] for pod in pods if pod["status"].get("phase") == "Running"]
+
+    wait_for(lambda: running() == [node] * 2, 45, lambda: f"both run: {json.dumps(team.status())[:1500]}")
+    wait_for(lambda: ready(team, "bert")[0] == "Running", 20, lambda: f"it says so: {ready(team, 'bert')}")
+    assert team.status()["placement"]["current"] == "Spot"
+
+    team.change(suspend=True)
+    wait_for(lambda: not running() and ready(team, "bert") == ("Suspended", "spec.suspend is true"), 30, "it is paused")
+    assert workload_of(team, made["metadata"]["uid"])["spec"]["active"] is False
+    team.change(suspend=False)
+    wait_for(lambda: running() == [node] * 2, 45, "both run again")
+    fields = team.cluster.api.get(f"{jobsets}/gang")["metadata"]["managedFields"]
+    ours = [one for one in fields if one["manager"] == "gpucost"]
+    assert ours, "it was taken over"
+    assert not any("f:spec" in one["fieldsV1"] for one in ours)

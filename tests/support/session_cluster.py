@@ -62,6 +62,8 @@ def operator_settings(cluster: LocalCluster) -> dict[str, str]:
 
 def with_controller(name: str) -> LocalCluster:
     """The second cluster with a controller that only some tests need (`queues.JOBSET`, `queues.KUEUE`)."""
+    if name == queues.KUEUE:
+        with_controller(queues.JOBSET)  # it has queued JobSets, too
     cluster, folder = with_karpenter(), _folder()
     with _locked(folder / f"{name}.lock"):
         started = folder / f"{name}.started"

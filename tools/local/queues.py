@@ -28,14 +28,14 @@ def start_jobset(cluster: Workbench) -> None:
     _start(cluster, JOBSET, settings, groups=("jobset.x-k8s.io", ""))
 
 
-def start_kueue(cluster: Workbench, *frameworks: str) -> None:
-    """Install Kueue and run its controller until the cluster ends; without more, for Jobs."""
+def start_kueue(cluster: Workbench) -> None:
+    """Install Kueue for Jobs and JobSets and run its controller until the cluster ends."""
     settings = {
         "apiVersion": "config.kueue.x-k8s.io/v1beta2",
         "kind": "Configuration",
-        "integrations": {"frameworks": list(frameworks or ("batch/job",))},
+        "integrations": {"frameworks": ["batch/job", "jobset.x-k8s.io/jobset"]},
     }
-    groups = ("kueue.x-k8s.io", "batch", *(name.partition("/")[0] for name in frameworks))
+    groups = ("kueue.x-k8s.io", "batch", "jobset.x-k8s.io")
     _start(cluster, KUEUE, settings, "--feature-gates=VisibilityOnDemand=false", groups=groups)
 
 

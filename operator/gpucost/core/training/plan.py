@@ -82,7 +82,10 @@ def _not_there(case: Case) -> Decision | None:
     if case.state.job is not None or ref is None:
         return None
     if ref.kind in case.context.absent_kinds:
-        message = f"this cluster has no {ref.kind} ({ref.api_version}); install its controller"
+        message = (
+            f"{ref.kind}s ({ref.api_version}) cannot be seen in this cluster: install their controller, or let the "
+            "operator's role list and watch them"
+        )
         return report(case, Verdict(False, "KindNotInstalled", message))
     where = f"in namespace {case.state.key.namespace}"
     message = f"there is no {ref.kind} {ref.name} {where}; create it or correct workloadRef"
