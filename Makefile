@@ -29,7 +29,7 @@ SAY = @printf '$(BOLD)==> %s$(PLAIN)\n'
 .PHONY: help
 help:  ## Explain every target
 	@echo "gpucost: targets (CLUSTER=local|kind|existing chooses the cluster of demo and cluster-up)"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  $(BOLD)%-13s$(PLAIN) %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  $(BOLD)%-15s$(PLAIN) %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- set-up
 
@@ -52,7 +52,7 @@ $(STAMP): | check-python
 venv: $(STAMP)  ## Make the virtual environment (Python >= 3.11)
 
 .PHONY: tools
-tools: check-python  ## Provide the Go programs: from PATH, from the user's cache, else built (Go >= 1.26, 20 minutes once)
+tools: check-python  ## Provide the Go programs: from PATH, from the user's cache, else built (Go >= 1.26, 25 minutes once)
 	$(SAY) "programs"
 	@$(PYTHON) tools/build.py
 
@@ -78,6 +78,15 @@ test: tools lint  ## Everything: programs, lint, and all tests on a real control
 .PHONY: test-unit
 test-unit: $(STAMP)  ## The tests that need no cluster
 	@$(BIN)/pytest -q -n $(WORKERS) --maxprocesses 4 -m 'not cluster' $(PYTEST_ARGS)
+
+FRAMEWORKS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gpucost/frameworks
+.PHONY: test-frameworks
+test-frameworks: $(STAMP)  ## Real trainings with Hugging Face, Lightning and XGBoost; makes an environment of 6 GB once
+	$(SAY) "environment in $(FRAMEWORKS)"
+	@[ -x $(FRAMEWORKS)/bin/python ] || $(PYTHON) -m venv $(FRAMEWORKS)
+	@$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/frameworks/requirements.txt
+	$(SAY) "trainings"
+	@GPUCOST_FRAMEWORKS_PYTHON=$(FRAMEWORKS)/bin/python $(BIN)/pytest -q tests/frameworks $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: tools $(STAMP)  ## Measure reaction time, CPU and memory on a real control plane, and print the figures

@@ -17,6 +17,7 @@ from gpucost.runtime.settings import Settings
 _OPTIONAL_SETTINGS = (
     "tick_seconds",
     "metrics_seconds",
+    "metrics_queries",
     "report_seconds",
     "writes_per_second",
     "prometheus_window_seconds",

@@ -67,6 +67,8 @@ RESERVE = {
     ("resource.k8s.io", "resourceclaims", "list"): "servers without streaming lists",
     ("resource.k8s.io", "resourceslices", "list"): "servers without streaming lists",
     ("batch", "jobs", "list"): "servers without streaming lists",
+    ("karpenter.sh", "nodeclaims", "list"): "a cluster with Karpenter",
+    ("karpenter.sh", "nodeclaims", "watch"): "a cluster with Karpenter",
     ("jobset.x-k8s.io", "jobsets", "list"): "a cluster with JobSet",
     ("jobset.x-k8s.io", "jobsets", "watch"): "a cluster with JobSet",
     ("jobset.x-k8s.io", "jobsets", "patch"): "a cluster with JobSet",

@@ -65,6 +65,26 @@ def price(**fields: Any) -> dict[str, Any]:
     return prices({k: v for k, v in {**H100, **fields}.items() if v is not REMOVE})
 
 
+def stopped_by(**fields: Any) -> dict[str, Any]:
+    """A TrainingJob with one rule of early stopping."""
+    return with_template(earlyStopping=[{"metric": "loss", **fields}])
+
+
+EARLY_STOPPING = [
+    {"type": "Plateau", "metric": "eval_loss", "patience": 5, "minDelta": "1e-3", "mode": "Enforce"},
+    {"type": "Median", "metric": "eval_loss", "minTrials": 5, "minSteps": 100},
+    {
+        "type": "SuccessiveHalving",
+        "metric": "accuracy",
+        "goal": "Maximize",
+        "group": "example.com/sweep",
+        "reduction": 3,
+    },
+    {"type": "Target", "metric": "accuracy", "goal": "Maximize", "target": "0.92", "checkpoint": "Optional"},
+    {"type": "Divergence", "metric": "loss", "restarts": 0, "grace": "1m", "warning": "30s"},
+    {"type": "LearningCurve", "metric": "loss", "target": "-0.5", "maxSteps": 1000, "minGainPerCost": "0.001"},
+]
+
 GOOD_JOBS: dict[str, dict[str, Any]] = {
     "the smallest": with_template(),
     "an adopted job": {"workloadRef": {"name": "old"}},
@@ -88,6 +108,9 @@ GOOD_JOBS: dict[str, dict[str, Any]] = {
     "no GPU named": with_template(),
     "a model": with_template(model={"parameters": "7B", "tokens": "140B", "method": "QLoRA", "precision": "BF16"}),
     "a model by plain numbers": with_template(model={"parameters": "350000000", "tokens": "1.5T", "gpu": "A100-80GB"}),
+    "every rule of early stopping": with_template(earlyStopping=EARLY_STOPPING),
+    "idle GPUs": with_template(idle={}),
+    "a budget": with_template(budget={"cost": "500", "gpuHours": "800", "mode": "Enforce", "warnAtPercent": 90}),
     "own pools": with_template(
         placement={
             "policy": "Spot",
@@ -133,6 +156,47 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str, str]] = {
         "spec.model.method",
         "Unsupported value",
     ),
+    "Auto without a deadline": (
+        with_template(placement={"policy": "Auto"}, expectedDuration="20h"),
+        "spec.completeBy",
+        "policy Auto needs spec.completeBy",
+    ),
+    "a deadline that is no time": (with_template(completeBy="tomorrow"), "spec.completeBy", "date-time"),
+    "one deadline for many runs": (
+        with_template(completeBy="2036-12-01T06:00:00Z", schedule={"runs": {"cron": "0 20 * * *"}}),
+        "spec.completeBy",
+        "schedule.runs makes many runs",
+    ),
+    "a rule of no known type": (stopped_by(type="Luck"), "spec.earlyStopping[0].type", "Unsupported value"),
+    "a rule without a metric": (with_template(earlyStopping=[{"type": "Plateau"}]), "spec.earlyStopping[0].metric", ""),
+    "a target that is not said": (
+        stopped_by(type="Target"),
+        "spec.earlyStopping[0].target",
+        "types Target and LearningCurve need target, such as '0.92'",
+    ),
+    "a parameter of another rule": (
+        stopped_by(type="Plateau", reduction=4),
+        "spec.earlyStopping[0].reduction",
+        "reduction goes with type SuccessiveHalving only",
+    ),
+    "a target that is no number": (
+        stopped_by(type="Target", target="ninety"),
+        "spec.earlyStopping[0].target",
+        "must be a number as a string, such as '0.92' or '1e-3'",
+    ),
+    "one rule twice": (
+        with_template(earlyStopping=[EARLY_STOPPING[0], EARLY_STOPPING[0]]),
+        "spec.earlyStopping[1]",
+        "Duplicate",
+    ),
+    "no patience": (stopped_by(type="Plateau", patience=0), "spec.earlyStopping[0].patience", "to 1"),
+    "a group that is no label": (
+        stopped_by(type="Median", group="no label"),
+        "spec.earlyStopping[0].group",
+        "must be the key of a label, such as gpucost.dev/experiment",
+    ),
+    "a budget of nothing": (with_template(budget={}), "spec.budget", "set cost (money), gpuHours, or both"),
+    "a budget in words": (with_template(budget={"cost": "much"}), "spec.budget.cost", "must be a decimal number"),
     "no workers": (with_template(workers=0), "spec.workers", "greater than or equal to 1"),
     "too many workers": (with_template(workers=1025), "spec.workers", "less than or equal to 1024"),
     "no GPUs per worker": (with_template(gpusPerWorker=0), "spec.gpusPerWorker", "greater than or equal to 1"),

@@ -28,16 +28,18 @@ def training(team: Team, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return Run(total_steps=1000, save=lambda _step: None, catch_sigterm=False, every=0.3)
 
 
-def train_until(run: Run, done: Any, accuracy: list[float], what: str, *, first: int = 1) -> None:
-    """Steps go on, the last accuracy for ever, until something has happened."""
+def train_until(
+    run: Run, done: Any, accuracy: list[float], what: str, *, first: int = 1, told: Any = str, metric: str = "accuracy"
+) -> None:
+    """Steps go on, the last value for ever, until something has happened."""
     steps = iter(range(first, 1000))
 
     def step() -> bool:
         number = next(steps)
-        run.step(number, accuracy=accuracy[min(number - first, len(accuracy) - 1)])
+        run.step(number, **{metric: accuracy[min(number - first, len(accuracy) - 1)]})
         return bool(done())
 
-    wait_for(step, 45, lambda: f"{what}; the run: {run.sent} sent, {run.last_failure}")
+    wait_for(step, 45, lambda: f"{what}; the run: {run.sent} sent, {run.last_failure}; {told()}")
 
 
 def test_a_run_at_its_target_is_stopped_with_a_checkpoint_and_resumed_by_one_command(
@@ -90,3 +92,64 @@ def test_idle_gpus_are_given_back_and_busy_or_unknown_ones_are_not(team: Team) -
     for name in ("lost", "gone"):
         assert not team.job(name)["spec"]["suspend"], name
         assert team.condition("Ready", name)["reason"] == "Running"
+
+
+def test_a_run_that_diverges_starts_again_from_its_last_good_checkpoint(
+    team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API server lets annotations of the template change while the Job is suspended; the next pod gets them."""
+    team.add_node()
+    rule = {"type": "Divergence", "metric": "loss", "mode": "Enforce", "grace": "1s", "warning": "1s"}
+    team.train(earlyStopping=[rule])
+    run = training(team, tmp_path, monkeypatch)
+    [before] = team.running()
+    with run:
+        train_until(run, lambda: run.sent >= 2, [0.9, 0.8, 0.7], "it reports", metric="loss")
+        run.saved(40, 0.5)
+        train_until(
+            run,
+            lambda: "lastCheckpoint" in team.status().get("trainerStatus", {}),
+            [0.6],
+            "saved",
+            first=41,
+            metric="loss",
+        )
+        spoilt = [float("nan"), float("inf")] * 300
+        train_until(
+            run, lambda: team.events("EarlyStopped"), spoilt, "it diverges", first=500, told=team.status, metric="loss"
+        )
+    [again] = wait_for(
+        lambda: [pod for pod in team.running() if pod["metadata"]["uid"] != before["metadata"]["uid"]], 45, "a new pod"
+    )
+    assert again["metadata"]["annotations"]["progress.gpucost.dev/restore-step"] == "40"
+    variables = {one["name"]: one for one in again["spec"]["containers"][0]["env"]}
+    path = variables["GPUCOST_RESTORE_STEP"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert path == "metadata.annotations['progress.gpucost.dev/restore-step']"
+    team.until("EarlyStopped", "Watching")
+    assert team.notes()["divergence-restarts"] == "1"
+
+
+def test_a_budget_is_kept_and_a_higher_one_lets_the_run_go_on(team: Team) -> None:
+    """27.52 USD an hour; looking ahead 1 s + 2 s + 60 s + 1 s, half a dollar is kept back of the limit."""
+    team.add_node()
+    budget = {"cost": "0.65", "mode": "Enforce", "restart": "1s"}
+    team.train(template=team.template(grace=2), budget=budget, checkpoint={"timeout": "1s"})
+    exceeded = team.until("BudgetExceeded", "LimitReached", timeout=60)
+    assert exceeded["status"] == "True"
+    assert "limit 0.65 USD" in exceeded["message"]
+    assert team.condition("Ready")["reason"] == "BudgetExceeded"
+    wait_for(lambda: not team.pods(), 30, "its pods have ended")
+    assert len(team.events("BudgetExceeded")) == 1
+    spent = wait_for(
+        lambda: team.status()["cost"].get("hourly") == "0.00" and team.status()["cost"], 30, "cost at rest"
+    )
+    assert 0.05 < float(spent["total"]) < 0.65
+
+    command = ["resume", "bert", "-n", team.namespace, "--kubeconfig", str(team.cluster.kubeconfig)]
+    refused = CliRunner().invoke(cost, command, prog_name="kubectl cost")
+    assert refused.exit_code == 2
+    assert "a higher limit lets it go on: --budget AMOUNT, more than 0.65" in refused.output
+    raised = CliRunner().invoke(cost, [*command, "--budget", "50"], prog_name="kubectl cost")
+    assert raised.exit_code == 0, raised.output
+    wait_for(team.running, 30, "it runs again")
+    team.until("BudgetExceeded", "WithinBudget")

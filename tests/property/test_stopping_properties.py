@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from gpucost.core.clock import HOUR, MINUTE, SECOND
 from gpucost.core.training.progress import Progress
-from gpucost.core.training.spec import PlacementPolicy
+from gpucost.core.training.spec import PlacementPolicy, TrainingSpec
 from gpucost.core.training.stopping.budget import Spending
-from gpucost.core.training.stopping.idle import Span, Worker, idle
+from gpucost.core.training.stopping.idle import Span, Times, Worker, idle
 from gpucost.core.training.stopping.judge import Evidence, judge
 from gpucost.core.training.stopping.spec import (
     DEFAULT_GROUP,
@@ -33,10 +33,13 @@ from gpucost.core.training.stopping.spec import (
     Stopping,
     Target,
 )
+from gpucost.core.training.stopping.stop import RESUME
 from gpucost.core.training.stopping.trials import Trial
+from property.test_training_world import MOMENTS, STEPS, assert_converges, perform, specs, start
 from support.curves import BEGIN, history
 from support.training_cases import running
 from support.training_cases import spec as base
+from support.training_world import World
 
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)
 ANY = st.one_of(FINITE, st.sampled_from([math.nan, math.inf, -math.inf]), st.none())
@@ -145,7 +148,7 @@ def test_idle_is_never_concluded_from_what_was_not_measured(minutes: list[bool |
         if value is not None
     )
     now = BEGIN + len(minutes) * MINUTE
-    found = idle(Idle(), [Worker("w", 8, BEGIN, spans)], Progress(), since=0, now=now)
+    found = idle(Idle(), [Worker("w", 8, BEGIN, spans)], Progress(), Times(now))
     window = minutes[-30:]
     assert (found.holds is True) == (False not in window and window.count(True) >= 27)
     assert found.holds is not True or None not in window or window.count(None) <= 3
@@ -190,3 +193,57 @@ def test_reports_without_steps_are_judged_or_told(rule: Rule, values: list[float
     found = finding(rule, stepless)
     if isinstance(rule.kind, Median | Halving) and any("loss" in one.metrics for one in stepless.reports):
         assert (found.holds, found.reason) == (None, "NoSteps")
+
+
+# --- the whole plan ---------------------------------------------------------------------------------------------------
+
+STOPPED = Stopping(
+    (
+        Rule("loss", Plateau(2), mode=Mode.ENFORCE, grace=0, warning=30 * SECOND),
+        Rule(
+            "accuracy", Target(0.9), Goal.MAXIMIZE, Mode.ENFORCE, grace=0, warning=30 * SECOND, needs_checkpoint=False
+        ),
+        Rule("loss", Divergence(2), mode=Mode.ENFORCE, grace=0, warning=30 * SECOND),
+    ),
+    budget=RunBudget(cost=Decimal(50), mode=Mode.ENFORCE),
+)
+MORE = st.one_of(
+    STEPS,
+    st.tuples(st.just("reports"), st.sampled_from([0, 1, 2, 3])),
+    st.tuples(st.just("spends"), st.sampled_from([10, 45, 60])),
+    st.just(("takes back", 0)),
+    st.just(("raises", 0)),
+)
+
+
+def live(world: World, step: tuple[str, int], index: int) -> None:
+    name, number = step
+    if name == "reports":
+        said = ({"loss": 1 / (1 + index)}, {"loss": 9.0}, {"accuracy": 0.95}, {"loss": math.nan})
+        world.reports(100 * (index + 1), **said[number])
+    elif name == "spends":
+        world.spending = Spending(world.now, Decimal(number), Decimal(6))
+    elif name == "takes back":
+        stop = (world.status.get("earlyStopping") or {}).get("stop") or {}
+        world.annotations[RESUME] = stop.get("id", "")
+    elif name == "raises":
+        stopping = replace(STOPPED, budget=RunBudget(cost=Decimal(500), mode=Mode.ENFORCE))
+        world.user_edits(replace(world.spec, stopping=stopping))
+    else:
+        perform(world, step)
+
+
+@settings(max_examples=150, deadline=None)
+@given(specs(), MOMENTS, st.lists(MORE, max_size=40))
+def test_no_history_makes_a_plan_that_stops_runs_misbehave_and_the_user_always_gets_it_going(
+    spec: TrainingSpec, now: int, history_of_steps: list[tuple[str, int]]
+) -> None:
+    """A write that Kubernetes refuses, or the undoing of somebody else's suspension, raises in the model."""
+    world = start(replace(spec, stopping=STOPPED), now)
+    for index, step in enumerate(history_of_steps):
+        live(world, step, index)
+        assert len(world.placements()) <= 1
+        assert world.decide() == world.decide()
+    world.user_edits(replace(world.spec, stopping=Stopping(), suspend=False))
+    assert_converges(world)
+    assert not any(one["type"] == "EarlyStopped" and one["status"] == "True" for one in world.status["conditions"])

@@ -33,11 +33,15 @@ class LogServer:
 
     logs: dict[str, Written] = field(default_factory=lambda: {"train": Written()})
     earlier: dict[str, Written] = field(default_factory=dict)
+    by_pod: dict[str, Written] = field(default_factory=dict)
+    """Logs of pods with one container, where there are several pods."""
     refusal: tuple[int, str] | None = None
     prefix: bytes = b""
     """Words of the kubelet itself, before the log."""
     stall: bool = False
     """Send what there is and then nothing, without an end."""
+    cut: bool = False
+    """Send what there is and then break the connection."""
     asked: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
 
@@ -56,6 +60,8 @@ class LogServer:
             return web.json_response({"items": [{"spec": {"containers": containers}}]})
         self.asked.append(query)
         log, problem = self._chosen(query)
+        if self.by_pod:
+            log = self.by_pod.get(request.path.split("/")[-2])
         if log is None:
             status, message = problem
             return web.json_response({"kind": "Status", "message": message, "reason": "Refused"}, status=status)
@@ -64,6 +70,10 @@ class LogServer:
         body = self.prefix + b"".join(self._lines(log, query))
         for start in range(0, len(body), 1 << 16):
             await response.write(body[start : start + (1 << 16)])
+        if self.cut:
+            assert request.transport is not None
+            await asyncio.sleep(0.05)  # let the client have what there is
+            request.transport.abort()
         if self.stall:
             await asyncio.Event().wait()
         return response

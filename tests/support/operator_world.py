@@ -228,7 +228,8 @@ def assert_paid_exactly(api_url: str, team: Team, count: IndependentCount) -> Js
     booked = {item["metadata"]["name"]: micro(item["cost"]) for item in found["items"]}
     assert booked.keys() == expected.keys()
     pairs = {name: (booked[name], amount * MILLION) for name, amount in expected.items()}
-    assert not {name: (got, float(due)) for name, (got, due) in pairs.items() if abs(got - due) > 1}
+    wrong = {name: (got, float(due)) for name, (got, due) in pairs.items() if abs(got - due) > 1}
+    assert not wrong, f"booked and due, in micro-units: {wrong}"
     assert abs(micro(found["total"]["cost"]) - sum(expected.values()) * MILLION) <= 1
     return found
 

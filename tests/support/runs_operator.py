@@ -87,6 +87,7 @@ class RunsOperator:
         body = {**self.record(name, namespace).body}
         for part, value in fields.items():
             body[part] = {**(body.get(part) or {}), **value}
+        body["metadata"] = {**body["metadata"], "generation": body["metadata"]["generation"] + ("spec" in fields)}
         record = custom_record(body)
         self.world.trainingjob_changed(record)
         return record
@@ -107,6 +108,7 @@ class RunsOperator:
 
     def end(self, name: str, kind: str = "Complete", reason: str = "", *, namespace: str = "research") -> None:
         condition = {"type": kind, "status": "True", "reason": reason or kind, "message": "it is over"}
+        condition["lastTransitionTime"] = format_rfc3339(self.now)
         self.change(name, namespace, status={"conditions": [condition]})
         self.look(name, namespace)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from local import LocalCluster, OperatorProcess, dcgm_exporter
+from local import LocalCluster, OperatorProcess, dcgm_exporter, queues
 from local.karpenter import Karpenter
 from local.operator_process import CRDS
 from local.processes import Identity
@@ -58,6 +58,19 @@ def operator_settings(cluster: LocalCluster) -> dict[str, str]:
             process = OperatorProcess(cluster).start()
             known.write_text("\n".join(f"{key}={value}" for key, value in process.env.items()))
         return dict(line.split("=", 1) for line in known.read_text().splitlines())
+
+
+def with_controller(name: str) -> LocalCluster:
+    """The second cluster with a controller that only some tests need (`queues.JOBSET`, `queues.KUEUE`)."""
+    if name == queues.KUEUE:
+        with_controller(queues.JOBSET)  # it has queued JobSets, too
+    cluster, folder = with_karpenter(), _folder()
+    with _locked(folder / f"{name}.lock"):
+        started = folder / f"{name}.started"
+        if not started.exists():
+            {queues.JOBSET: queues.start_jobset, queues.KUEUE: queues.start_kueue}[name](cluster)
+            started.touch()
+    return cluster
 
 
 def _prepare(cluster: LocalCluster) -> None:

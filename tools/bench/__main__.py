@@ -18,6 +18,7 @@ from typing import Any
 from bench import (
     agent,
     allocate,
+    deadlines,
     export,
     idle,
     ledger,
@@ -44,6 +45,7 @@ ALONE = {
     "export": export.measure,
     "agent": agent.measure,
     "training": training.measure,
+    "deadlines": deadlines.measure,
 }
 """What needs no cluster."""
 IN_BIG_CLUSTER = {"start-up": startup.measure, "tick": tick.measure, "idle": idle.measure}

@@ -82,9 +82,13 @@ def table(study: Study, metric: str, goal: Goal, target: float) -> Iterator[str]
     yield "| Rule | stopped | saved | best lost | median lost | worst lost |"
     yield "|---|---|---|---|---|---|"
     for title, kind in rules(target):
-        result = replay(study, Rule(metric, kind, goal, grace=0))
-        yield f"| {title} | {_figures(result)} |"
+        yield line(study, title, Rule(metric, kind, goal, grace=0))
     yield ""
+
+
+def line(study: Study, title: str, rule: Rule) -> str:
+    """One rule on one study."""
+    return f"| {title} | {_figures(replay(study, rule))} |"
 
 
 def _figures(result: Result) -> str:

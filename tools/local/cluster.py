@@ -78,11 +78,16 @@ class Cluster:
 
     def add_nodes(self, nodes: Iterable[GpuNode]) -> None:
         """Create simulated nodes, many at a time, and wait until all are Ready and have their kubelet."""
-        manifests = [gpu_node(spec) for spec in nodes]
+        manifests = [gpu_node(spec, kubelet_port=self.kubelet_port) for spec in nodes]
         self.api.many(("POST", "/api/v1/nodes", manifest) for manifest in manifests)
         wanted = {manifest["metadata"]["name"] for manifest in manifests}
         wait_for(lambda: wanted <= self.ready_nodes(), 60, f"{len(wanted)} nodes Ready", interval=0.2)
         wait_for(lambda: wanted <= self._leased(), 60, f"{len(wanted)} nodes have a kubelet", interval=0.2)
+
+    @property
+    def kubelet_port(self) -> int | None:
+        """Port of the simulated kubelet of every node, where it has one that serves logs."""
+        return None
 
     def ready_nodes(self) -> set[str]:
         """Names of the nodes that are Ready and no longer tainted as not being so."""

@@ -35,6 +35,7 @@ KUBELET = {
         "nodeLeaseParallelism": 16,
         "podsOnNodeSyncParallelism": 4,
         "enablePodsOnNodeSyncListPager": True,
+        "enableDebuggingHandlers": True,  # logs, by objects of kind Logs
     },
 }
 START_TIMEOUT = 120
@@ -165,6 +166,7 @@ class LocalCluster(Workbench):
             "bindAddress": "127.0.0.1",
             "disableQPSLimits": True,
             "nodeLeaseDurationSeconds": self._lease,
+            "enableCRDs": ["Logs"],
             **ports,
             **{option: str(program(name)) for option, name in BINARIES.items()},
         }
@@ -221,6 +223,12 @@ class LocalCluster(Workbench):
     def server(self) -> str:
         """Address of the API server."""
         return self.api.server
+
+    @property
+    def kubelet_port(self) -> int | None:
+        """See `Cluster`; logs are those that `Logs` objects of kwok name."""
+        ports = self.folder.read_state().get("ports") or {}
+        return ports.get("kwokControllerPort")
 
     @property
     def audit_log(self) -> Path:

@@ -33,8 +33,8 @@ class GpuNode:
     """Units of further extended resources, such as MIG slices."""
 
 
-def gpu_node(spec: GpuNode) -> Manifest:
-    """A Node that the simulated kubelet adopts."""
+def gpu_node(spec: GpuNode, *, kubelet_port: int | None = None) -> Manifest:
+    """A Node that the simulated kubelet adopts; with its port on loopback the API server finds logs there."""
     resources = {"cpu": spec.cpu, "memory": spec.memory, "pods": spec.pods, "ephemeral-storage": "1000Gi"}
     if spec.gpus:
         resources["nvidia.com/gpu"] = str(spec.gpus)
@@ -49,7 +49,20 @@ def gpu_node(spec: GpuNode) -> Manifest:
         },
         "spec": {"taints": list(spec.taints), "providerID": f"kwok://{spec.name}"},
         # A kubelet registers its node with a status; being Ready from the start saves a write per node.
-        "status": {"capacity": resources, "allocatable": resources, "conditions": [_READY], "phase": "Running"},
+        "status": {
+            "capacity": resources,
+            "allocatable": resources,
+            "conditions": [_READY],
+            "phase": "Running",
+            **(_endpoint(kubelet_port) if kubelet_port is not None else {}),
+        },
+    }
+
+
+def _endpoint(port: int) -> Manifest:
+    return {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
     }
 
 

@@ -120,6 +120,7 @@ class OperatorProcess:
             "LOOPBACK_LISTEN": f"127.0.0.1:{self.loopback_port}",
             "METRICS_LISTEN": f"127.0.0.1:{self.metrics_port}",
             "TICK_SECONDS": "2",
+            "METRICS_SECONDS": "2",
             "REPORT_SECONDS": "5",
             "PROMETHEUS_WINDOW_SECONDS": "15",
             "WRITES_PER_SECOND": "10",

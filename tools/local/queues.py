@@ -28,14 +28,14 @@ def start_jobset(cluster: Workbench) -> None:
     _start(cluster, JOBSET, settings, groups=("jobset.x-k8s.io", ""))
 
 
-def start_kueue(cluster: Workbench, *frameworks: str) -> None:
-    """Install Kueue and run its controller until the cluster ends; without more, for Jobs."""
+def start_kueue(cluster: Workbench) -> None:
+    """Install Kueue for Jobs and JobSets and run its controller until the cluster ends."""
     settings = {
         "apiVersion": "config.kueue.x-k8s.io/v1beta2",
         "kind": "Configuration",
-        "integrations": {"frameworks": list(frameworks or ("batch/job",))},
+        "integrations": {"frameworks": ["batch/job", "jobset.x-k8s.io/jobset"]},
     }
-    groups = ("kueue.x-k8s.io", "batch", *(name.partition("/")[0] for name in frameworks))
+    groups = ("kueue.x-k8s.io", "batch", "jobset.x-k8s.io")
     _start(cluster, KUEUE, settings, "--feature-gates=VisibilityOnDemand=false", groups=groups)
 
 
@@ -68,16 +68,18 @@ def _common(folder: Path, port: int, probe: int) -> dict[str, Any]:
 
 def _established(cluster: Workbench, crd: Manifest) -> bool:
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd['metadata']['name']}"
-    conditions = cluster.api.get(path).get("status", {}).get("conditions", ())
+    conditions = cluster.api.get(path).get("status", {}).get("conditions") or ()
     return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
 
 def queue(name: str, namespace: str, flavors: dict[str, dict[str, str]], gpus: int) -> list[Manifest]:
-    """A LocalQueue with a ClusterQueue of its own; `flavors` are names with the node labels they select, in order."""
-    quotas = [
-        {"name": f"{name}-{flavor}", "resources": [{"name": "nvidia.com/gpu", "nominalQuota": gpus}]}
-        for flavor in flavors
-    ]
+    """A LocalQueue with a ClusterQueue of its own; `flavors` are names with the node labels they select, in order.
+
+    Each flavor has the same quota of GPUs, and more of everything else than anybody asks for.
+    """
+    amounts = {"cpu": "1000", "memory": "1000Gi", "nvidia.com/gpu": str(gpus)}
+    resources = [{"name": resource, "nominalQuota": amount} for resource, amount in amounts.items()]
+    quotas = [{"name": f"{name}-{flavor}", "resources": resources} for flavor in flavors]
     return [
         *(_kueue("ResourceFlavor", f"{name}-{flavor}", {"nodeLabels": labels}) for flavor, labels in flavors.items()),
         _kueue(
@@ -85,7 +87,7 @@ def queue(name: str, namespace: str, flavors: dict[str, dict[str, str]], gpus: i
             name,
             {
                 "namespaceSelector": {},
-                "resourceGroups": [{"coveredResources": ["nvidia.com/gpu"], "flavors": quotas}],
+                "resourceGroups": [{"coveredResources": list(amounts), "flavors": quotas}],
             },
         ),
         _kueue("LocalQueue", name, {"clusterQueue": name}, namespace),

@@ -66,13 +66,13 @@ def documents(name: str) -> list[Manifest]:
 
 def definitions(name: str) -> list[Manifest]:
     """The custom resource definitions of a program."""
-    return [one for one in documents(name) if one["kind"] == "CustomResourceDefinition"]
+    return [one for one in documents(name) if one.get("kind") == "CustomResourceDefinition"]
 
 
 def configurations(name: str, port: int, trusted: bytes, groups: Collection[str]) -> list[Manifest]:
     """The webhook configurations of a program for the API groups given, by URL."""
     kinds = {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}
-    found = [one for one in documents(name) if one["kind"] in kinds]
+    found = [one for one in documents(name) if one.get("kind") in kinds]
     for one in found:
         one["metadata"] = {"name": f"{name}-{one['kind'].removesuffix('WebhookConfiguration').lower()}"}
         one["webhooks"] = list(_by_url(one["webhooks"], port, trusted, groups))

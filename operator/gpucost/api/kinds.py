@@ -90,10 +90,13 @@ TRAINING_JOB = Kind(
         Column("SPOT", ".status.cost.spot", "Cost on spot capacity.", wide=True),
         Column("WASTED", ".status.cost.wasted", "Cost of GPUs that were held and did not compute.", wide=True),
         Column("SAVED", ".status.cost.saved", "Saved against on-demand capacity.", wide=True),
+        Column("EXPECTED", ".status.estimate.cost", "Cost that was expected before it ran.", wide=True),
         Column("LOST", ".status.interruptions.count", "Losses of spot nodes.", type="integer", wide=True),
         Column("WINDOW ENDS", ".status.placement.window.end", "When the open window closes.", wide=True),
         Column("NEXT", ".status.placement.next.placement", "The next placement.", wide=True),
         Column("NEXT AT", ".status.placement.next.at", "When the placement changes next.", wide=True),
+        Column("NEXT RUN", ".status.runs.next", "When the next run of the schedule is due.", wide=True),
+        Column("SKIPPED", ".status.runs.skipped", "Runs that were not worthwhile.", type="integer", wide=True),
         Column("WAITING", ".status.waiting.message", "Why the job waits.", wide=True),
     ),
 )

@@ -16,12 +16,13 @@ _PATTERN_MESSAGE = (
     r"must be a regular expression in RE2 syntax with named groups, such as 'loss=(?P<loss>\S+)'; "
     "lookaround and back references are not possible"
 )
-_LOG = r"""
+_LOG = """\
 Lines of the log of rank 0 that a regular expression (RE2 syntax) matches. Each named group is a metric; the groups \
-`step` and `progress` (0 to 1) say how far the run is. The last matching line counts. Example:
+`step` and `progress` (0 to 1) say how far the run is. What matches within five seconds is one report, of which the \
+last values count. Example:
 
 log:
-  pattern: 'step (?P<step>\d+) loss=(?P<loss>\S+)'"""
+  pattern: 'step (?P<step>\\d+) loss=(?P<loss>\\S+)'"""
 _METRICS = """\
 Where the metrics come from by which the run is judged. Pods of a Job made from `template` are given an address and a \
 token, so that Hugging Face Transformers (5.4 and later) and `gpucost.sdk` report by themselves; the others are for \
@@ -64,7 +65,8 @@ class MetricQuery(ApiModel):
 
     name: MetricName = Field(description="Name of the metric, such as loss.")
     query: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
-        description='PromQL query with one value, asked at every pass. Example: `avg(train_loss{job="bert"})`.'
+        description="PromQL query whose value is a single number, asked every 15 seconds while the run runs; no data, "
+        'several series and not-a-number are unknown. Example: `avg(train_loss{job="bert"})`.'
     )
 
 
@@ -106,7 +108,7 @@ class MetricSources(ApiModel):
     termination_message: bool = Field(
         False,
         description="true reads the JSON object that rank 0 leaves as its termination message (at most 4 KiB), such as "
-        '`{"eval_loss": 0.21}`: its numbers are metrics.',
+        '`{"eval_loss": 0.21}`: its numbers are metrics. Without JSON the pattern of `log` is tried on its lines.',
     )
 
 

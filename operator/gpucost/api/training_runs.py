@@ -285,8 +285,8 @@ class FingerprintStatus(ApiModel):
 
     digest: _Word = Field(description="SHA-256 over everything that its result depends on.")
     dataset_version: _Name | None = Field(None, description="Version of the dataset that it trains on.")
-    missing: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=16)] = Field(
-        default=(), description="Why a run with the same digest may be another one all the same."
+    exact: bool = Field(
+        False, description="Whether the same digest is the same run; the condition Duplicate says what is missing."
     )
 
 

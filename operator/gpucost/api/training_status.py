@@ -45,6 +45,18 @@ class NextChange(ApiModel):
     )
 
 
+class ZonePin(ApiModel):
+    """A zone that the job cannot leave."""
+
+    zone: Annotated[str, Field(max_length=63)] = Field(description="The zone.")
+    by: Annotated[str, Field(max_length=600)] = Field(
+        description="What ties it: a volume of that zone, or a node selector or affinity."
+    )
+    hourly: DecimalText | None = Field(
+        None, description="What spot capacity costs more per hour there than where it is cheapest; absent when unknown."
+    )
+
+
 class PlacementStatus(ApiModel):
     """Where the job runs."""
 
@@ -54,6 +66,7 @@ class PlacementStatus(ApiModel):
     since: Moment | None = Field(None, description="Since when.")
     window: OpenWindow | None = Field(None, description="The window that is open now; absent outside every window.")
     next: NextChange | None = Field(None, description="The next change that the schedule brings.")
+    zone_pin: ZonePin | None = Field(None, description="A zone that the job cannot leave, which makes spot scarcer.")
 
 
 class WaitingStatus(ApiModel):
@@ -194,6 +207,7 @@ class EstimateStatus(ApiModel):
     basis: Annotated[str, Field(max_length=64)] = Field(
         description="Fingerprint of what the estimate is about: another one when the specification asks for other work."
     )
+    generation: Count | None = Field(None, description="metadata.generation that it was last found to hold for.")
     currency: Annotated[str, Field(max_length=3)] = Field("USD", description="ISO 4217 code of all amounts.")
     cost: DecimalText | None = Field(None, description="Typical cost of the whole run; absent when unknown.")
     cost_low: DecimalText | None = Field(None, description="Cost when everything goes well.")

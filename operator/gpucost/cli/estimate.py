@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from typing import Any
 
 import click
 
 from gpucost.api.convert import PriceList, price_list, training_spec
 from gpucost.cli import estimate_view
 from gpucost.cli.failures import Failure
+from gpucost.cli.known_runs import KnownRuns
 from gpucost.cli.manifests import Document, read
-from gpucost.cli.options import Options, current, shared
+from gpucost.cli.options import Options, current, plain, shared
 from gpucost.cli.questions import Asker
 from gpucost.core.clock import Instant, parse_rfc3339
 from gpucost.core.model import CapacityType
@@ -37,8 +39,8 @@ _KIND = "TrainingJob"
 _EXAMPLES = """\b
 Examples:
   kubectl cost estimate -f job.yaml
-  kubectl cost estimate -f job.yaml --fail-above 500     1 when it will cost more
-  kubectl cost estimate -f job.yaml -o markdown          for a pull request
+  kubectl cost estimate -f job.yaml --fail-above 500   exit code 1 when over
+  kubectl cost estimate -f job.yaml -o markdown        for a pull request
   helm template . | kubectl cost estimate -f - --offline --gpu H100
 """
 
@@ -91,11 +93,17 @@ def estimate(files: tuple[str, ...], fail_above: str | None, offline: bool, gpu:
     what it assumes. Nothing is applied.
     """
     limit, begin = _limit(fail_above), _start(start)
-    options = current()
+    options = plain(current())
     documents = read(files)
     specs = _valid([one for one in documents if one.kind == _KIND], documents)
     prices = _prices(documents, options, offline=offline)
-    runs = [Run(one, one.namespace or options.namespace, _appraised(spec, prices, begin, gpu)) for one, spec in specs]
+    known = KnownRuns(options, offline=offline)
+    runs = []
+    for one, spec in specs:
+        namespace = one.namespace or options.namespace
+        found = _appraised(_whole(spec, one, documents), prices, begin, gpu)
+        notes = known.notes(spec, one.name, namespace)
+        runs.append(Run(one, namespace, replace(found, warnings=(*found.warnings, *notes))))
     total = _total(runs)
     estimate_view.show(estimate_view.Shown(runs, prices, total, limit), options)
     _hold_against(total, limit, prices.currency)
@@ -190,6 +198,26 @@ def _of_cluster(offers: OfferList) -> Prices:
 
 
 # --- the runs ---------------------------------------------------------------------------------------------------------
+
+
+def _whole(spec: TrainingSpec, of: Document, documents: Sequence[Document]) -> TrainingSpec:
+    """With the pods of the Job that it takes over, where its manifest is beside it."""
+    if spec.workload_ref is None:
+        return spec
+    wanted = ("Job", spec.workload_ref.name, of.namespace)
+    beside = next((one for one in documents if (one.kind, one.name, one.namespace) == wanted), None)
+    job = beside.body.get("spec") if beside is not None else None
+    if not isinstance(job, dict) or not isinstance(job.get("template"), dict):
+        return spec
+    whole = replace(spec, template=job["template"], workload_ref=None, workers=_parallelism(job))
+    if wrong := problems(whole):
+        raise Failure("\n".join(f"{beside}: {problem}" for problem in wrong))
+    return whole
+
+
+def _parallelism(job: dict[str, Any]) -> int:
+    found = job.get("parallelism", 1)
+    return found if isinstance(found, int) and found > 0 else 1
 
 
 def _appraised(spec: TrainingSpec, prices: Prices, start: Instant, gpu: str | None) -> Appraisal:

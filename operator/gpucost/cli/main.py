@@ -94,6 +94,18 @@ def crds(output_dir: Path | None) -> None:
         click.echo(f"{output_dir / name}")
 
 
+@gpucost_group.command(context_settings=_SETTINGS, short_help="Print the file that a training script imports.")
+def sdk() -> None:
+    """Print the SDK: one file without dependencies, for images that do not hold the gpucost package.
+
+    \b
+    Examples:
+      gpucost sdk > gpucost_sdk.py
+      kubectl -n gpucost-system exec deploy/gpucost -- gpucost sdk > gpucost_sdk.py
+    """
+    click.echo(Path(import_module("gpucost.sdk").__file__ or "").read_text(encoding="utf-8"), nl=False)
+
+
 @gpucost_group.command(context_settings=_SETTINGS)
 def version() -> None:
     """Print the version."""

@@ -53,6 +53,14 @@ def without_namespace(options: Options, *, selector: bool = True) -> Options:
     return options
 
 
+def plain(options: Options) -> Options:
+    """The same for a command that neither selects pods nor shows rates: such a flag would change nothing, silently."""
+    for flag, given in (("-l", options.selector), ("--rate", options.rate)):
+        if given:
+            raise click.UsageError(f"{flag} has no meaning here: leave it out")
+    return options
+
+
 def shared(command: F) -> F:
     """Add the flags to a command; a flag after the command's name goes before one in front of it."""
     for option in reversed(_OPTIONS):

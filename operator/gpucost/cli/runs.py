@@ -5,14 +5,21 @@ from __future__ import annotations
 import click
 
 from gpucost.cli import run_view, savings_view, simulation_view
-from gpucost.cli.options import current, shared
+from gpucost.cli.options import current, plain, shared
 from gpucost.cli.questions import Asker
 from gpucost.core.clock import parse_duration, parse_rfc3339
+from gpucost.web.names import canonical
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group("report", context_settings=_SETTINGS, short_help="What one run has cost for what.")
+@click.group(
+    "report",
+    context_settings=_SETTINGS,
+    short_help="What one run has cost for what.",
+    epilog="\b\nExamples:\n  kubectl cost report run bert -n research",
+)
+@shared
 def report() -> None:
     """Reports about what is over, or going on."""
 
@@ -32,8 +39,8 @@ def run(name: str) -> None:
 
     Saved is what the same time would have cost more on demand, at the prices of then.
     """
-    asker = Asker(current())
-    run_view.show(asker.run_report(name), asker.options)
+    asker = Asker(plain(current()))
+    run_view.show(asker.run_report(_bare(name)), asker.options)
 
 
 @click.command(
@@ -41,7 +48,7 @@ def run(name: str) -> None:
     context_settings=_SETTINGS,
     short_help="What a run would have cost with a deadline.",
     epilog="\b\nExamples:\n  kubectl cost simulate bert --deadline 36h -n research\n"
-    "  kubectl cost simulate bert --complete-by 2026-12-01T08:00:00Z --changeover 12m",
+    "  kubectl cost simulate bert --complete-by 2026-12-01T08:00:00Z",
 )
 @click.argument("name", metavar="JOB")
 @click.option("--deadline", metavar="DURATION", help="From the start of the run, such as 36h.  [default: completeBy]")
@@ -58,9 +65,9 @@ def simulate(name: str, deadline: str | None, complete_by: str | None, changeove
         raise click.UsageError("--deadline and --complete-by exclude each other")
     terms = {"deadline": _duration(deadline, "--deadline"), "changeover": _duration(changeover, "--changeover")}
     terms["completeBy"] = _moment(complete_by)
-    asker = Asker(current())
+    asker = Asker(plain(current()))
     given = {key: value for key, value in terms.items() if value is not None}
-    simulation_view.show(asker.simulation(name, given), asker.options)
+    simulation_view.show(asker.simulation(_bare(name), given), asker.options)
 
 
 @click.command(
@@ -72,8 +79,18 @@ def simulate(name: str, deadline: str | None, complete_by: str | None, changeove
 @shared
 def savings() -> None:
     """What was saved in the window by namespace and policy, and against what that is measured."""
-    asker = Asker(current())
+    asker = Asker(plain(current()))
     savings_view.show(asker.savings(asker.namespaces_of(everywhere=True)), asker.options)
+
+
+def _bare(name: str) -> str:
+    """`bert` of `bert`, `tj/bert` or `TrainingJob/bert`."""
+    kind, slash, rest = name.partition("/")
+    if not slash:
+        return name
+    if canonical(kind) not in {"trainingjob", "trainingjobs"} or not rest or "/" in rest:
+        raise click.UsageError(f"{name!r} is no TrainingJob: give its name, such as bert or tj/bert")
+    return rest
 
 
 def _duration(text: str | None, flag: str) -> str | None:

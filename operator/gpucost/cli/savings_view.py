@@ -14,7 +14,7 @@ from gpucost.cli.grid import Grid, markdown, print_grid, print_line
 from gpucost.cli.options import Options
 from gpucost.cli.windows import when
 from gpucost.core.clock import parse_rfc3339
-from gpucost.web.schema_runs import SavingList
+from gpucost.web.schema_runs import Saving, SavingList
 
 _TITLES = ["NAMESPACE", "BY", "WORKLOADS", "COST", "OTHERWISE", "SAVED"]
 
@@ -29,20 +29,20 @@ def _money(text: str, document: SavingList) -> str:
 
 
 def _rows(document: SavingList) -> list[list[str]]:
-    return [
-        [
-            one.namespace,
-            one.policy,
-            str(one.workloads),
-            *(_money(text, document) for text in (one.cost, one.otherwise, one.saved)),
-        ]
-        for one in document.items
-    ]
+    return [_row(one, document) for one in document.items]
+
+
+def _row(one: Saving, document: SavingList) -> list[str]:
+    partly = one.unknown > 0
+    otherwise, saved = (
+        figures.money(Decimal(text), document.currency, at_least=partly) for text in (one.otherwise, one.saved)
+    )
+    return [one.namespace, one.policy, str(one.workloads), _money(one.cost, document), otherwise, saved]
 
 
 def _table(document: SavingList, options: Options) -> None:
     if not document.items:
-        print_line(f"Nothing ran on spot capacity {when(options.window)}, so there is nothing to compare.")
+        print_line(f"Nothing was saved {when(options.window)}: no spot capacity, and no run that was not made.")
         print_line("To save on training: kubectl cost estimate -f job.yaml, and spec.placement.policy")
     else:
         print_line(f"{_money(document.total, document)} saved {when(options.window)}", "bold")
@@ -50,6 +50,8 @@ def _table(document: SavingList, options: Options) -> None:
         rows = _rows(document)
         grid = Grid(_TITLES, rows, [""] * len(rows), names=2)
         print_grid(grid, headers=not options.no_headers, cut=options.output == "table")
+        for line in footers.legend([cell for row in rows for cell in row]):
+            print_line(line, "dim")
         print_line()
     for line in _footer(document, options):
         print_line(line, "dim")
@@ -84,7 +86,7 @@ def _yaml(document: SavingList, options: Options) -> None:
 
 
 def _csv(document: SavingList, options: Options) -> None:
-    titles = ("namespace", "policy", "workloads", "cost", "otherwise", "saved", "against")
+    titles = ("namespace", "policy", "workloads", "unknown", "cost", "otherwise", "saved", "against")
     print_csv(titles, _as_document(document)["items"], headers=not options.no_headers)
 
 

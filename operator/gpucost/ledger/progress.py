@@ -52,7 +52,7 @@ class Sayings:
     def progress(self, uids: Iterable[str] | None = None) -> dict[str, Progress]:
         """Histories by UID of the TrainingJob: of those that are asked for, or of all."""
         wanted = None if uids is None else list(uids)
-        return self.read(lambda db: _progress(db, wanted))
+        return self.read(lambda db: histories(db, wanted))
 
     def forget(self, living: Iterable[str], horizon: Instant) -> int:
         """Delete runs that do not exist any more and have said nothing since `horizon`; how many there were."""
@@ -102,7 +102,8 @@ def _checkpoint_row(db: Db, uid: str, saved: Checkpoint) -> bulk.Row:
     return {"cluster": db.cluster, "run": uid, "at": saved.at, "step": saved.step, "duration": saved.duration}
 
 
-def _progress(db: Db, wanted: Sequence[str] | None) -> dict[str, Progress]:
+def histories(db: Db, wanted: Sequence[str] | None) -> dict[str, Progress]:
+    """Histories by UID of the TrainingJob, in one transaction of the caller's."""
     reports: dict[str, list[Report]] = {}
     for row in _rows(db, run_reports, wanted):
         reports.setdefault(row.run, []).append(Report(at=row.at, **json.loads(row.said)))

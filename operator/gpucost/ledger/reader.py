@@ -28,6 +28,7 @@ from gpucost.core.model import CapacityType, NodeFact, PriceFact
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts
 from gpucost.core.timeline import Interval, Timeline
+from gpucost.core.training.progress import Progress
 from gpucost.ledger import charges as store
 from gpucost.ledger import rows
 from gpucost.ledger.db import Db
@@ -36,6 +37,7 @@ from gpucost.ledger.errors import LedgerError, guard
 from gpucost.ledger.facts import by_keys, chunks
 from gpucost.ledger.migrate import HEAD, current
 from gpucost.ledger.postgres import is_postgres, open_postgres
+from gpucost.ledger.progress import histories
 from gpucost.ledger.schema import charges, marks, node_hours, nodes, pods, prices
 
 WATERMARK = "ledger/settled-until"
@@ -112,6 +114,10 @@ class Snapshot:
         mark = select(marks.c.value).where(marks.c.cluster == self.db.cluster, marks.c.name == WATERMARK)
         until = self.db.connection.execute(mark).scalar()
         return None if first is None or until is None else Interval(int(first), int(until))
+
+    def progress(self) -> dict[str, Progress]:
+        """What every run has said of itself, by UID of its TrainingJob."""
+        return histories(self.db, None)
 
     def cost(self, span: Interval) -> tuple[Pico, Pico]:
         """Sum of the charges of whole hours, and what the nodes cost by their own integration."""

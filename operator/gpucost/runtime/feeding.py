@@ -27,5 +27,5 @@ def feeds_of(
 ) -> tuple[Coroutine[Any, Any, None], ...]:
     """Tasks that go on until they are cancelled."""
     subjects, every, now = Subjects(histories.world), round(settings.metrics_seconds * SECOND), histories.now
-    queries = QueryFeed(subjects, histories, board, figures, now, engine, every)
+    queries = QueryFeed(subjects, histories, board, figures, now, engine, every, allowed=settings.metrics_queries)
     return queries.keep(), LogFeed(subjects, histories, board, figures, client, now, every).keep()

@@ -16,6 +16,8 @@ from gpucost.core.training.metric_sources import MetricSources
 from gpucost.core.training.observe import rank_zero
 from gpucost.runtime.world import Custom, World
 
+ENDED = frozenset({"Succeeded", "Failed"})
+_MOST_EARLIER = 3
 _NAMES = ("prometheus", "log", "terminationMessage")
 
 
@@ -28,6 +30,14 @@ class Subject:
     job: Job
     pod: Pod
     """Rank 0."""
+    earlier: tuple[Pod, ...] = ()
+    """Its pods before that one which have ended and still exist, the newest last."""
+    is_past: bool = False
+    """Whether `pod` was replaced by another one."""
+
+    def before(self) -> tuple[Subject, ...]:
+        """The same run with each of its earlier pods."""
+        return tuple(replace(self, pod=pod, earlier=(), is_past=True) for pod in self.earlier)
 
 
 @dataclass
@@ -45,9 +55,10 @@ class Subjects:
             if record.deleting or (sources := self._sources(record)) is None:
                 continue
             job = self.world.job_of(record)
-            pod = rank_zero(job, self.world.pods_of(job)) if job is not None else None
-            if job is not None and pod is not None:
-                yield Subject(record, sources, job, pod)
+            pods = rank_zero(job, self.world.pods_of(job)) if job is not None else ()
+            if job is not None and pods:
+                ended = [pod for pod in pods[:-1] if pod.phase in ENDED]
+                yield Subject(record, sources, job, pods[-1], tuple(ended[-_MOST_EARLIER:]))
 
     def _sources(self, record: Custom) -> MetricSources | None:
         metrics = record.spec.get("metrics")

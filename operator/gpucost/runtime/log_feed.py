@@ -21,7 +21,7 @@ from gpucost.core.training.progress import LOG, TERMINATION
 from gpucost.core.training.push import Push
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
-from gpucost.runtime.feeds import DoubtBoard, Subject, Subjects
+from gpucost.runtime.feeds import ENDED, DoubtBoard, Subject, Subjects
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.progress import RunHistories
 from gpucost.sources.run_log import Find, Log, LogRead, Place, finder, read_log
@@ -35,7 +35,6 @@ _BYTES_A_SECOND = 1024 * 1024
 """What one run may keep us reading for long; a log that grows faster is read in parts."""
 _BEHIND: Micros = MINUTE
 _ALL_LINES = 1 << 60
-_ENDED = frozenset({"Succeeded", "Failed"})
 _FIELD, _ENDING_FIELD = "spec.metrics.log", "spec.metrics.terminationMessage"
 
 
@@ -81,21 +80,23 @@ class LogFeed:
         """One pass."""
         every = list(self.subjects.all())
         self._forget(every)
-        for subject in every:
-            if subject.sources.termination_message:
-                self._hear_last_words(subject)
-        logged = [one for one in every if one.sources.log is not None and self._has_log(one.pod)]
+        logged = [one for one in every if one.sources.log is not None and one.pod.phase in {"Running", *ENDED}]
         self.board.clear([one.record for one in logged], LOG)
+        # What a pod said before it was replaced comes before what its successor says.
+        await self._look_at([earlier for one in every if one.sources.log is not None for earlier in one.before()])
+        await self._look_at(logged)
+        heard = [one for one in every if one.sources.termination_message]
+        self.board.clear([one.record for one in heard], TERMINATION)
+        for subject in heard:
+            self._hear_last_words(subject)
+
+    async def _look_at(self, logged: Sequence[Subject]) -> None:
         due = sorted((one for one in logged if self._is_due(one)), key=lambda one: self._of(one).due)
         gate = asyncio.Semaphore(_AT_ONCE)
         await asyncio.gather(*(self._look(one, gate) for one in due[:MOST_READS]))
 
-    @staticmethod
-    def _has_log(pod: Pod) -> bool:
-        return pod.phase == "Running" or pod.phase in _ENDED
-
     def _forget(self, every: Sequence[Subject]) -> None:
-        for uid in self._standing.keys() - {one.pod.uid for one in every}:
+        for uid in self._standing.keys() - {pod.uid for one in every for pod in (*one.earlier, one.pod)}:
             del self._standing[uid]
         patterns = {one.sources.log.pattern for one in every if one.sources.log is not None}
         for pattern in self._finders.keys() - patterns:
@@ -122,7 +123,7 @@ class LogFeed:
 
     async def _look(self, subject: Subject, gate: asyncio.Semaphore) -> None:
         async with gate:
-            standing, has_ended = self._of(subject), subject.pod.phase in _ENDED
+            standing, has_ended = self._of(subject), subject.pod.phase in ENDED
             assert subject.sources.log is not None
             try:
                 found = await self._read(subject, subject.sources.log, standing)
@@ -199,7 +200,8 @@ class LogFeed:
         standing.due = self.now() + min(5 * MINUTE, self.every << min(standing.failures, 8))
 
     def _put(self, subject: Subject, doubt: Doubt | None) -> None:
-        self.board.put(subject.record, LOG, [doubt] if doubt is not None else [])
+        if not subject.is_past:
+            self.board.put(subject.record, LOG, [doubt] if doubt is not None else [])
 
     # --- last words ---------------------------------------------------------------------------------------------------
 
@@ -208,7 +210,7 @@ class LogFeed:
         wanted = subject.sources.log.container if subject.sources.log is not None else ""
         told = [one.at for one in self.histories.of(subject.record.key).reports if one.source == TERMINATION]
         doubts = []
-        for end in subject.pod.ends:
+        for end in (end for pod in (*subject.earlier, subject.pod) for end in pod.ends):
             if not end.message or wanted not in {"", end.container} or (told and told[-1] >= end.at):
                 continue
             push, why = self._last_words(end, subject.sources.log)

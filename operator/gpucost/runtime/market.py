@@ -59,14 +59,20 @@ class GpuMarket:
     def _offerings(self) -> Iterator[Offering]:
         """Nodes with GPUs that live; of those that are alike in all that a price depends on, one."""
         alike: set[tuple[object, ...]] = set()
-        for fact, node in list(self.prices.lives.values()):
-            if fact.end is not None or node is None or not priced_gpus(fact):
+        for fact in self.prices.living():
+            node = self.prices.world.nodes[fact.uid]
+            if not priced_gpus(fact):
                 continue
-            annotation = node.price_annotation
+            annotation = self._annotation(node)
             kind = (fact.gpu_model, fact.instance_type, fact.region, fact.zone, fact.capacity_type, annotation)
             if kind not in alike:
                 alike.add(kind)
                 yield Offering(fact, annotation, tuple(self._exported(fact, node)))
+
+    def _annotation(self, node: Node) -> str | None:
+        """What is written on a node, as far as it is in force: a price that jumped is held back."""
+        held = self.prices.memory.own.get(node.uid)
+        return node.price_annotation if held is None or node.price_annotation is None else f"{held:f}"
 
     def _exported(self, fact: NodeFact, node: Node) -> Iterator[Exported]:
         """What Karpenter says of the offering; what OpenCost says is of one node and not of another to come."""

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_SECONDS = 10.0
 _BROKEN = 2
+_NOT_FOUND = 404
 
 
 @dataclass
@@ -72,7 +73,7 @@ class OptionalKinds:
                     log.info("this cluster has %s: watching", one.kind)
                     one.mirror.path = f"{api}/{one.plural}"
                     one.task = self.run(self._watch(one))
-            elif one.mirror.failures > _BROKEN and not await self._served(one):
+            elif one.mirror.failures > _BROKEN and await self._served(one) == "":
                 await self._end(one)
                 log.info("this cluster has no %s any more", one.kind)
 
@@ -91,13 +92,19 @@ class OptionalKinds:
                 await asyncio.wait({one.task})
 
     async def _served(self, one: Optional) -> str | None:
-        """The API version that serves a kind."""
+        """The API version that serves a kind; empty when none does, None when the server does not say."""
         for api in one.apis:
-            with suppress(ApiError, Unreachable):
+            try:
                 found = await self.client.get(api)
-                if any(resource.get("kind") == one.kind for resource in found.get("resources") or ()):
-                    return api
-        return None
+            except Unreachable:
+                return None
+            except ApiError as error:
+                if error.status != _NOT_FOUND:
+                    return None
+                continue
+            if any(resource.get("kind") == one.kind for resource in found.get("resources") or ()):
+                return api
+        return ""
 
     async def _watch(self, one: Optional) -> None:
         telling = asyncio.create_task(self._tell(one))

@@ -100,16 +100,19 @@ class RunHistories:
         now, speaker = self.now(), self._speaker(pod.uid)
         if wait := speaker.pace.take(now):
             raise TooFast(wait)
-        if why := speaker.repeats(push):
-            if push.told_at != speaker.told_until:
-                raise OutOfOrder(why)
-            return self._answer(record, accepted=False, reason=why)
+        stale = speaker.repeats(push)
+        if stale and push.saved is None:
+            if not speaker.is_repetition(push):
+                raise OutOfOrder(stale)
+            return self._answer(record, accepted=False, reason=stale)
+        # A checkpoint has an instant of its own: it may come with words that were said before.
         saved, why = checkpoint_of(push, now, _born(record))
-        self.tell(record, report_of(push, now), saved)
+        self.tell(record, None if stale else report_of(push, now), saved)
         if saved is not None and not await self.flush():
             raise NotReady("the ledger did not take the checkpoint")
-        speaker.heard(push, now)
-        return self._answer(record, reason=why, ignored=push.ignored)
+        if not stale:
+            speaker.heard(push, now)
+        return self._answer(record, reason=stale or why, ignored=push.ignored)
 
     def hear(self, record: Custom, push: Push, source: str, *, at: Instant | None = None) -> bool:
         """Take in what was seen of a run from outside; whether it was news.

@@ -39,6 +39,8 @@ MOST_REQUESTS = 24
 _PASS_SECONDS = 20.0
 _LONGEST_WAIT: Micros = 10 * MINUTE
 _FIELD = "spec.metrics.prometheus"
+_NO_ENGINE = "the operator knows no Prometheus; set prometheus.url in the chart"
+_NOT_ALLOWED = "queries of users are turned off (settings.metricsQueries in the chart); use log or push"
 
 
 @dataclass
@@ -50,6 +52,8 @@ class _Standing:
     alone: bool = False
     scalar: bool = False
     answer: Answer | None = None
+    refused: bool = False
+    """Whether it is never asked."""
 
 
 @dataclass
@@ -63,6 +67,8 @@ class QueryFeed:
     now: Callable[[], Instant]
     engine: PromQL | None
     every: Micros = 15 * SECOND
+    allowed: bool = True
+    """Whether users' queries are asked at all."""
     requests: int = 0
     _standing: dict[Question, _Standing] = field(default_factory=dict)
     _together: int = MOST_TOGETHER
@@ -83,9 +89,9 @@ class QueryFeed:
         """One pass."""
         asked = [one for one in self.subjects.all() if one.sources.prometheus and one.pod.phase == "Running"]
         self.board.clear([one.record for one in asked], PROMETHEUS)
-        if self.engine is None:
+        if self.engine is None or not self.allowed:
+            doubt = Doubt(_FIELD, NO_SOURCE, _NO_ENGINE if self.allowed else _NOT_ALLOWED)
             for subject in asked:
-                doubt = Doubt(_FIELD, NO_SOURCE, "the operator knows no Prometheus; set prometheus.url in the chart")
                 self.board.put(subject.record, PROMETHEUS, [doubt])
             return
         questions = {one.record.uid: _questions(one) for one in asked}
@@ -101,7 +107,8 @@ class QueryFeed:
         for question in self._standing.keys() - wanted:
             del self._standing[question]
         for question in wanted - self._standing.keys():
-            self._standing[question] = _Standing(answer=refused(question))
+            problem = refused(question)
+            self._standing[question] = _Standing(answer=problem, refused=problem is not None)
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
@@ -109,7 +116,7 @@ class QueryFeed:
         """Ask what is due, what waited longest first; the questions that have an answer of this pass."""
         begun, now, left = time.monotonic(), self.now(), MOST_REQUESTS
         fresh: set[Question] = set()
-        due = [one for one in questions if self._standing[one].due <= now and refused(one) is None]
+        due = [one for one in questions if self._standing[one].due <= now and not self._standing[one].refused]
         due.sort(key=lambda one: self._standing[one].due)
         waiting = self._bundles([one for one in due if not self._standing[one].alone])
         waiting += [(one,) for one in due if self._standing[one].alone]
@@ -119,8 +126,8 @@ class QueryFeed:
             self.requests += 1
             answers = await self._request(bundle)
             fresh |= answers.keys()
-            if not answers and len(bundle) > 1 and self.now() >= self._rests_until:
-                waiting += [(one,) for one in bundle]
+            if not answers and self.now() >= self._rests_until:
+                waiting += [(one,) for one in bundle]  # each alone, or in another form
         return fresh
 
     def _bundles(self, questions: Sequence[Question]) -> list[tuple[Question, ...]]:

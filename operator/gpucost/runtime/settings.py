@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     )
     tick_seconds: Seconds = Field(30, description="Period of the full pass.")
     metrics_seconds: Seconds = Field(15, description="How often spec.metrics of a run is asked: its queries, its log.")
+    metrics_queries: bool = Field(
+        True,
+        description="Ask the queries of spec.metrics: with the operator's rights, so whoever may create a TrainingJob "
+        "can see the value of any query.",
+    )
     report_seconds: Seconds = Field(300, description="Shortest time between two cost-only writes of one object.")
     writes_per_second: Seconds = Field(
         0.4, description="Budget of cost-only writes, shared by all objects; the Lease takes 0.5 a second beside it."

@@ -135,7 +135,6 @@ class RunStays:
     def _put(self, uid: str, stays: tuple[Stay, ...]) -> None:
         self._known[uid] = stays
         self._changed.add(uid)
-        self._market = None
 
     def _record(self, fact: PodFact) -> Custom | None:
         """The TrainingJob of a pod, and not a namesake that was made after it."""

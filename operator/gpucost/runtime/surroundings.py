@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -10,7 +10,7 @@ from typing import Any
 
 from gpucost.core.actions import Action, PatchJob
 from gpucost.core.clock import Instant, Micros, parse_duration
-from gpucost.core.model import Job, Resources, Workload
+from gpucost.core.model import Job, Node, Pod, Resources, Workload
 from gpucost.core.money import PICO, Pico
 from gpucost.core.timeline import Interval
 from gpucost.core.training import memory, observe
@@ -18,6 +18,7 @@ from gpucost.core.training.auto.sightings import wants_of
 from gpucost.core.training.waste import lost_cost
 from gpucost.ledger import Ledger
 from gpucost.runtime.accounting import Accounting, Totals
+from gpucost.runtime.assets import Assets
 from gpucost.runtime.going import NodesGoing
 from gpucost.runtime.prices import Prices
 from gpucost.runtime.progress import RunHistories
@@ -25,6 +26,7 @@ from gpucost.runtime.rates import Rates
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.stays import RunStays, pools_of
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
+from gpucost.runtime.zones import Zones
 from gpucost.sources.records import pod_requests
 
 
@@ -35,6 +37,7 @@ class Surroundings:
     world: World
     stays: RunStays
     rates: Rates
+    zones: Zones
     going: NodesGoing
     totals: Callable[[], Totals]
     now: Callable[[], Instant]
@@ -47,10 +50,15 @@ class Surroundings:
         known = row.amounts.known_cost if row is not None else None
         return {
             "stays": self.stays.of(record.uid),
+            "pin": self.zones.pin(record, job, self._nodes(pods)),
             "requests": pods[0].requests if pods else _template_requests(record),
             "rates": self.rates.of(record.uid, pods, row, self.now()),
             "spent": Decimal(known or 0) / PICO,
         }
+
+    def _nodes(self, pods: Sequence[Pod]) -> list[Node]:
+        names = (pod.node_name for pod in pods if pod.node_name is not None)
+        return [self.world.node_by_name[name] for name in names if name in self.world.node_by_name]
 
     def around(self) -> dict[str, Any]:
         """Fields of `TrainingContext`."""
@@ -79,7 +87,13 @@ def _template_requests(record: Custom) -> Resources:
 
 
 def surroundings_of(
-    recorder: Recorder, prices: Prices, going: NodesGoing, progress: RunHistories, totals: Callable[[], Totals]
+    recorder: Recorder,
+    assets: Assets,
+    prices: Prices,
+    *,
+    going: NodesGoing,
+    progress: RunHistories,
+    totals: Callable[[], Totals],
 ) -> Surroundings:
     """Wire them to the recorder, which tells of pods."""
     world = recorder.world
@@ -95,7 +109,7 @@ def surroundings_of(
 
     going.on_news = node_news
     rates = Rates(prices, recorder.nodes, world.node_by_name)
-    return Surroundings(world, stays, rates, going, totals, recorder.now)
+    return Surroundings(world, stays, rates, Zones(assets, prices), going, totals, recorder.now)
 
 
 def _saves_every(record: Custom) -> Micros | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gpucost.api.convert import training_spec
+from gpucost.api.convert import Converted, training_spec
 from gpucost.core.actions import Action, Condition, CreateService, Decision
 from gpucost.core.capacity import Provider
 from gpucost.core.clock import SECOND, Instant, Micros, parse_rfc3339
@@ -23,6 +23,7 @@ from gpucost.core.training.plan import plan
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.reporting import Reporting
 from gpucost.core.training.runs.twins import Twins
+from gpucost.core.training.spec import TrainingSpec
 from gpucost.core.training.state import Interruption, TrainingContext, TrainingState
 from gpucost.effects import events
 from gpucost.effects.apply import Outcome, Result, apply
@@ -45,6 +46,7 @@ _REJECTED_FOR = 60 * SECOND
 _PROGRESS_EVERY = 30 * SECOND
 _FLOWING = frozenset({"cost", "trainerStatus"}) | shown.FLOWING
 _POLICY = "training"
+_TOLD_AT_MOST = 1_000
 _DECIDE_AGAIN = frozenset({Result.CONFLICT, Result.REJECTED, Result.ENDING})
 """After these the decision is void, and so is its story."""
 
@@ -96,6 +98,8 @@ class TrainingController:
     """What GPUs cost here."""
     surroundings: Surroundings | None = None
     """What is known of a run's nodes, stays and prices."""
+    converted: dict[Key, tuple[Mapping[str, Any], Converted[TrainingSpec]]] = field(default_factory=dict)
+    """Specifications as they were read last, each with what it was read from."""
     intervals: dict[Key, Micros] = field(default_factory=dict)
     """Recommended time between two checkpoints."""
     instance: str = "gpucost"
@@ -188,7 +192,7 @@ class TrainingController:
     def decide(self, record: Custom) -> Decision:
         """What follows for one TrainingJob from what is known now."""
         job = self.world.job_of(record)
-        read = training_spec(record.body)
+        read = self._read(record)
         calendar, twins = None, Twins()
         if self.runs is not None:
             twins = self.runs.twins(record, read.value, job)
@@ -221,6 +225,13 @@ class TrainingController:
             self.intervals[record.key] = decision.checkpoint_interval
         return decision
 
+    def _read(self, record: Custom) -> Converted[TrainingSpec]:
+        """The specification in the terms of the core, converted once for each state that was watched."""
+        known = self.converted.get(record.key)
+        if known is None or known[0] is not record.spec:
+            known = self.converted[record.key] = record.spec, training_spec(record.body)
+        return known[1]
+
     def _interruptions(self, record: Custom) -> tuple[Interruption, ...]:
         """Those of this TrainingJob, and not of a namesake that was deleted before it was made."""
         text = record.body.get("metadata", {}).get("creationTimestamp")
@@ -235,6 +246,7 @@ class TrainingController:
             now=self.now(),
             provider=self.provider(),
             nodes=self.world.node_by_name,
+            measured_since=self.stopping.measured_since if self.stopping is not None else 0,
             rejection=rejection.problems if rejection is not None and current else (),
             reporting=self.reporting,
             living=self.world.trainingjob_uids,
@@ -257,7 +269,8 @@ class TrainingController:
         return outcomes
 
     def _count(self, record: Custom, action: Action, outcome: Outcome) -> None:
-        self.figures.actions[_POLICY, "Enforce", outcome.result.value] += 1
+        policy = "earlyStopping" if action.reason == "EarlyStopped" else _POLICY
+        self.figures.actions[policy, "Enforce", outcome.result.value] += 1
         quiet = outcome.ok or outcome.result in {Result.CONFLICT, Result.ENDING}
         level = logging.INFO if quiet else logging.WARNING
         note = f" ({'; '.join(outcome.problems)})" if outcome.problems and not outcome.ok else ""
@@ -270,6 +283,8 @@ class TrainingController:
     async def _tell(self, record: Custom, decision: Decision) -> None:
         regarding = events.Regarding(TRAINING_JOB, record.namespace, record.name, record.uid)
         told = self.told.setdefault(record.key, set())
+        if len(told) > _TOLD_AT_MOST:  # a schedule has news every day: what is old is no news by its status either
+            told.clear()
         for note in decision.events:
             occurrence = (record.uid, note.reason, note.dedupe)
             if occurrence not in told:
@@ -298,6 +313,7 @@ class TrainingController:
         self.rejections.pop(key, None)
         self.told.pop(key, None)
         self.intervals.pop(key, None)
+        self.converted.pop(key, None)
         self.services = {(k, uid) for k, uid in self.services if k != key}
         self.ending &= {record.uid for record in self.world.trainingjobs.values()}
         self.queue.forget(key)

@@ -2,8 +2,20 @@
 
     from gpucost.sdk import Run          # or: from gpucost_sdk import Run, after `gpucost sdk > gpucost_sdk.py`
 
-    with Run(total_steps=10_000, save=save) as run:     # save(step) writes a checkpoint
-        for step in range(run.resume(load), 10_000):    # load() returns the step to go on with, or None
+    checkpoints = Checkpoints("/checkpoints")
+
+    def save(step):                                     # writes a checkpoint
+        with checkpoints.writing(step) as path:
+            torch.save(state(), path)
+
+    def load():                                         # the step to go on with, or None
+        found = checkpoints.newest()
+        if found:
+            restore(found.path)
+            return found.step
+
+    with Run(total_steps=10_000, save=save) as run:
+        for step in range(run.resume(load), 10_000):
             loss = train_one_step()
             run.step(step + 1, loss=loss)
 
@@ -11,6 +23,7 @@ Reports go by Kubeflow Trainer's protocol to the address in the environment; wit
 by a thread, at most one every five seconds; whatever goes wrong is counted (`run.failures`), never raised, and training
 does not wait for them. `run.step` also saves when it is time (SIGTERM, a request of the operator, the
 recommended interval) and ends the process with exit code 143 after SIGTERM, so that Kubernetes starts it again.
+`newest` and `Checkpoints` go back to an earlier step when the operator asks for it after a divergence.
 Python 3.8 or later.
 """
 
@@ -18,6 +31,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import ssl
 import sys
@@ -27,9 +42,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["TERMINATED", "Run", "hugging_face", "lightning", "replacing", "xgboost"]
+__all__ = [
+    "TERMINATED", "Checkpoints", "Found", "Run", "hugging_face", "lightning", "newest", "replacing", "torch_agreement",
+    "xgboost",
+]  # fmt: skip
 
 TERMINATED = 143
 """Exit code of a process that SIGTERM ended: 128 + 15. Exit code 0 would mean that the training is complete."""
@@ -37,10 +55,14 @@ URL = "KUBEFLOW_TRAINER_SERVER_URL"
 CA_CERT = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
 TOKEN = "KUBEFLOW_TRAINER_SERVER_TOKEN"
 INTERVAL = "GPUCOST_CHECKPOINT_INTERVAL_SECONDS"
+RESTORE_STEP, RESTORE_TIME = "GPUCOST_RESTORE_STEP", "GPUCOST_RESTORE_TIME"
+"""Newest step to go on from, and when the operator asked for it because what came after diverged; empty: any."""
 
 _GO_ON, _SAVE, _STOP = 0, 1, 2
 _LONGEST_PAUSE = 60.0
 _MOST_WAITING = 16
+_MOST_METRICS = 128
+_MARKER = ".gpucost-restored"
 
 
 class Run:
@@ -58,7 +80,7 @@ class Run:
         rank: int | None = None,
     ) -> None:
         """`save(step)` writes a checkpoint. `agree` makes several workers do the same at the same step: it gets this
-        worker's wish (0 go on, 1 save, 2 save and stop) and returns the largest of all, such as by an all-reduce.
+        worker's wish (0 go on, 1 save, 2 save and stop) and returns the largest of all, as `torch_agreement` does.
         Only rank 0 reports. `timeout` (seconds) bounds one message, in the thread, and the wait at the end."""
         self.total_steps = total_steps
         self.failures = 0
@@ -69,7 +91,8 @@ class Run:
         """SIGTERM has come: save and end."""
         self.interval = _positive(os.environ.get(INTERVAL))
         """Recommended seconds between two checkpoints; None when nobody recommends any."""
-        self._save, self._agree, self._every, self._timeout = save, agree, every, timeout
+        self.agree = agree
+        self._save, self._every, self._timeout = save, every, timeout
         self._url = os.environ.get(URL, "") if (_rank() if rank is None else rank) == 0 else ""
         self._asked = False
         self._started = self._saved_at = time.monotonic()
@@ -77,6 +100,8 @@ class Run:
         self._due = 0.0
         self._state: dict[str, Any] = {}
         self._metrics: dict[str, float] = {}
+        self._sending: dict[str, float] = {}
+        self._dear: dict[str, Any] = {}
         self._news = False
         self._checkpoints: list[dict[str, Any]] = []
         self._closing = False
@@ -111,7 +136,7 @@ class Run:
     def wish(self) -> int:
         """What is to be done now, all workers agreed: 0 go on, 1 save a checkpoint, 2 save one and stop."""
         mine = _STOP if self.stopping else _SAVE if self._is_due() else _GO_ON
-        return mine if self._agree is None else int(self._agree(mine))
+        return mine if self.agree is None else int(self.agree(mine))
 
     def _is_due(self) -> bool:
         return self._asked or (self.interval is not None and time.monotonic() - self._saved_at >= self.interval)
@@ -160,8 +185,9 @@ class Run:
         if not self._url:
             return
         with self._counted():
+            self._dear.update(metrics or {})
             is_due = time.monotonic() >= self._due
-            values = {k: float(v) for k, v in (metrics or {}).items() if is_due or isinstance(v, (int, float))}
+            values = self._converted(plain_only=not is_due)
             state = self._described(step, progress)
             with self._lock:
                 self._state = state
@@ -169,6 +195,16 @@ class Run:
                 self._news = True
             if is_due:
                 self._wake()
+
+    def _converted(self, *, plain_only: bool = False) -> dict[str, float]:
+        """Values that wait to be numbers, which they are afterwards; what cannot become one is counted."""
+        values: dict[str, float] = {}
+        for name, value in list(self._dear.items()):
+            if isinstance(value, (int, float)) or not plain_only:
+                del self._dear[name]
+                with self._counted():
+                    values[name] = float(value)
+        return values
 
     def _described(self, step: int | None, progress: float | None) -> dict[str, Any]:
         if self._first_step is None and step is not None:
@@ -180,7 +216,7 @@ class Run:
             "estimatedRemainingSeconds": self._remaining(step),
         }
         status = {key: value for key, value in told.items() if value is not None}
-        return {"step": step, "status": {**status, "lastUpdatedTime": _now()}}
+        return {"step": step, "status": status}
 
     def _remaining(self, step: int | None) -> int | None:
         done = (step or 0) - (self._first_step or 0)
@@ -231,17 +267,21 @@ class Run:
         return max(0.01, self._due - time.monotonic()) if waiting else None
 
     def _next(self) -> dict[str, Any]:
-        """The next message: everything that is known, and one checkpoint."""
-        body: dict[str, Any] = {"trainerStatus": dict(self._state.get("status") or {})}
-        if self._metrics:
-            told = [{"name": name, "value": str(value)} for name, value in self._metrics.items()]
-            body["trainerStatus"]["metrics"] = told
-        if self._state.get("step") is not None:
-            body["step"] = self._state["step"]
+        """The next message: how far it is, what was measured since the last one, and one checkpoint."""
+        body: dict[str, Any] = self._report() if self._news else {}
         if self._checkpoints:
             body["checkpoint"] = self._checkpoints[0]
         self._news = False
         return body
+
+    def _report(self) -> dict[str, Any]:
+        status: dict[str, Any] = {**(self._state.get("status") or {}), "lastUpdatedTime": _now()}
+        self._sending, self._metrics = self._metrics, {}
+        if self._sending:
+            told = [{"name": name, "value": str(value)} for name, value in self._sending.items()]
+            status["metrics"] = told[-_MOST_METRICS:]
+        step = self._state.get("step")
+        return {"trainerStatus": status, **({"step": step} if step is not None else {})}
 
     def _send(self, body: dict[str, Any]) -> float | None:
         """Send one message; None when it went well, else how long to wait at least (seconds)."""
@@ -250,16 +290,25 @@ class Run:
         except urllib.error.HTTPError as error:
             with error:
                 self._failed(f"HTTP {error.code}: {error.read(500).decode(errors='replace')}")
-            if error.code not in (408, 429) and error.code < 500:
+            if error.code not in (401, 408, 429) and error.code < 500:  # with 401 the token is read anew
                 self._told(body)  # it will never be taken
+            else:
+                self._keep()
             return _positive(error.headers.get("Retry-After")) or 0.0
         except Exception as error:
             self._failed(f"{type(error).__name__}: {error}")
+            self._keep()
             return 0.0
         self.sent += 1
         self._told(body)
         self._heed(reply)
         return None
+
+    def _keep(self) -> None:
+        """Metrics of a message that did not get through go with the next one, unless there are newer ones."""
+        with self._lock:
+            self._metrics = {**self._sending, **self._metrics}
+            self._news = self._news or bool(self._metrics)
 
     def _told(self, body: Mapping[str, Any]) -> None:
         with self._lock:
@@ -299,7 +348,9 @@ class Run:
     def close(self) -> None:
         """Send what is left, within `timeout`, and give SIGTERM back."""
         with self._counted():
+            values = self._converted()
             with self._lock:
+                self._metrics.update(values)
                 self._closing, self._due = True, 0.0
                 self._lock.notify_all()
             thread = self._thread
@@ -342,32 +393,154 @@ def _now() -> str:
 
 @contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """A name to write to that takes the place of `path` when all is written: half a checkpoint replaces no good one."""
-    unfinished = f"{path}.unfinished"
+    """A name to write to, as a file or a folder, that takes the place of `path` when all is written: half a checkpoint
+    replaces no good one."""
+    unfinished = _unfinished(path)
+    _remove(unfinished)
     yield unfinished
-    with open(unfinished, "rb+") as file:
-        os.fsync(file.fileno())
+    if os.path.isdir(unfinished):
+        _remove(path)
+    else:
+        with open(unfinished, "rb+") as file:
+            os.fsync(file.fileno())
     os.replace(unfinished, path)
+
+
+def _unfinished(path: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".unfinished-{name}")
+
+
+class Found(NamedTuple):
+    """A checkpoint: the step after which it was written, and where it is."""
+
+    step: int
+    path: str
+
+
+class Checkpoints:
+    """Checkpoints in a folder, one for each step, of which the newest `keep` stay: more than one, so that a run that
+    diverged can go back."""
+
+    def __init__(self, folder: str, keep: int = 3, prefix: str = "checkpoint-") -> None:
+        self.folder, self.keep, self.prefix = folder, max(1, keep), prefix
+
+    @contextmanager
+    def writing(self, step: int) -> Iterator[str]:
+        """A name to write to, as a file or a folder; the checkpoint is there when all of it is."""
+        os.makedirs(self.folder, exist_ok=True)
+        with replacing(self.path(step)) as path:
+            yield path
+        for old in _all(self.folder, self.prefix)[: -self.keep]:
+            _remove(old.path)
+
+    def path(self, step: int) -> str:
+        """Where the checkpoint of a step is."""
+        return os.path.join(self.folder, f"{self.prefix}{step}")
+
+    def newest(self) -> Found | None:
+        """The one to go on from; None when there is none. See `newest`."""
+        return newest(self.folder, self.prefix)
+
+
+def newest(folder: str, prefix: str = "checkpoint-", proof: str = "") -> Found | None:
+    """The checkpoint to go on from in a folder with one for each step, such as `checkpoint-500`; None without any.
+
+    `proof` names a file without which a folder is no complete checkpoint: `trainer_state.json` for Hugging Face. When
+    the operator asks to go back to a step, later ones are set aside, once: what is written from then on counts again.
+    """
+    _go_back(folder, prefix)
+    there = [one for one in _all(folder, prefix) if not proof or os.path.exists(os.path.join(one.path, proof))]
+    return there[-1] if there else None
+
+
+def _all(folder: str, prefix: str) -> list[Found]:
+    """In the order of their steps."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    matches = [(re.fullmatch(re.escape(prefix) + r"(\d{1,15})", name), name) for name in names]
+    return sorted(Found(int(match[1]), os.path.join(folder, name)) for match, name in matches if match)
+
+
+def _go_back(folder: str, prefix: str) -> None:
+    step = os.environ.get(RESTORE_STEP, "").strip()
+    asked = f"{step} {os.environ.get(RESTORE_TIME, '').strip()}".strip()
+    marker = os.path.join(folder, _MARKER)
+    if not step.isdigit() or not os.path.isdir(folder) or _text(marker) == asked:
+        return
+    for one in _all(folder, prefix):
+        if one.step > int(step):
+            aside = os.path.join(folder, f"diverged-{os.path.basename(one.path)}")
+            try:
+                _remove(aside)
+                os.replace(one.path, aside)
+            except FileNotFoundError:
+                """Another worker was quicker."""
+    with open(marker, "w", encoding="utf-8") as file:
+        file.write(asked)
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.remove(path)
 
 
 # --- frameworks -------------------------------------------------------------------------------------------------------
 
 
+def torch_agreement(wish: int) -> int:
+    """The largest wish of all workers of a training with `torch.distributed`; its own where there is one worker.
+
+    The operator speaks to rank 0 only, and SIGTERM reaches every worker in another step; a worker that saved alone
+    would wait for the others for ever.
+    """
+    import torch  # noqa: PLC0415
+
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
+        return wish
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    largest = torch.tensor([wish], device=device)
+    distributed.all_reduce(largest, op=distributed.ReduceOp.MAX)
+    return int(largest.item())
+
+
 def hugging_face(run: Run | None = None) -> Any:
-    """A callback for `Trainer(callbacks=[...])`: saves through the Trainer itself; resume as always, with
-    `trainer.train(resume_from_checkpoint=...)`. Transformers 5.4 and later report without it; this one also saves."""
+    """A callback for `Trainer(callbacks=[...])`: saves through the Trainer itself, on request and on SIGTERM.
+
+    To resume: `found = newest(output_dir, proof="trainer_state.json")`, and
+    `trainer.train(resume_from_checkpoint=found.path if found else None)`.
+    Transformers 5.4 and later report their metrics without it; then this one tells of checkpoints and steps only.
+    """
     from transformers import TrainerCallback  # noqa: PLC0415
 
     mine = run or Run()
+    mine.agree = mine.agree or torch_agreement
 
     class GpucostCallback(TrainerCallback):  # type: ignore[misc]
         begun: float | None = None
+        reports_itself = False
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.reports_itself = "kubeflow" in (args.report_to or ())
             mine.total_steps = state.max_steps if state.max_steps > 0 else mine.total_steps
             mine.report(state.global_step)
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if self.reports_itself:
+                return
             numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, (int, float))}
             mine.report(state.global_step, metrics=numbers)
 
@@ -390,28 +563,40 @@ def hugging_face(run: Run | None = None) -> Any:
     return GpucostCallback()
 
 
-def lightning(path: str, run: Run | None = None) -> Any:
-    """A callback for `Trainer(callbacks=[...])` that saves to `path`; resume with `fit(..., ckpt_path=path)`."""
-    try:
-        from lightning.pytorch import Callback  # noqa: PLC0415
-    except ImportError:
-        from pytorch_lightning import Callback  # noqa: PLC0415
+def lightning(where: str | Checkpoints, run: Run | None = None) -> Any:
+    """A callback for `Trainer(callbacks=[...])` that saves to a file, or to one of several that are kept.
 
+    Resume with `fit(..., ckpt_path=...)`, given the file when it exists, or `newest().path` of the checkpoints.
+    """
+    callback = _lightning_callback()
     mine = run or Run(catch_sigterm=False)
+    mine.agree = mine.agree or torch_agreement
 
-    class GpucostCallback(Callback):  # type: ignore[misc]
+    class GpucostCallback(callback):  # type: ignore[misc, valid-type]
+        def __init__(self) -> None:
+            self.told: dict[str, Any] = {}
+
         def on_train_start(self, trainer: Any, pl_module: Any) -> None:
             mine._catch()  # after Lightning's own handler
             total = trainer.estimated_stepping_batches
             mine.total_steps = int(total) if total not in (-1, float("inf")) else mine.total_steps
 
+        def tell(self, trainer: Any) -> None:
+            known = dict(trainer.callback_metrics)
+            fresh = {name: value for name, value in known.items() if self.told.get(name) is not value}
+            self.told = known  # Lightning shows a metric of the last epoch again and again
+            mine.report(trainer.global_step, metrics=fresh)
+
+        def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+            if not trainer.sanity_checking:
+                self.tell(trainer)  # the last one comes after the last batch
+
         def on_train_batch_end(self, trainer: Any, *_: Any, **__: Any) -> None:
-            step = trainer.global_step
-            mine.report(step, metrics=trainer.callback_metrics)
-            wish = mine.wish()
+            self.tell(trainer)
+            step, wish = trainer.global_step, mine.wish()
             if wish != _GO_ON:
                 with mine.saving(step):
-                    trainer.save_checkpoint(path)
+                    _save_lightning(trainer, where, step)
             if wish == _STOP:
                 mine.exit()
 
@@ -421,8 +606,30 @@ def lightning(path: str, run: Run | None = None) -> Any:
     return GpucostCallback()
 
 
-def xgboost(path: str, run: Run | None = None) -> Any:
-    """A callback for `xgboost.train(callbacks=[...])` that saves to `path`; resume with `xgb_model=path`."""
+def _save_lightning(trainer: Any, where: str | Checkpoints, step: int) -> None:
+    """Every worker takes part; the first one puts the checkpoint into its place when all have written theirs."""
+    if not isinstance(where, Checkpoints):
+        trainer.save_checkpoint(where)
+    elif trainer.is_global_zero:
+        with where.writing(step) as path:
+            trainer.save_checkpoint(path)
+    else:
+        trainer.save_checkpoint(_unfinished(where.path(step)))
+
+
+def _lightning_callback() -> Any:
+    try:
+        from lightning.pytorch import Callback  # noqa: PLC0415
+    except ImportError:
+        from pytorch_lightning import Callback  # noqa: PLC0415
+    return Callback
+
+
+def xgboost(where: str | Checkpoints, run: Run | None = None) -> Any:
+    """A callback for `xgboost.train(callbacks=[...])` that saves to a file, or to one of several that are kept.
+
+    Resume with `xgb_model=`, given a `Booster` of the file when it exists, or of `newest().path` of the checkpoints.
+    """
     from xgboost.callback import TrainingCallback  # noqa: PLC0415
 
     mine = run or Run()
@@ -436,7 +643,8 @@ def xgboost(path: str, run: Run | None = None) -> Any:
             mine.report(rounds, metrics=metrics)
             wish = mine.wish()
             if wish != _GO_ON:
-                with mine.saving(rounds), replacing(path) as unfinished:
+                place = where.writing(rounds) if isinstance(where, Checkpoints) else replacing(where)
+                with mine.saving(rounds), place as unfinished:
                     model.save_model(unfinished)
             if wish == _STOP:
                 mine.exit()

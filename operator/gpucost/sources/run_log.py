@@ -182,10 +182,10 @@ async def read_log(client: KubeClient, what: Log, place: Place, find: Find) -> L
     try:
         async with asyncio.timeout(_SECONDS), client.chunks(path, params, silence=_SILENCE_SECONDS) as chunks:
             is_all = await _read(chunks, reader, lines)
-    except TimeoutError:
+    except (TimeoutError, Unreachable) as error:
         if not reader.size:
-            raise Unreachable(f"GET {path}: no log within {_SECONDS:.0f} s") from None
-        is_all = False
+            raise Unreachable(str(error) or f"GET {path}: no log within {_SECONDS:.0f} s") from None
+        is_all = False  # what came counts: a log that always breaks off at some place is got over
     return _result(reader, lines, place, is_all=is_all)
 
 
@@ -210,7 +210,9 @@ async def _read(chunks: AsyncIterator[bytes], reader: _Reader, lines: LineSplitt
 
 def _result(reader: _Reader, lines: LineSplitter, before: Place, *, is_all: bool) -> LogRead:
     place, waste = reader.place, reader.waste if reader.is_new else reader.size
-    if not is_all and not reader.is_new:  # one line without an end, or too much that was read before: go round it
+    if (
+        not is_all and not reader.is_new and waste > _WASTE
+    ):  # one line without an end, or too much that was read before: go round it
         at, _ = _stamped(lines.unfinished)
         place = replace(place, at=max(place.at, at or 0), skip=True)
     elif waste > _WASTE and floor_to(place.at, SECOND) == floor_to(before.at, SECOND):

@@ -117,8 +117,12 @@ class Saving(ApiModel):
     kind: Literal["Saving"] = "Saving"
     metadata: Metadata
     namespace: str = Field(description="Namespace.")
-    policy: str = Field(description="What saved it: a placement policy, or `other spot capacity`.")
-    workloads: int = Field(ge=0, description="Workloads that it was saved with.")
+    policy: str = Field(
+        description="What saved it: a placement policy, `other spot capacity`, `nothing new to train`, `run reused`, "
+        "`early stop by RULE`."
+    )
+    workloads: int = Field(ge=0, description="Workloads that it was saved with, or runs that were not made.")
+    unknown: int = Field(0, ge=0, description="Those of them of which nobody knows what they saved.")
     cost: Money = Field(description="What was paid for the time that is compared.")
     otherwise: Money = Field(description="What it would have cost.")
     saved: Money = Field(description="otherwise - cost; negative when it was dearer.")

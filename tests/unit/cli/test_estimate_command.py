@@ -203,6 +203,32 @@ def test_lists_and_other_kinds_around_it(offline: Run, write: Callable[..., str]
     assert "TrainingJob/two" in result.stdout
 
 
+ADOPTING = {
+    "apiVersion": "gpucost.dev/v1alpha1",
+    "kind": "TrainingJob",
+    "metadata": {"name": "old", "namespace": "research"},
+    "spec": {"workloadRef": {"name": "old"}, "expectedDuration": "10h"},
+}
+
+
+def test_a_job_that_is_taken_over_says_its_gpus_in_its_own_manifest(offline: Run, write: Callable[..., str]) -> None:
+    """2 pods x 4 H100 at 6.88 for 10 h."""
+    alone = " ".join(offline(write(ADOPTING)).stdout.split())
+    assert "only Job/old says how many GPUs it has; put its manifest beside it" in alone
+    container = {"name": "t", "image": "i", "resources": {"limits": {"nvidia.com/gpu": 4}}}
+    pods = {"spec": {"containers": [container], "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}}}
+    metadata = {"name": "old", "namespace": "research"}
+    workload = {"kind": "Job", "metadata": metadata, "spec": {"parallelism": 2, "template": pods}}
+    assert "about $550.40" in offline(write(ADOPTING, workload)).stdout
+    elsewhere = {**workload, "metadata": {"name": "old", "namespace": "other"}}
+    assert "unpriced" in offline(write(ADOPTING, elsewhere)).stdout
+    broken = {**container, "resources": {"limits": {"nvidia.com/gpu": "lots"}}}
+    wrong = {**workload, "spec": {"template": {"spec": {"containers": [broken]}}}}
+    result = offline(write(ADOPTING, wrong))
+    assert result.exit_code == 2
+    assert "document 2 (Job/old, line " in result.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -16,10 +16,16 @@ from click.testing import Result
 from syrupy.assertion import SnapshotAssertion
 
 from gpucost.core.clock import format_rfc3339
+from gpucost.core.model import CapacityType, Key
+from gpucost.core.money import PICO
+from gpucost.core.training.auto.stays import Cause, Stay
+from gpucost.core.training.avoided import avoided
 from gpucost.core.training.progress import Progress
+from gpucost.core.training.runs.run import NOTHING_NEW, REUSED, Saving
+from gpucost.runtime.world import custom_record
 from gpucost.web.schema_runs import RunReport, RunSimulation, SavingList
-from support.ledger_world import at
-from support.run_world import RunWorld
+from support.ledger_world import at, span
+from support.run_world import STATUS, RunWorld, trainingjob
 from unit.cli.conftest import serving
 
 Run = Callable[..., Result]
@@ -112,6 +118,24 @@ def test_waste_by_cause_and_the_history_of_places(ask_runs: Run) -> None:
     assert found["estimate"]["cost"] == "400.00"
 
 
+def test_waste_is_what_the_operator_has_booked_by_cause(ask_runs: Run, runs: RunWorld) -> None:
+    """Two moves of 3 and 4, a crash that has no price, a try of spot that found none, and a loss without lost work."""
+    runs.insights.stays_of = lambda _uid: (
+        Stay(at(0), CapacityType.ON_DEMAND, ended=at(1), cause=Cause.MOVE, lost_since=at(0.9), lost_cost=3 * PICO),
+        Stay(at(1), CapacityType.SPOT, ended=at(2), cause=Cause.UNAVAILABLE),
+        Stay(at(2), CapacityType.SPOT, ended=at(3), cause=Cause.SPOT),
+        Stay(at(3), CapacityType.ON_DEMAND, ended=at(4), cause=Cause.MOVE, lost_since=at(3.9), lost_cost=4 * PICO),
+        Stay(at(4), CapacityType.ON_DEMAND, ended=at(5), cause=Cause.CRASH, lost_since=at(4.5)),
+    )
+    found = document(ask_runs, "report", "run", "bert", "-n", "research")["waste"]
+    assert {one["cause"]: (one["cost"], one["count"]) for one in found} == {
+        "idle": ("118.180000", None),
+        "move": ("7.000000", 2),
+        "crash": (None, 1),
+    }
+    assert "unpriced" in ask_runs("report", "run", "bert", "-n", "research").stdout
+
+
 def test_a_run_that_says_nothing_has_no_cost_per_step(ask_runs: Run, runs: RunWorld) -> None:
     runs.insights.progress_of = lambda _key: Progress()
     found = document(ask_runs, "report", "run", "bert", "-n", "research")
@@ -140,6 +164,26 @@ def test_a_report_without_a_namespace_asks_for_one(ask_runs: Run) -> None:
     result = ask_runs("report", "run", "bert")
     assert result.exit_code == 2
     assert "-n NAMESPACE" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["tj/bert", "TrainingJob/bert", "trainingjobs/bert"])
+def test_a_kind_may_stand_before_the_name(ask_runs: Run, name: str) -> None:
+    assert document(ask_runs, "report", "run", name, "-n", "research")["metadata"]["name"] == "bert"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("report", "run", "deploy/chat"), "is no TrainingJob"),
+        (("report", "run", "bert", "--rate", "day"), "--rate has no meaning here"),
+        (("savings", "-l", "team=nlp"), "-l has no meaning here"),
+        (("simulate", "tj/"), "is no TrainingJob"),
+    ],
+)
+def test_what_means_nothing_is_refused(ask_runs: Run, arguments: tuple[str, ...], words: str) -> None:
+    result = ask_runs(*arguments, "-n", "research")
+    assert result.exit_code == 2
+    assert words in result.stderr
 
 
 @pytest.mark.parametrize("command", [("report", "run", "bert", "-n", "research"), ("savings", "--window", WINDOW)])
@@ -173,7 +217,69 @@ def test_savings_as_people_see_them(ask_runs: Run, snapshot: SnapshotAssertion) 
 
 def test_no_savings_are_no_zero(ask_runs: Run) -> None:
     text = ask_runs("savings", "-n", "elsewhere", "--window", WINDOW).stdout
-    assert "Nothing ran on spot capacity" in text
+    assert "Nothing was saved" in text
+
+
+def test_runs_that_were_not_made_are_savings_too(ask_runs: Run, runs: RunWorld) -> None:
+    """Two skips of 10 each, one that nobody can price, and a run of another window."""
+    skip = Saving("tj-x", "research", at(1), NOTHING_NEW, times=2, saved=20 * PICO)
+    unpriced = Saving("tj-y", "research", at(2), NOTHING_NEW)
+    reused = Saving("tj-z", "other", at(3), REUSED, saved=7 * PICO)
+    runs.insights.not_made = lambda: [
+        skip,
+        unpriced,
+        reused,
+        Saving("old", "research", at(-9), NOTHING_NEW, saved=PICO),
+    ]
+    found = document(ask_runs, "savings", "--window", WINDOW)
+    shown = {
+        (one["namespace"], one["policy"]): (one["saved"], one["workloads"], one["unknown"]) for one in found["items"]
+    }
+    assert shown == {
+        ("research", "placement Spot"): ("125.400000", 1, 0),
+        ("research", "nothing new to train"): ("20.000000", 3, 1),
+        ("other", "run reused"): ("7.000000", 1, 0),
+    }
+    assert found["total"] == "152.400000"
+    text = ask_runs("savings", "--window", WINDOW, "-n", "research").stdout
+    assert "$20.00+" in text
+    assert "run reused" not in text
+
+
+def stopped(**more: Any) -> dict[str, Any]:
+    """Stopped at 9, when it cost 40 an hour."""
+    stop = {"id": format_rfc3339(at(9)), "rule": "Plateau/eval_loss", "savedHourly": "40.000000"}
+    return trainingjob(status={**STATUS, "estimate": None, "earlyStopping": {"stop": stop}, **more})
+
+
+@pytest.mark.parametrize(
+    ("more", "saved", "unknown"),
+    [
+        ({"trainerStatus": {"estimatedRemainingSeconds": 36_000}}, "120.000000", 0),  # 3 h of the window
+        ({"trainerStatus": {"estimatedRemainingSeconds": 3_600}}, "40.000000", 0),  # it would have lasted an hour
+        ({"estimate": {"cost": "450.00"}, "cost": {"total": "400.00"}}, "50.000000", 0),
+        ({"estimate": {"cost": "300.00"}, "cost": {"total": "400.00"}}, "0.000000", 0),
+        ({}, "0.000000", 1),
+    ],
+)
+def test_a_run_that_was_stopped_early_saves_what_it_would_have_cost_on_its_way_to_the_end(
+    ask_runs: Run, runs: RunWorld, more: dict[str, Any], saved: str, unknown: int
+) -> None:
+    runs.world.trainingjobs[Key("research", "bert")] = custom_record(stopped(**more))
+    found = document(ask_runs, "savings", "--window", WINDOW, "-n", "research")["items"]
+    one = next(item for item in found if item["policy"] == "early stop by Plateau/eval_loss")
+    assert (one["saved"], one["unknown"], one["workloads"]) == (saved, unknown, 1)
+
+
+def test_windows_of_a_stop_add_up(runs: RunWorld) -> None:
+    del runs
+    status = stopped(trainerStatus={"estimatedRemainingSeconds": 9_000})["status"]
+    whole, *parts = (avoided(status, span(*hours)) for hours in ((0, 20), (0, 10), (10, 11), (11, 20)))
+    assert whole is not None
+    assert whole.saved == 100 * PICO
+    assert [part.saved for part in parts if part is not None] == [40 * PICO, 40 * PICO, 20 * PICO]
+    assert avoided(status, span(0, 9)) is None
+    assert avoided({"earlyStopping": {"stop": {}}}, span(0, 9)) is None
 
 
 # --- simulate ---------------------------------------------------------------------------------------------------------
@@ -197,6 +303,21 @@ def test_auto_costs_no_more_than_on_demand_and_is_in_time(ask_runs: Run) -> None
     assert Decimal(auto["costLow"]) < Decimal(dear["costLow"])
     assert Decimal(auto["costHigh"]) <= Decimal(dear["costHigh"]) * Decimal("1.05")
     assert 0 < found["known"] < 1
+
+
+def test_the_changeover_that_the_operator_has_measured_goes_first(ask_runs: Run, runs: RunWorld) -> None:
+    key = Key("research", "bert")
+    runs.world.trainingjobs[key] = custom_record(trainingjob(status={**STATUS, "changeover": {"total": "6m30s"}}))
+    found = document(ask_runs, "simulate", "bert", "--deadline", "14h", "-n", "research")
+    assert found["changeoverMinutes"] == 6.5
+
+
+def test_tries_in_vain_say_that_there_was_no_spot_capacity(ask_runs: Run, runs: RunWorld) -> None:
+    """4.25 h there, 0.5 h gone after the loss, of 14; then 2 h more in which the run asked for it and got none."""
+    known = document(ask_runs, "simulate", "bert", "--deadline", "14h", "-n", "research")["known"]
+    runs.insights.stays_of = lambda _uid: (Stay(at(10), CapacityType.SPOT, ended=at(12), cause=Cause.UNAVAILABLE),)
+    more = document(ask_runs, "simulate", "bert", "--deadline", "14h", "-n", "research")["known"]
+    assert (round(known * 14, 2), round(more * 14, 2)) == (4.25, 6.25)
 
 
 def test_the_changeover_is_measured_on_the_run(ask_runs: Run) -> None:

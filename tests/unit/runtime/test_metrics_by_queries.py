@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpucost.core.model import Key
@@ -167,6 +167,7 @@ def test_what_only_looks_open_is_sent(query: str) -> None:
     assert problem_of(query) == ""
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab()[]{}'\"`#\\\n ", max_size=30))
 def test_whatever_is_sent_stays_inside_its_parentheses(query: str) -> None:
     """An independent count: without strings and comments, the depth never falls below that of the beginning."""
@@ -183,8 +184,10 @@ def test_whatever_is_sent_stays_inside_its_parentheses(query: str) -> None:
 async def test_a_number_without_labels_is_a_value_too(world: FeedWorld) -> None:
     world.run(ask_for("scalar(x)"))
     with engine_with(answering({"scalar(x)": "scalar"})) as (engine, promql):
-        await passes(world.queries(promql), world, 4)
-    assert world.values("loss") == [7.0]
+        feed = world.queries(promql)
+        await passes(feed, world)
+        assert world.values("loss") == [7.0]
+        await passes(feed, world, 3)
     assert sum("topk" in text for text in engine.asked) == 1
 
 
@@ -218,6 +221,16 @@ async def test_without_prometheus_it_says_what_to_set(world: FeedWorld) -> None:
     world.run(ask_for("q"))
     await world.queries(None).once()
     assert world.doubts()["spec.metrics.prometheus"].reason == "NoPrometheus"
+
+
+async def test_where_users_may_not_ask_nothing_is_asked(world: FeedWorld) -> None:
+    world.run(ask_for("q"))
+    with engine_with(answering({"q": 1})) as (engine, promql):
+        feed = world.queries(promql)
+        feed.allowed = False
+        await passes(feed, world, 2)
+    assert engine.asked == []
+    assert "metricsQueries" in world.doubts()["spec.metrics.prometheus"].message
 
 
 async def test_only_a_run_that_runs_is_asked_about(world: FeedWorld) -> None:

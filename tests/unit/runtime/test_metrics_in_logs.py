@@ -104,6 +104,29 @@ async def test_what_was_said_before_a_restart_of_the_container_is_not_lost(world
     assert [query.get("previous") for query in server.asked] == [None, "true", None, None, None]
 
 
+async def test_the_last_lines_of_a_pod_that_was_replaced_come_before_its_successors(world: FeedWorld) -> None:
+    server = LogServer(by_pod={"bert-0": Written(), "bert-1": Written()})
+    world.run(LOSS)
+    async with reading(world, server) as feed:
+        world.later(10)
+        server.by_pod["bert-0"].write(world.now, "step 1 loss=1")
+        await feed.once()
+        server.by_pod["bert-0"].write(world.now + SECOND, "step 2 loss=nan")
+        world.ends(phase="Failed")
+        world.pod(name="bert-1", phase="Pending")
+        world.later(20)
+        await feed.once()
+        assert [one.step for one in world.reports()] == [1, 2]
+        world.pod(name="bert-1")
+        server.by_pod["bert-1"].write(world.now, "step 1 loss=2")
+        for _ in range(3):
+            world.later(20)
+            await feed.once()
+    assert [one.step for one in world.reports()] == [1, 2, 1]
+    assert server.paths.count("/api/v1/namespaces/research/pods/bert-0/log") == 2
+    assert world.doubts() == {}
+
+
 async def test_with_several_containers_the_first_one_is_read_or_the_one_that_is_named(world: FeedWorld) -> None:
     server = LogServer(logs={"train": Written(), "sidecar": Written()})
     world.run(LOSS)
@@ -234,3 +257,15 @@ async def test_words_of_another_container_and_plain_words_are_nothing(world: Fee
     await last_words(world, "killed")
     assert world.reports() == ()
     assert "spec.metrics.terminationMessage" not in world.doubts()
+
+
+async def test_what_is_not_asked_for_any_more_is_not_doubted(world: FeedWorld) -> None:
+    await last_words(world, '{"trainerStatus": 7}')
+    assert world.doubts()
+    world.run({"log": LOSS["log"]}, generation=2)
+    async with reading(world, LogServer(refusal=(403, "forbidden"))) as feed:
+        await feed.once()
+        assert set(world.doubts()) == {"spec.metrics.log"}
+        world.run({"push": "Off"}, generation=3)
+        await feed.once()
+    assert world.board.of(BERT) is None

@@ -16,8 +16,21 @@ from pathlib import Path
 import pytest
 
 from gpucost import sdk
+from gpucost.core.training import reporting
 from gpucost.core.training.push import parse_push
-from gpucost.sdk import INTERVAL, TERMINATED, TOKEN, URL, Run, replacing
+from gpucost.core.training.stopping import restore
+from gpucost.sdk import (
+    INTERVAL,
+    RESTORE_STEP,
+    RESTORE_TIME,
+    TERMINATED,
+    TOKEN,
+    URL,
+    Checkpoints,
+    Run,
+    newest,
+    replacing,
+)
 from support.report_server import ReportServer
 
 ASK = {"accepted": True, "checkpoint": True}
@@ -25,7 +38,7 @@ ASK = {"accepted": True, "checkpoint": True}
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (URL, TOKEN, INTERVAL, "RANK", "JOB_COMPLETION_INDEX", "SLURM_PROCID"):
+    for name in (URL, TOKEN, INTERVAL, RESTORE_STEP, RESTORE_TIME, "RANK", "JOB_COMPLETION_INDEX", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -100,6 +113,15 @@ def test_values_on_a_gpu_are_converted_only_for_a_message(server: ReportServer) 
         for step in range(2, 200):
             run.report(step, metrics={"loss": loss})
     assert loss.converted <= 2
+
+
+def test_a_dear_value_that_comes_between_two_messages_goes_with_the_next(server: ReportServer) -> None:
+    with quick(every=60.0) as run:
+        run.report(1)
+        server.wait(1)
+        run.report(2, metrics={"val_loss": Dear()})
+        run.report(3)
+    assert values(server.messages[-1]) == {"val_loss": "1.0"}
 
 
 # --- trouble ----------------------------------------------------------------------------------------------------------
@@ -272,6 +294,130 @@ def test_a_checkpoint_that_was_cut_off_replaces_no_good_one(tmp_path: Path) -> N
     with replacing(str(target)) as unfinished:
         Path(unfinished).write_text("better")
     assert target.read_text() == "better"
+
+
+# --- going back -------------------------------------------------------------------------------------------------------
+
+
+def fill(folder: Path, *steps: int) -> Checkpoints:
+    checkpoints = Checkpoints(str(folder), keep=10)
+    for step in steps:
+        with checkpoints.writing(step) as path:
+            Path(path).write_text(str(step))
+    return checkpoints
+
+
+def test_the_newest_checkpoints_are_kept_and_the_newest_one_is_gone_on_from(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(str(tmp_path / "deep" / "folder"), keep=2)
+    assert checkpoints.newest() is None
+    for step in (9, 10, 100):
+        with checkpoints.writing(step) as path:
+            Path(path).mkdir()
+            (Path(path) / "weights").write_text(str(step))
+    assert sorted(one.name for one in (tmp_path / "deep" / "folder").iterdir()) == ["checkpoint-10", "checkpoint-100"]
+    found = checkpoints.newest()
+    assert found is not None
+    assert (found.step, (Path(found.path) / "weights").read_text()) == (100, "100")
+
+
+def test_half_a_checkpoint_is_none(tmp_path: Path) -> None:
+    checkpoints = fill(tmp_path, 1)
+
+    def killed() -> None:
+        with checkpoints.writing(2) as path:
+            Path(path).mkdir()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    assert checkpoints.newest() == (1, str(tmp_path / "checkpoint-1"))
+    with checkpoints.writing(2) as path:
+        Path(path).write_text("whole")
+    assert checkpoints.newest() == (2, str(tmp_path / "checkpoint-2"))
+
+
+def test_after_a_divergence_it_goes_back_once_and_then_forward_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = fill(tmp_path, 100, 200, 300, 400)
+    monkeypatch.setenv(RESTORE_STEP, "250")
+    monkeypatch.setenv(RESTORE_TIME, "2026-11-29T18:00:00Z")
+    assert checkpoints.newest() == (200, str(tmp_path / "checkpoint-200"))
+    fill(tmp_path, 300)
+    assert checkpoints.newest() == (300, str(tmp_path / "checkpoint-300"))  # interrupted again: what is new counts
+    assert (tmp_path / "checkpoint-300").read_text() == "300"
+    assert {one.name for one in tmp_path.iterdir()} >= {"diverged-checkpoint-300", "diverged-checkpoint-400"}
+    monkeypatch.setenv(RESTORE_TIME, "2026-11-29T20:00:00Z")  # asked once more
+    assert checkpoints.newest() == (200, str(tmp_path / "checkpoint-200"))
+    monkeypatch.setenv(RESTORE_STEP, "150")
+    assert checkpoints.newest() == (100, str(tmp_path / "checkpoint-100"))
+
+
+def test_it_reads_what_the_operator_sets() -> None:
+    assert (RESTORE_STEP, RESTORE_TIME) == (restore.STEP, restore.TIME)
+    assert (INTERVAL, URL, TOKEN) == (reporting.INTERVAL, reporting.URL, reporting.TOKEN)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "-1", "soon", "1.5"])
+def test_a_step_that_makes_no_sense_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    checkpoints = fill(tmp_path, 100, 200)
+    monkeypatch.setenv(RESTORE_STEP, text)
+    assert checkpoints.newest() == (200, str(tmp_path / "checkpoint-200"))
+
+
+def test_a_folder_without_its_last_file_is_no_complete_checkpoint(tmp_path: Path) -> None:
+    for step in (5, 10):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    (tmp_path / "checkpoint-5" / "trainer_state.json").write_text("{}")
+    (tmp_path / "checkpoint-best").mkdir()
+    assert newest(str(tmp_path), proof="trainer_state.json") == (5, str(tmp_path / "checkpoint-5"))
+    assert newest(str(tmp_path / "missing")) is None
+
+
+# --- what is news -----------------------------------------------------------------------------------------------------
+
+
+def test_a_metric_is_told_once_and_with_the_next_message_when_one_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ReportServer((200, {}), (503, {}), (200, {})) as server:
+        monkeypatch.setenv(URL, server.url)
+        with quick() as run:
+            run.report(1, metrics={"eval": 0.5})
+            server.wait(1)
+            run.report(2, metrics={"loss": 1.0})
+            server.wait(2)
+            run.report(3, metrics={"loss": 0.75, "lr": 0.1})
+            server.wait(3)
+    assert [values(one) for one in server.messages[:3]] == [
+        {"eval": "0.5"},
+        {"loss": "1.0"},
+        {"loss": "0.75", "lr": "0.1"},
+    ]
+
+
+def test_a_checkpoint_alone_repeats_no_report(server: ReportServer) -> None:
+    with quick() as run:
+        run.report(1, metrics={"loss": 1.0})
+        server.wait(1)
+        run.saved(1)
+        server.wait(2)
+    assert "trainerStatus" not in server.messages[1]
+    assert parse_push(json.dumps(server.messages[1]).encode()).saved is not None
+
+
+def test_a_token_that_has_run_out_loses_no_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ReportServer((401, {}), (200, {})) as server:
+        monkeypatch.setenv(URL, server.url)
+        with quick() as run:
+            run.saved(7)
+            server.wait(2)
+    assert [one["step"] for one in server.checkpoints] == [7, 7]
+
+
+def test_more_metrics_than_may_be_sent_are_cut_down(server: ReportServer) -> None:
+    with quick() as run:
+        run.report(1, metrics={f"m{number}": number for number in range(500)})
+        message = server.wait(1)[0]
+    assert len(parse_push(json.dumps(message).encode()).metrics) == 128
 
 
 # --- one file ---------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import math
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gpucost.sources.run_log as module
@@ -137,7 +137,7 @@ async def test_a_log_larger_than_one_look_is_read_in_parts(server: LogServer, mo
 
 
 async def test_a_line_without_an_end_is_gone_round(server: LogServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_BYTES", 1_000_000)
+    monkeypatch.setattr(module, "MOST_BYTES", 2_000_000)
     server.written.write(T0, b"z" * 3_000_000)
     server.written.write(T0 + 10 * SECOND, "step 2 loss=2")
     found = await read(server, Place(T0 - SECOND))
@@ -196,6 +196,17 @@ async def test_one_that_hangs_costs_its_time_and_what_came_counts(
         await read(server)
 
 
+async def test_what_came_before_the_connection_broke_counts_and_is_not_read_again(server: LogServer) -> None:
+    server.cut = True
+    server.written.write(T0, "step 1 loss=1")
+    found = await read(server)
+    assert (steps(found), found.is_all) == ([1], False)
+    found = await read(server, found.place)  # nothing new, and it breaks again
+    server.cut = False
+    server.written.write(T0 + SECOND // 2, "step 2 loss=2")
+    assert steps(await read(server, found.place)) == [2]
+
+
 async def test_a_refusal_keeps_its_status_and_words(server: LogServer) -> None:
     server.logs["sidecar"] = server.written
     with pytest.raises(ApiError, match="container name must be specified") as caught:
@@ -203,6 +214,7 @@ async def test_a_refusal_keeps_its_status_and_words(server: LogServer) -> None:
     assert caught.value.status == 400
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40), max_size=20), st.integers(1, 7), st.integers(1, 10))
 def test_lines_do_not_depend_on_how_the_bytes_arrive(parts: list[bytes], size: int, limit: int) -> None:
     data = b"\n".join(parts)
@@ -213,6 +225,7 @@ def test_lines_do_not_depend_on_how_the_bytes_arrive(parts: list[bytes], size: i
     assert splitter.unfinished == whole[-1][:limit]
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 3_000_000), st.booleans()), min_size=1, max_size=40),
     st.lists(st.integers(1, 10), min_size=1, max_size=10),

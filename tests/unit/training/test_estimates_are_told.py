@@ -21,6 +21,15 @@ MODEL = {"parameters": "7B", "tokens": "140B", "gpu": "H100"}
 QUOTES = without_cluster()
 
 
+def settled(what: TrainingSpec) -> Estimating:
+    """A world in which the Job is there and nothing is to be done."""
+    world = Estimating(what, NOW)
+    world.priced = False
+    world.settle(6)
+    world.priced = True
+    return world
+
+
 def read(**fields: Any) -> TrainingSpec:
     body = {"spec": {"template": TEMPLATE, "gpusPerWorker": 8, "model": MODEL, **fields}}
     converted = training_spec(body)
@@ -51,7 +60,7 @@ def pass_over(world: World) -> dict[str, Any]:
 
 
 def test_an_estimate_is_told_with_the_first_pass_and_never_again() -> None:
-    world = Estimating(read(), NOW)
+    world = settled(read())
     events = told(world)
     assert events["CostEstimated"].startswith(
         "about 28405.80 USD (22724.64 - 37874.40): 516.1 h on 8 x H100, on-demand. Prices: built-in list 2026-11-01. "
@@ -68,9 +77,9 @@ def test_an_estimate_is_told_with_the_first_pass_and_never_again() -> None:
 
 
 def test_other_work_is_estimated_anew() -> None:
-    world = Estimating(read(), NOW)
+    world = settled(read())
     before = pass_over(world)["estimate"]
-    world.spec = read(model={**MODEL, "method": "LoRA"})
+    world.spec, world.generation = read(model={**MODEL, "method": "LoRA"}), 2
     assert "CostEstimated" in told(world)
     after = pass_over(world)["estimate"]
     assert after["basis"] != before["basis"]
@@ -78,21 +87,32 @@ def test_other_work_is_estimated_anew() -> None:
 
 
 def test_suspending_a_run_is_no_other_work() -> None:
-    world = Estimating(read(), NOW)
+    world = settled(read())
     before = pass_over(world)["estimate"]
-    world.spec = read(suspend=True)
+    world.spec, world.generation = read(suspend=True), 2
     assert "CostEstimated" not in told(world)
-    assert pass_over(world)["estimate"] == before
+    world.settle(8)
+    assert world.status["estimate"] == {**before, "generation": 2}
+
+
+def test_a_pass_that_makes_the_job_does_not_wait_for_an_estimate() -> None:
+    world = Estimating(read(), NOW)
+    decision = plan(world.state(), world.context())
+    assert decision.actions
+    assert "estimate" not in decision.status
+    assert not [note for note in decision.events if note.reason == "CostEstimated"]
+    world.settle(6)
+    assert world.status["estimate"]["cost"] == "28405.80"
 
 
 def test_without_a_model_or_a_duration_nothing_is_said() -> None:
-    world = Estimating(replace(read(), model=None), NOW)
+    world = settled(replace(read(), model=None))
     assert "CostEstimated" not in told(world)
     assert "estimate" not in pass_over(world)
 
 
 def test_while_prices_are_not_known_yet_nothing_is_said() -> None:
-    world = Estimating(read(), NOW)
+    world = settled(read())
     world.priced = False
     assert "estimate" not in pass_over(world)
     world.priced = True
@@ -100,7 +120,7 @@ def test_while_prices_are_not_known_yet_nothing_is_said() -> None:
 
 
 def test_an_unknown_gpu_is_said_and_tried_again_later() -> None:
-    world = Estimating(read(model={"parameters": "7B", "tokens": "140B"}), NOW)
+    world = settled(read(model={"parameters": "7B", "tokens": "140B"}))
     first = pass_over(world)["estimate"]
     assert "cost" not in first
     assert "the GPU: select nodes of one model" in first["message"]
@@ -113,7 +133,7 @@ def test_an_unknown_gpu_is_said_and_tried_again_later() -> None:
 
 
 def test_an_estimate_stays_when_the_nodes_are_gone() -> None:
-    world = Estimating(read(model={"parameters": "7B", "tokens": "140B"}), NOW)
+    world = settled(read(model={"parameters": "7B", "tokens": "140B"}))
     world.models = frozenset({"H100-80GB-HBM3"})
     before = pass_over(world)["estimate"]
     world.models = frozenset()
@@ -122,7 +142,7 @@ def test_an_estimate_stays_when_the_nodes_are_gone() -> None:
 
 
 def test_a_deadline_that_cannot_be_met_is_a_warning() -> None:
-    world = Estimating(read(completeBy="2026-11-25T00:00:00Z"), NOW)
+    world = settled(read(completeBy="2026-11-25T00:00:00Z"))
     note = next(one for one in plan(world.state(), world.context()).events if one.reason == "CostEstimated")
     assert note.warning
     assert "it will be late" in note.message
@@ -155,6 +175,16 @@ def test_gpus_by_affinity_and_by_pool() -> None:
     found = setup_of(read(placement=pool, model=bare), start=NOW)
     assert (found.gpu_model, str(found.placing)) == ("A100-40GB", "Spot")
     assert setup_of(read(model=bare), start=NOW, models=["L4", "T4"]).gpu_model == ""
+
+
+def test_a_budget_is_known() -> None:
+    found = setup_of(read(budget={"cost": "100.50", "gpuHours": "8"}), start=NOW)
+    assert (str(found.most_cost), str(found.most_gpu_hours)) == ("100.50", "8")
+
+
+def test_a_base_model_is_known() -> None:
+    assert not setup_of(read(), start=NOW).is_based
+    assert setup_of(read(baseModel={"name": "llama", "revision": "1"}), start=NOW).is_based
 
 
 def test_bad_models_are_named() -> None:

@@ -9,12 +9,16 @@ import pytest
 
 from gpucost.core.actions import CreateJob, Decision, PatchJob
 from gpucost.core.capacity import KARPENTER, Provider
+from gpucost.core.clock import MINUTE, SECOND
 from gpucost.core.model import Job, JobCondition, Owner
 from gpucost.core.training import memory
 from gpucost.core.training.plan import TrainingContext, TrainingState, plan
 from gpucost.core.training.queueing import Entry
 from gpucost.core.training.spec import Outside, PlacementPolicy, TrainingSpec
+from gpucost.core.training.stopping.spec import Mode, Plateau, Rule, Stopping
+from gpucost.core.training.stopping.stop import RESUME, STOPPED
 from gpucost.sources.queues import entry_record
+from support.queue_world import QueuedWorld
 from support.training_cases import BEFORE, OPENS, TEMPLATE, ready, spec
 from support.training_world import World
 
@@ -210,3 +214,44 @@ def test_a_workload_is_read_with_what_decisions_need() -> None:
     assert (record.owner_uid, record.active, record.active_manager) == ("j1", False, "gpucost")
     assert (record.cluster_queue, record.flavors, record.is_("QuotaReserved")) == ("team", ("dear", "cheap"), True)
     assert entry_record({**body, "spec": {}, "status": {}}).active is True
+
+
+# --- stopping early ---------------------------------------------------------------------------------------------------
+
+PLATEAU = Rule("loss", Plateau(3), mode=Mode.ENFORCE, grace=MINUTE)
+
+
+def stuck() -> QueuedWorld:
+    """A queued run whose loss has got stuck."""
+    world = QueuedWorld(spec(PlacementPolicy.ON_DEMAND, stopping=Stopping((PLATEAU,))), BEFORE)
+    world.settle(6)
+    for index, loss in enumerate([0.9, 0.8, 0.7, 0.71, 0.72, 0.73]):
+        world.kubernetes()
+        world.reports(100 * (index + 1), loss=loss)
+        world.operate()
+        world.now += MINUTE
+    world.settle(60, 15 * SECOND)
+    return world
+
+
+def test_a_rule_that_holds_takes_the_run_out_of_its_queue_and_one_command_puts_it_back() -> None:
+    world = stuck()
+    assert world.entry is not None
+    assert (world.entry["active"], world.pods) == (False, {})
+    assert world.condition("Ready")["reason"] == "EarlyStopped"
+    assert world.condition("Suspended")["reason"] == "EarlyStopped"
+    assert "resume: kubectl cost resume bert -n research" in world.condition("Ready")["message"]
+    world.annotations = {RESUME: world.status["earlyStopping"]["stop"]["id"]}
+    world.settle(10)
+    assert world.entry["active"] is True
+    assert STOPPED not in world.entry["annotations"]
+    assert world.condition("Ready")["reason"] == "Running"
+
+
+def test_a_stopped_run_that_somebody_activates_goes_on() -> None:
+    world = stuck()
+    world.user_resumes()
+    world.settle(10)
+    assert world.condition("Ready")["reason"] == "Running"
+    assert world.entry is not None
+    assert STOPPED not in world.entry["annotations"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from curves.replay import FOLDER, Result, Study, replay
-from curves.report import PAGE, STUDIES, table
+from curves.report import PAGE, STUDIES, line, rules
 from gpucost.core.training.stopping.spec import (
     Divergence,
     Goal,
@@ -27,12 +27,12 @@ from gpucost.core.training.stopping.spec import (
 CASES: list[tuple[Kind, str, str, int, float, float]] = [
     (Plateau(5), "tumours", "loss", 32, 0.15, 0.002),
     (Plateau(10), "few-digits", "loss", 32, 0.15, 0.02),
-    (Median(), "tumours", "loss", 24, 0.6, 0.001),
-    (Median(min_steps=100), "few-digits", "loss", 24, 0.6, 0.001),
+    (Median(), "tumours", "loss", 16, 0.5, 0.001),
+    (Median(min_steps=100), "few-digits", "loss", 16, 0.5, 0.001),
     (Halving(min_steps=30, max_steps=810, reduction=3), "digits", "loss", 40, 0.8, 0.02),
     (Halving(min_steps=50, max_steps=810, reduction=2), "tumours", "loss", 32, 0.7, 0.005),
     (Divergence(), "diabetes", "loss", 32, 0.2, 0.0),
-    (LearningCurve(0.08, max_steps=810), "tumours", "loss", 24, 0.4, 0.0),
+    (LearningCurve(0.08, max_steps=810), "tumours", "loss", 16, 0.4, 0.0),
 ]
 
 
@@ -66,8 +66,8 @@ def test_a_target_is_reached_by_whoever_is_stopped_for_it() -> None:
 
 def test_what_a_learning_curve_stops_would_have_missed_its_target() -> None:
     for name, target in (("tumours", 0.08), ("few-digits", 0.45)):
-        found = result(LearningCurve(target, max_steps=810), name, "loss", 32)
-        assert sum(run.stopped for run in found.runs) > 10
+        found = result(LearningCurve(target, max_steps=810), name, "loss", 16)
+        assert sum(run.stopped for run in found.runs) > 5
         assert not [run for run in found.runs if run.stopped and run.best_of_all <= target]
 
 
@@ -79,10 +79,12 @@ def test_divergence_stops_nothing_that_would_have_become_better_again() -> None:
 
 
 def test_the_page_is_what_the_command_writes() -> None:
-    """One study of it; the whole takes a minute (`python -m curves report`)."""
+    """Some lines of it; the whole takes a minute (`python -m curves report`)."""
     name, metric, goal, target = STUDIES[3]
-    expected = "\n".join(table(Study.read(name), metric, goal, target))
-    assert expected in Path(PAGE).read_text()
+    lines = Path(PAGE).read_text().splitlines()
+    for title, kind in rules(target):
+        if isinstance(kind, Plateau | Target | Divergence):
+            assert line(Study.read(name), title, Rule(metric, kind, goal, grace=0)) in lines
 
 
 def test_the_recorded_curves_are_whole() -> None:

@@ -7,14 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpucost.core.actions import Decision
 from gpucost.core.clock import MINUTE, SECOND
+from gpucost.core.model import Job, Pod
 from gpucost.core.training.curve import with_report
 from gpucost.core.training.doubts import INVALID_QUERY, NO_DATA, Doubt
 from gpucost.core.training.metric_sources import MetricQuery, MetricSources
+from gpucost.core.training.observe import rank_zero
 from gpucost.core.training.observed import ending_of, less_than_better, news, push_of
 from gpucost.core.training.plan import plan
 from gpucost.core.training.progress import LOG, PROMETHEUS, PUSH, Progress, Report
@@ -133,7 +135,30 @@ def test_the_same_value_again_is_no_news_but_the_same_from_another_is() -> None:
     assert news(push, LOG, told) == push
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_last_words_can_break_anything(message: bytes) -> None:
     push, why = ending_of("{" + message.decode(errors="replace"))
     assert push is None or why == ""
+
+
+# --- whose log --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("workers", "names", "chosen"),
+    [
+        (1, ["bert-aaaaa", "bert-bbbbb"], "bert-bbbbb"),
+        (2, ["bert-1-aaaaa", "bert-0-bbbbb", "bert-0-ccccc"], "bert-0-ccccc"),
+        (2, ["bert-aaaaa", "bert-bbbbb"], "bert-aaaaa"),
+        (4, ["bert-worker-1-0-aaaaa", "bert-worker-0-1-bbbbb", "bert-worker-0-0-ccccc"], "bert-worker-0-0-ccccc"),
+        (4, ["bert-worker-0-0-ccccc", "bert-leader-0-0-ddddd", "bert-leader-0-0-eeeee"], "bert-leader-0-0-eeeee"),
+        (1, [], None),
+    ],
+)
+def test_rank_zero_speaks_for_all_and_of_its_lives_the_newest(
+    workers: int, names: list[str], chosen: str | None
+) -> None:
+    pods = [Pod(f"uid-{name}", name, "research", BEFORE + number) for number, name in enumerate(names)]
+    found = rank_zero(Job("uid", "bert", "research", BEFORE, "1", parallelism=workers), pods)
+    assert (found[-1].name if found else None) == chosen

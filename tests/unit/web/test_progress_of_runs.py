@@ -104,6 +104,16 @@ async def test_a_repetition_is_accepted_but_does_not_count(caller: Caller) -> No
     assert seen(caller) == [0.05]
 
 
+async def test_a_repetition_from_a_clock_that_is_ahead_is_one_too(caller: Caller) -> None:
+    ahead = {"lastUpdatedTime": format_rfc3339(caller.world.now + 3600 * SECOND), "progressPercentage": 1}
+    for accepted in (True, False):
+        caller.world.now += 5 * SECOND
+        code, answer = await caller.send({"trainerStatus": ahead})
+        assert (code, answer["accepted"]) == (200, accepted)
+    assert (await caller.say(progressPercentage=2))[1]["accepted"] is True
+    assert seen(caller) == [0.01, 0.02]
+
+
 async def test_a_message_out_of_order_is_409(caller: Caller) -> None:
     now = caller.world.now
     await caller.say(progressPercentage=5, lastUpdatedTime=format_rfc3339(now))
@@ -148,6 +158,21 @@ async def test_a_checkpoint_is_asked_for_until_one_comes(caller: Caller) -> None
 
 async def keep_nothing(_changes: object) -> None:
     """A ledger that takes everything."""
+
+
+async def test_a_checkpoint_counts_though_it_comes_with_words_that_were_said_before(caller: Caller) -> None:
+    caller.world.histories.write = keep_nothing
+    status = {"lastUpdatedTime": "2026-11-25T03:59:00Z", "progressPercentage": 50}
+    assert (await caller.send({"trainerStatus": status}))[0] == 200
+    for earlier in ("03:59:00", "03:58:00"):
+        caller.world.now += 5 * SECOND
+        saved = {"step": int(earlier[3:5]), "time": f"2026-11-25T{earlier}Z"}
+        old = {**status, "lastUpdatedTime": f"2026-11-25T{earlier}Z"}
+        code, answer = await caller.send({"trainerStatus": old, "checkpoint": saved})
+        assert (code, answer["accepted"]) == (200, True)
+    progress = caller.world.histories.of(BERT)
+    assert [one.step for one in progress.checkpoints] == [58, 59]
+    assert len(progress.reports) == 1
 
 
 async def test_a_checkpoint_older_than_the_job_is_said_and_does_not_count(caller: Caller) -> None:

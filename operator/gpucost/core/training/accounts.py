@@ -7,7 +7,7 @@ what the run has said of itself only decides where the parts begin and end.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -24,6 +24,7 @@ _APART: Micros = 2 * MINUTE
 """Pods that come and go within this time are one stay: a gang does not start in the same second."""
 
 Better = Literal["lower", "higher"]
+Number = int | Fraction
 
 _LOWER = ("loss", "error", "perplexity", "ppl", "wer", "cer", "mae", "mse", "rmse", "nll", "fid")
 _HIGHER = (
@@ -131,19 +132,29 @@ class Ledgered:
 def placements(lines: Sequence[Line]) -> tuple[Placed, ...]:
     """Where a run was, in order of time."""
     found: list[list[Line]] = []
+    here: dict[CapacityType, tuple[list[Line], Instant]] = {}
     for line in sorted(lines, key=lambda line: (line.span.start, line.span.end)):
-        group = next((one for one in reversed(found) if _joins(one, line)), None)
-        if group is None:
-            found.append([line])
-        else:
-            group.append(line)
+        group, end = here.get(line.capacity_type, ([], 0))
+        if not group or line.span.start > end + _APART:
+            group, end = [], 0
+            found.append(group)
+        group.append(line)
+        here[line.capacity_type] = group, max(end, line.span.end)
     return tuple(map(_placed, found))
 
 
-def _joins(group: Sequence[Line], line: Line) -> bool:
-    if group[0].capacity_type is not line.capacity_type:
-        return False
-    return line.span.start <= max(one.span.end for one in group) + _APART
+def most_at_once(lines: Iterable[Line], amount: Callable[[Line], Number]) -> Number:
+    """The largest sum of an amount over the lines that hold at one instant."""
+    changes: dict[Instant, Number] = {}
+    for line in lines:
+        changes[line.span.start] = changes.get(line.span.start, 0) + amount(line)
+        changes[line.span.end] = changes.get(line.span.end, 0) - amount(line)
+    now: Number = 0
+    most: Number = 0
+    for instant in sorted(changes):
+        now += changes[instant]
+        most = max(most, now)
+    return most
 
 
 def _placed(group: Sequence[Line]) -> Placed:
@@ -153,15 +164,9 @@ def _placed(group: Sequence[Line]) -> Placed:
         span=Interval(min(one.span.start for one in group), max(one.span.end for one in group)),
         capacity_type=group[0].capacity_type,
         nodes=tuple(dict.fromkeys(line.node for line in group)),
-        gpus=max(_held(group)),
+        gpus=most_at_once(group, lambda line: line.gpus),
         cost=sum(priced) if len(priced) == len(costs) else None,
     )
-
-
-def _held(group: Sequence[Line]) -> Iterator[Gpus]:
-    """GPUs held at once, at each beginning."""
-    for moment in {line.span.start for line in group}:
-        yield sum(line.gpus for line in group if line.span.start <= moment < line.span.end)
 
 
 def steps(money: Ledgered, progress: Progress) -> Steps | None:

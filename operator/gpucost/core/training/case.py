@@ -66,9 +66,15 @@ class Case:
         return Identity(self.state.key, self.state.uid, self.state.labels)
 
     @cached_property
+    def switch(self) -> Job | None:
+        """The Job as far as we turn it on and off: one that a queue starts and stops is turned off in the queue."""
+        job, entry = self.state.job, self.state.entry
+        return queueing.as_switch(job, entry) if job is not None and job.queue and entry is not None else job
+
+    @cached_property
     def memory(self) -> Memory:
-        """What the Job's annotations say."""
-        return memory.recall(self.state.job) if self.state.job else Memory()
+        """What the Job's annotations say; those of its place in a queue when it is turned off there."""
+        return memory.recall(self.switch) if self.switch else Memory()
 
     @cached_property
     def wish(self) -> Wish:
@@ -102,17 +108,18 @@ class Case:
     @cached_property
     def remembered(self) -> stops.Remembered:
         """What the Job's annotations say about stops."""
-        return stops.recall(self.state.job)
+        return stops.recall(self.switch)
 
     @cached_property
     def stop(self) -> stops.Stop | None:
         """The stop that keeps the Job suspended, until its user takes it back."""
-        return in_force(self.state, self.spec.stopping, self.memory, self.remembered)
+        state = replace(self.state, job=self.switch)
+        return in_force(state, self.spec.stopping, self.memory, self.remembered)
 
     @cached_property
     def course(self) -> Course:
         """What the rules of early stopping and the budget come to."""
-        held_by = "a queue or another controller" if self.is_hands_off else ""
+        held_by = "a queue or another controller" if self.is_hands_off and self.switch is self.state.job else ""
         return course_of(self.state, self.context, self.spec.stopping, self.remembered, held_by=held_by)
 
     @cached_property

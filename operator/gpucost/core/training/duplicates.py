@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gpucost.core.actions import Condition, EventNote
-from gpucost.core.clock import format_duration, format_rfc3339
+from gpucost.core.clock import Instant, format_duration, format_rfc3339
 from gpucost.core.money import format_pico
 from gpucost.core.training.runs.run import FAILED_TWICE, REUSED, Run, Saving
 from gpucost.core.training.runs.spec import Deduplication
@@ -20,7 +20,6 @@ from gpucost.core.training.state import TrainingState
 
 AVOIDED = frozenset({REUSED, FAILED_TWICE})
 """Reasons with which a run ends that never began."""
-_MOST_MISSING = 16
 
 Ended = tuple[bool, str, str]
 """Whether it ended well, reason and message: the arguments of a verdict."""
@@ -56,14 +55,14 @@ def awaited(state: TrainingState) -> Run | None:
     return state.twins.running if is_reusing(state) and state.job is None else None
 
 
-def bookings(state: TrainingState) -> tuple[Saving, ...]:
+def bookings(state: TrainingState, now: Instant) -> tuple[Saving, ...]:
     """What not starting has saved, to be booked once."""
     ended, run = avoided(state), state.twins.complete
     if state.job is not None or ended is None or ended[1] != REUSED or run is None:
         return ()
     if _stored(state, "Complete").get("reason") == REUSED:
         return ()
-    return (Saving(state.uid, state.key.namespace, 0, REUSED, ended[2][:1024], saved=run.cost),)
+    return (Saving(state.uid, state.key.namespace, now, REUSED, ended[2][:1024], saved=run.cost),)
 
 
 def conditions(state: TrainingState) -> Iterator[Condition]:
@@ -103,8 +102,7 @@ def status(state: TrainingState) -> dict[str, Any]:
     stored = {key: state.status[key] for key in ("fingerprint", "reused") if key in state.status}
     found, ended = state.twins.print, avoided(state)
     if found is not None:
-        missing = [one[:512] for one in found.missing][:_MOST_MISSING]
-        shown: dict[str, Any] = {"digest": found.digest, "datasetVersion": state.twins.version, "missing": missing}
+        shown = {"digest": found.digest, "datasetVersion": state.twins.version, "exact": found.is_exact}
         stored["fingerprint"] = {key: value for key, value in shown.items() if value}
     if state.job is not None or ended is None or ended[1] != REUSED:
         stored.pop("reused", None)

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from gpucost.core.actions import EventNote
 from gpucost.core.clock import format_duration
 from gpucost.core.model import CapacityType
-from gpucost.core.training import doubts, duplicates
+from gpucost.core.training import doubts, duplicates, pins
 from gpucost.core.training.case import Case
-from gpucost.core.training.estimating.telling import estimates
 from gpucost.core.training.memory import moment
 from gpucost.core.training.stopping import story
 from gpucost.core.training.wish import name_of, upcoming
@@ -28,8 +27,15 @@ _REASONS = {
 
 def news(case: Case, *, over: bool) -> tuple[EventNote, ...]:
     """Notes that the stored status does not know of yet; each tells its occurrence apart by `dedupe`."""
-    while_it_runs = (*_windows(case), *_moves(case), *_stops(case), *_doubts(case), *estimates(case))
+    while_it_runs = (*_windows(case), *_pins(case), *_moves(case), *_stops(case), *_doubts(case))
     return (*duplicates.news(case.state), *_interruptions(case), *(() if over else while_it_runs))
+
+
+def _pins(case: Case) -> Iterator[EventNote]:
+    pin = case.state.pin
+    before = (case.state.status.get("placement") or {}).get("zonePin") or {}
+    if pin is not None and pins.matters(case.spec) and (before.get("zone"), before.get("by")) != (pin.zone, pin.by):
+        yield EventNote("ZonePinned", pins.described(pin), f"{pin.zone}/{pin.by}", warning=True)
 
 
 def _stops(case: Case) -> Iterator[EventNote]:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 from gpucost.core.quantity import parse_quantity
@@ -118,7 +119,7 @@ def _containers(spec: TrainingSpec, pod: Json) -> list[dict[str, Any]]:
     return shown
 
 
-def _container(container: Json, ignored: Iterable[str]) -> dict[str, Any]:
+def _container(container: Json, ignored: tuple[str, ...]) -> dict[str, Any]:
     return {
         "image": _image(str(container.get("image", ""))),
         "command": _texts(container.get("command")),
@@ -135,7 +136,7 @@ def _image(reference: str) -> str:
     return digest if found else reference
 
 
-def _environment(container: Json, ignored: Iterable[str]) -> dict[str, Any]:
+def _environment(container: Json, ignored: tuple[str, ...]) -> dict[str, Any]:
     """By name: of two of one name the last one counts, as in Kubernetes."""
     found: dict[str, Any] = {}
     for variable in _listed(container.get("env")):
@@ -146,7 +147,8 @@ def _environment(container: Json, ignored: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def is_ignored(name: str, more: Iterable[str] = ()) -> bool:
+@lru_cache(maxsize=8192)
+def is_ignored(name: str, more: tuple[str, ...] = ()) -> bool:
     """Whether a variable says nothing about the result."""
     return any(fnmatchcase(name, pattern) for pattern in (*IGNORED, *more))
 
@@ -203,7 +205,7 @@ def _open_ends(spec: TrainingSpec, pod: Json, known: Mapping[str, str]) -> Itera
             yield f"spec.template.spec.{field}: what ConfigMap {name} holds is not known"
 
 
-def _config_maps(pod: Json, ignored: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _config_maps(pod: Json, ignored: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Field and name of each ConfigMap that reaches the program."""
     for index, volume in enumerate(_listed(pod.get("volumes"))):
         for source in (volume, *_listed((volume.get("projected") or {}).get("sources"))):
@@ -214,7 +216,7 @@ def _config_maps(pod: Json, ignored: Iterable[str]) -> Iterator[tuple[str, str]]
             yield from ((f"{kind}[{index}].{field}", name) for field, name in _of_environment(container, ignored))
 
 
-def _of_environment(container: Json, ignored: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _of_environment(container: Json, ignored: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     for source in _listed(container.get("envFrom")):
         if name := (source.get("configMapRef") or {}).get("name"):
             yield "envFrom", str(name)

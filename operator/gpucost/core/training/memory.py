@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from gpucost.core.clock import SECOND, Instant, format_rfc3339, parse_rfc3339
 from gpucost.core.model import CapacityType, Job
@@ -35,7 +36,6 @@ SPOT_REFUSED_AT = PREFIX + "spot-refused-at"
 SPOT_REFUSALS = PREFIX + "spot-refusals"
 CHECKPOINT_ASKED_AT = PREFIX + "checkpoint-asked-at"
 GANG_RELEASES = PREFIX + "gang-releases"
-CHECKPOINT_INTERVAL = PREFIX + "checkpoint-interval"
 ADOPTED_BY = PREFIX + "adopted-by"
 TEMPLATE_HASH = PREFIX + "template-hash"
 
@@ -137,6 +137,7 @@ def _capacity(text: str | None) -> CapacityType | None:
     return CapacityType(text) if text in set(CapacityType) else None
 
 
+@lru_cache(maxsize=16384)
 def moment(now: Instant) -> str:
     """An instant as it is kept: whole seconds, as everywhere in Kubernetes."""
     return format_rfc3339(now - now % SECOND)

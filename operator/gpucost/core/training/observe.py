@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from gpucost.core.capacity import Override, capacity_type, labelled_capacity
 from gpucost.core.clock import Instant
 from gpucost.core.model import CapacityType, Job, Node, Pod, Waiting
 
+_SUFFIX = 5
 _ENDED = frozenset({"Succeeded", "Failed"})
 
 
@@ -21,16 +23,18 @@ def starting(pods: Iterable[Pod]) -> list[Pod]:
     return [pod for pod in alive(pods) if pod.node_name is None and pod.deleting is None]
 
 
-def rank_zero(job: Job, pods: Iterable[Pod]) -> Pod | None:
-    """The newest pod of the worker that speaks for the others: index 0 of an Indexed Job, else any, the oldest first.
+def rank_zero(job: Job, pods: Iterable[Pod]) -> Sequence[Pod]:
+    """Pods of the worker that speaks for the others, the newest last: index 0 of an Indexed Job, else the oldest one.
 
-    Pods of an Indexed Job are named `JOB-INDEX-` and five letters.
+    Pods of an Indexed Job are named `JOB-INDEX-` and five letters, those of a JobSet `JOBSET-REPLICATED-0-INDEX-`.
     """
     every = sorted(pods, key=lambda pod: (pod.created, pod.name))
-    indexed = [pod for pod in every if pod.name.startswith(f"{job.name}-0-")]
+    zero = re.compile(re.escape(job.name) + r"(-.+-0)?-0-[a-z0-9]{5}")
+    first = min((pod.name[:-_SUFFIX] for pod in every if zero.fullmatch(pod.name)), default=None)
+    indexed = [pod for pod in every if first is not None and pod.name[:-_SUFFIX] == first]
     if indexed or job.parallelism == 1:
-        return max(indexed or every, key=lambda pod: (pod.created, pod.name), default=None)
-    return next(iter(alive(every) or every), None)
+        return indexed or every
+    return (alive(every) or every)[:1]
 
 
 def has_stopped(job: Job, pods: Iterable[Pod]) -> bool:

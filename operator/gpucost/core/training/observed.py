@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import takewhile
 
 from gpucost.core.clock import MINUTE, Instant, Micros
 from gpucost.core.training.progress import SOURCES, Progress, Report
@@ -70,7 +71,7 @@ def merged(first: Push, then: Push) -> Push:
 
 def news(push: Push, source: str, progress: Progress) -> Push:
     """A message less what this source said last in the same words: a query gives the same value again and again."""
-    last = dict(_last_said(source, progress))
+    last = _last_said(source, progress, {STEP, PROGRESS, *push.metrics})
     return replace(
         push,
         step=None if push.step == last.get(STEP) else push.step,
@@ -79,11 +80,15 @@ def news(push: Push, source: str, progress: Progress) -> Push:
     )
 
 
-def _last_said(source: str, progress: Progress) -> Iterator[tuple[str, float]]:
-    """Oldest first, so that a mapping of it keeps the newest."""
-    for report in progress.reports:
+def _last_said(source: str, progress: Progress, names: set[str]) -> dict[str, float]:
+    """What a source said last under some names."""
+    found: dict[str, float] = {}
+    for report in reversed(progress.reports):
         if report.source == source:
-            yield from _said(report)
+            found = {**{name: value for name, value in _said(report) if name in names}, **found}
+            if len(found) == len(names):
+                break
+    return found
 
 
 def _said(report: Report) -> Iterator[tuple[str, float]]:
@@ -96,9 +101,8 @@ def _said(report: Report) -> Iterator[tuple[str, float]]:
 def less_than_better(push: Push, source: str, progress: Progress, now: Instant) -> Push:
     """A message less what a more trustworthy source has said lately."""
     better = frozenset(SOURCES[: SOURCES.index(source)])
-    told = {
-        name for one in progress.reports if one.source in better and one.at > now - LATELY for name, _ in _said(one)
-    }
+    lately = takewhile(lambda one: one.at > now - LATELY, reversed(progress.reports))
+    told = {name for one in lately if one.source in better for name, _ in _said(one)}
     return replace(
         push,
         step=None if STEP in told else push.step,

@@ -9,12 +9,13 @@ write, exactly as it is on a Job (`memory`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gpucost.core.actions import PatchJob
-from gpucost.core.model import JobCondition, Key
+from gpucost.core.model import Job, JobCondition, Key
 from gpucost.core.training import memory
+from gpucost.core.training.stopping import stop as stops
 
 if TYPE_CHECKING:
     from gpucost.core.training.case import Case
@@ -54,11 +55,15 @@ class Entry:
         found = self.condition(kind)
         return found is not None and found.status
 
-    @property
-    def held_by_us(self) -> bool:
-        """We took it out: our mark, and nobody has set the field after us."""
-        ours = self.annotations.get(memory.SUSPENDED_BY) == memory.US
-        return ours and not self.active and self.active_manager in {None, memory.US}
+
+def as_switch(job: Job, entry: Entry) -> Job:
+    """A queued Job as if it were turned on and off by itself: what is remembered of that is kept at its entry."""
+    return replace(
+        job,
+        suspend=not entry.active,
+        suspend_manager=entry.active_manager,
+        annotations={**job.annotations, **entry.annotations},
+    )
 
 
 def names_a_queue(labels: Mapping[str, str]) -> bool:
@@ -72,26 +77,45 @@ def change(case: Case, reason: str) -> PatchJob | None:
     Who puts it back against us wins until the specification asks for something else; who takes it out is left alone.
     """
     entry = case.state.entry
-    if entry is None or case.target.holds or entry.is_("Finished"):
+    if entry is None or entry.is_("Finished"):
         return None
-    marked = entry.annotations.get(memory.SUSPENDED_BY) == memory.US
-    overridden = entry.annotations.get(memory.OVERRIDDEN) == case.wish.key
-    stops = case.target.placement is None
-    if entry.active and marked:
-        notes = {**memory.unmarked(), **({memory.OVERRIDDEN: case.wish.key} if stops else {})}
+    return _while_active(case, reason) if entry.active else _while_out(case)
+
+
+def _while_active(case: Case, reason: str) -> PatchJob | None:
+    mine, stop = case.memory, case.course.stop
+    unwanted = case.target.placement is None and not case.target.holds
+    if mine.suspended:
+        notes = {**memory.unmarked(), **({memory.OVERRIDDEN: case.wish.key} if unwanted else {})}
+        if case.remembered.stop is not None:
+            notes = {**memory.unmarked(), **stops.overridden(case.remembered.stop, case.now)}
         return _patch(case, notes, reason="Overridden", message="somebody else activated the Workload")
-    if entry.active and stops and not overridden:
-        notes = memory.suspending(reason, case.now)
-        message = f"taking it out of queue {_queue(case)}"
-        return _patch(case, notes, active=False, reason=case.wish.reason, message=message)
-    if entry.held_by_us and not stops:
-        message = f"putting it back into queue {_queue(case)}"
-        return _patch(case, memory.unmarked(), active=True, reason="Resuming", message=message)
+    if stop is not None and case.unstopped.placement is not None:
+        # The pods of a queued Job cannot be told which checkpoint to go on from, so it does not restart by itself.
+        notes = {**memory.suspending(stops.STOP, case.now), **stops.remembered(replace(stop, restart=False))}
+        return _patch(case, notes, active=False, reason="EarlyStopped", message=f"{stop.rule}: {stop.evidence}")
+    if unwanted and not case.is_overridden:
+        message = f"taking it out of {_queue(case)}"
+        return _patch(case, memory.suspending(reason, case.now), active=False, reason=case.wish.reason, message=message)
     return None
 
 
+def _while_out(case: Case) -> PatchJob | None:
+    if not case.memory.suspended:
+        return None
+    if case.stop is not None and case.spec.suspend:  # from now on it is the user's suspension, and ends with it
+        notes = {**stops.over(case.stop, case.now), memory.SUSPEND_REASON: memory.USER_SPEC}
+        return _patch(case, notes, reason="Suspended", message="the specification says suspend")
+    if case.target.placement is None and not case.target.holds:
+        return None
+    notes = memory.unmarked()
+    if case.remembered.stop is not None:
+        notes |= stops.over(case.remembered.stop, case.now)
+    return _patch(case, notes, active=True, reason="Resuming", message=f"putting it back into {_queue(case)}")
+
+
 def _queue(case: Case) -> str:
-    return (case.state.job.queue if case.state.job is not None else None) or "of Kueue"
+    return f"queue {case.state.job.queue}" if case.state.job is not None else "its queue"
 
 
 def _patch(case: Case, notes: memory.Annotations, *, active: bool | None = None, reason: str, message: str) -> PatchJob:

@@ -77,12 +77,12 @@ def replay(conditions: Conditions, policy: str, *, when_unknown: bool) -> Course
         there, until = _availability(conditions, run.now, when_unknown=when_unknown)
         if run.on is Capacity.SPOT and not there:
             run.on, run.changeover = Capacity.NONE, 0
-        wanted = _wanted(conditions, run, policy, tick, there=there)
+        wanted, look_again = _wanted(conditions, run, policy, tick, there=there)
         if wanted is not run.on:
             run.starts += wanted is not Capacity.NONE
             run.on = wanted
             run.changeover = conditions.changeover if wanted is not Capacity.NONE else 0
-        _advance(conditions, run, min(tick, max(1, until - run.now)))
+        _advance(conditions, run, max(1, min(tick, until - run.now, look_again - run.now)))
     return _course(conditions, policy, run)
 
 
@@ -96,12 +96,13 @@ def _availability(conditions: Conditions, now: Instant, *, when_unknown: bool) -
     return when_unknown, later
 
 
-def _wanted(conditions: Conditions, run: _Run, policy: str, tick: Micros, *, there: bool) -> Capacity:
+def _wanted(conditions: Conditions, run: _Run, policy: str, tick: Micros, *, there: bool) -> tuple[Capacity, Instant]:
+    """Where the run should be, and when to ask again at the latest."""
     spot, on_demand = conditions.spot.at(run.now), conditions.on_demand.at(run.now)
     if policy == "spotOnly":
-        return Capacity.SPOT if there else Capacity.NONE
+        return (Capacity.SPOT if there else Capacity.NONE), run.now + tick
     if policy == "onDemand" or spot is None or on_demand is None:
-        return Capacity.ON_DEMAND
+        return Capacity.ON_DEMAND, run.now + tick
     past = tuple(_clipped(conditions.seen, run.now))
     outlook = Outlook(
         now=run.now,
@@ -119,8 +120,10 @@ def _wanted(conditions: Conditions, run: _Run, policy: str, tick: Micros, *, the
         spent=Decimal(0) if run.spent is None else Decimal(float(run.spent)),
         interval=tick,
     )
-    chosen = choose(outlook, policy).capacity
-    return chosen if there or chosen is not Capacity.SPOT else Capacity.NONE
+    choice = choose(outlook, policy)
+    chosen = choice.capacity if there or choice.capacity is not Capacity.SPOT else Capacity.NONE
+    again = choice.look_again if choice.look_again > run.now else run.now + MINUTE
+    return chosen, again
 
 
 def _clipped(seen: Sequence[Span], now: Instant) -> list[Span]:

@@ -13,11 +13,11 @@ from typing import Any
 from gpucost.core.actions import Action, Condition, Decision, EventNote
 from gpucost.core.clock import Instant
 from gpucost.core.notices import Notice
-from gpucost.core.training import doubts, duplicates, gang, observe
+from gpucost.core.training import doubts, duplicates, gang, observe, pins
 from gpucost.core.training.auto import moves, shown
 from gpucost.core.training.auto.view import LOOK_EVERY
 from gpucost.core.training.case import Case
-from gpucost.core.training.estimating.telling import estimate_status, kept_estimate
+from gpucost.core.training.estimating.telling import foresee, kept_estimate
 from gpucost.core.training.events import news
 from gpucost.core.training.memory import moment
 from gpucost.core.training.said import trainer_status
@@ -40,14 +40,17 @@ def report(
 ) -> Decision:
     """The decision for a case; without a verdict it follows from the state. `foreign`: the Job is not ours to show."""
     over = ended(case.state)
+    foreseen = foresee(case, busy=foreign or over is not None or bool(actions))
     going = {} if foreign or over else warned(case.state.pods, case.context.nodes, case.context.notices)
     return Decision(
         target=case.state.key,
         actions=tuple(actions),
         conditions=conditions(case, verdict or verdict_of(case), foreign=foreign),
-        status=_status(case, foreign=foreign),
-        events=() if foreign else (*news(case, over=over is not None), *_risk_news(case), *_going_news(case, going)),
-        records=duplicates.bookings(case.state),
+        status={**_status(case, foreign=foreign), **foreseen.status},
+        events=()
+        if foreign
+        else (*news(case, over=over is not None), *_risk_news(case), *_going_news(case, going), *foreseen.events),
+        records=duplicates.bookings(case.state, case.now),
         checkpoint_interval=case.interval,
         wake_at=None if over is not None else _wake_at(case),
         ask_checkpoint=over is None and not foreign and (case.course.ask or bool(why_save(going, case.state.progress))),
@@ -173,7 +176,6 @@ def _status(case: Case, *, foreign: bool = False) -> Status:
     status |= trainer_status(state) | ({} if foreign else _of_runs(state))
     status |= _under_deadline(case, foreign=foreign)
     status |= {} if foreign else story.status(case.spec.stopping, case.course, _stop(case))
-    status |= kept_estimate(state.status) if foreign or ended(state) is not None else estimate_status(case)
     if case.spec.template is not None:
         status["workers"] = case.spec.workers
     if (placement := _placement(case, foreign=foreign)) and ended(state) is None:
@@ -240,12 +242,12 @@ def _placement(case: Case, *, foreign: bool) -> Status:
     job, mine, window = case.state.job, case.memory, case.wish.window
     result: Status = {}
     if job is not None and not foreign:
-        entry = case.state.entry
-        ours = mine.suspended or (entry is not None and entry.held_by_us)
-        paused = job.suspend and ours and case.target.placement is None
+        paused = job.suspend and mine.suspended and case.target.placement is None
         current = PAUSED if paused else name_of(case.placement) if case.placement else None
         since = mine.suspended_at if paused else mine.resumed_at
         result |= {"current": current, "since": moment(since or job.created) if current else None}
+    if case.state.pin is not None and pins.matters(case.spec) and not foreign:
+        result["zonePin"] = pins.status_of(case.state.pin)
     if window is not None:
         result["window"] = {"start": moment(window.start), "end": moment(window.end)}
     if (change := upcoming(case.spec, case.now)) is not None:

@@ -43,22 +43,30 @@ class Speaker:
 
     pace: Bucket = field(default_factory=_bucket)
     told_until: Instant | None = None
+    last: Instant | None = None
+    """What the last message said of its own time, which may be ahead of ours."""
 
     def repeats(self, push: Push) -> str:
         """Why a message says nothing new, by the pod's own clock; empty when it does."""
-        if push.told_at is None or self.told_until is None or push.told_at > self.told_until:
+        if push.told_at is None or self.told_until is None:
             return ""
-        if push.told_at == self.told_until:
+        if self.is_repetition(push):
             return f"lastUpdatedTime {format_rfc3339(push.told_at)} was told before: the message is a repetition"
+        if push.told_at > self.told_until:
+            return ""
         return (
             f"lastUpdatedTime {format_rfc3339(push.told_at)} is before {format_rfc3339(self.told_until)}, which this "
             "pod has told already: the message came out of order"
         )
 
+    def is_repetition(self, push: Push) -> bool:
+        """Whether it is the very message that was heard last."""
+        return push.told_at is not None and push.told_at in {self.told_until, self.last}
+
     def heard(self, push: Push, now: Instant) -> None:
         """Remember; a clock that is ahead of ours must not silence what comes after it is set right."""
         if push.told_at is not None:
-            self.told_until = min(push.told_at, now)
+            self.told_until, self.last = min(push.told_at, now), push.told_at
 
 
 def report_of(push: Push, now: Instant, source: str = PUSH) -> Report | None:

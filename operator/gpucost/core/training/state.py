@@ -15,6 +15,7 @@ from gpucost.core.training.auto.sightings import Market
 from gpucost.core.training.auto.stays import Stay
 from gpucost.core.training.doubts import Doubt
 from gpucost.core.training.estimating.market import Quote
+from gpucost.core.training.pins import Pin
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.queueing import Entry
 from gpucost.core.training.reporting import Reporting
@@ -80,6 +81,8 @@ class TrainingState:
     """Its stays on nodes, oldest first."""
     requests: Resources = NOTHING
     """What one worker requests."""
+    pin: Pin | None = None
+    """The zone that it cannot leave."""
     rates: tuple[Decimal, Decimal] | None = None
     """What the whole run costs per hour on spot and on on-demand capacity; None when nobody knows."""
     spent: Decimal = Decimal(0)
@@ -94,6 +97,8 @@ class TrainingContext:
     provider: Provider | None = None
     nodes: Mapping[str, Node] = field(default_factory=dict)
     """Living nodes by name."""
+    measured_since: Instant = 0
+    """Since when this operator has measured what GPUs do."""
     rejection: Sequence[str] = ()
     """What the API server said to an action for this generation of the object, one line per field."""
     reporting: Reporting | None = None

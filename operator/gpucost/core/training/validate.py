@@ -60,6 +60,9 @@ def _policy(spec: TrainingSpec) -> Iterator[Problem]:
     scheduled = spec.placement.policy is PlacementPolicy.SCHEDULED
     if spec.placement.policy is PlacementPolicy.AUTO and spec.complete_by is None:
         yield Problem("spec.completeBy", "policy Auto needs a deadline, such as 2026-12-01T06:00:00Z")
+    if spec.complete_by is not None and spec.runs is not None:
+        message = "completeBy is one instant and schedule.runs makes many runs: leave one of them out"
+        yield Problem("spec.completeBy", message)
     if scheduled and (spec.schedule is None or not spec.schedule.windows):
         yield Problem("spec.schedule", "policy Scheduled needs a schedule with at least one window")
     if spec.schedule is not None and spec.schedule.windows and not scheduled:

@@ -140,12 +140,11 @@ def held(case: Case) -> Verdict:
 def _held_by_queue(case: Case, job: Job) -> Verdict:
     if not job.queue:
         return Verdict(False, "Queued", f"controller {job.managed_by} decides when the {job.kind} runs")
-    entry = case.state.entry
-    if entry is not None and entry.held_by_us:
-        if case.target.placement is None:
-            return held(case)
+    if case.memory.suspended and case.target.placement is None and not case.target.holds:
+        return _suspended_by_us(case)
+    if case.memory.suspended:
         return Verdict(False, "Queued", f"goes back into queue {job.queue} (Kueue)")
-    return Verdict(*queueing.waiting(entry, job.queue))
+    return Verdict(*queueing.waiting(case.state.entry, job.queue))
 
 
 def _pool_unknown(case: Case) -> Verdict:

@@ -25,7 +25,7 @@ _WORDS = {
 
 def warned(pods: Sequence[Pod], nodes: Mapping[str, Node], notices: Mapping[str, Notice]) -> dict[str, Notice]:
     """Notices about the nodes of living workers, by name of the node."""
-    names = {pod.node_name for pod in observe.alive(pods) if pod.node_name is not None and pod.deleting is None}
+    names = {pod.node_name for pod in observe.alive(pods) if pod.node_name is not None}
     found = {name: notices.get(name) or (nodes[name].notice if name in nodes else None) for name in sorted(names)}
     return {name: notice for name, notice in found.items() if notice is not None}
 

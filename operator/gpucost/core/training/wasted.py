@@ -10,8 +10,10 @@ from gpucost.core.clock import Instant
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts
 from gpucost.core.training.accounts import Ledgered
+from gpucost.core.training.auto.stays import Cause, Stay
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.state import Interruption
+from gpucost.core.training.waste import lost_by_cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,37 @@ class Loss:
     gpu_time: int | None = None
 
 
+_ABOUT = {
+    Cause.SPOT: "work since the last checkpoint, lost with a spot node",
+    Cause.CONSOLIDATION: "work lost when an autoscaler emptied the node",
+    Cause.PREEMPTION: "work lost to more important pods",
+    Cause.CRASH: "work lost when the program failed",
+    Cause.MOVE: "work lost when the run was moved",
+    Cause.PAUSE: "work lost when the run was suspended",
+    Cause.NODE: "work lost with a node that was no spot capacity",
+}
+
+
 def losses(
-    money: Ledgered, progress: Progress, interruptions: Sequence[Interruption], total: Amounts
+    money: Ledgered,
+    progress: Progress,
+    interruptions: Sequence[Interruption],
+    total: Amounts,
+    stays: Sequence[Stay] = (),
 ) -> tuple[Loss, ...]:
-    """By cause, the dearest first."""
-    found = [*_idle(total), *_interrupted(money, progress, interruptions)]
-    return tuple(sorted(found, key=lambda one: -(one.cost or 0)))
+    """By cause, the dearest first. Of runs whose stays on nodes were never recorded only lost spot nodes are known."""
+    lost = _booked(stays) if stays else _interrupted(money, progress, interruptions)
+    return tuple(sorted([*_idle(total), *lost], key=lambda one: -(one.cost or 0)))
+
+
+def _booked(stays: Sequence[Stay]) -> Iterator[Loss]:
+    """What the operator has booked when stays ended; a stay that it could not price makes its cause unpriced."""
+    costs = lost_by_cause(stays)
+    for cause, about in _ABOUT.items():
+        ended = [one for one in stays if one.cause is cause and one.lost_since is not None]
+        if ended:
+            unpriced = any(one.lost_cost is None for one in ended)
+            yield Loss(str(cause), about, None if unpriced else costs.get(str(cause), 0), count=len(ended))
 
 
 def _idle(total: Amounts) -> Iterator[Loss]:
@@ -53,7 +80,7 @@ def _interrupted(money: Ledgered, progress: Progress, interruptions: Iterable[In
         part = money.between(min(since, moment), moment)
         cost = None if cost is None or part is None else cost + part
         before = moment
-    yield Loss("spot", "work since the last checkpoint was lost with a spot node", cost, count=len(moments))
+    yield Loss(str(Cause.SPOT), _ABOUT[Cause.SPOT], cost, count=len(moments))
 
 
 def _last_before(saved: Sequence[Instant], moment: Instant) -> Instant | None:

@@ -11,12 +11,13 @@ from decimal import Decimal
 from fractions import Fraction
 from statistics import median
 
-from gpucost.core.clock import MINUTE, Instant, Micros, format_duration
+from gpucost.core.clock import MINUTE, Instant, Micros, format_duration, format_rfc3339
 from gpucost.core.model import CapacityType, NodeFact, PriceFact
 from gpucost.core.money import exact
 from gpucost.core.report import Line
 from gpucost.core.timeline import Interval, Timeline
-from gpucost.core.training.accounts import Placed, placements
+from gpucost.core.training.accounts import Placed, most_at_once, placements
+from gpucost.core.training.auto.stays import Cause, Stay
 from gpucost.core.training.deadline import Span
 from gpucost.core.training.estimating.market import Quote, choose
 from gpucost.core.training.progress import Progress
@@ -41,6 +42,7 @@ class Record:
     interruptions: Sequence[Interruption]
     alike: Alike
     quotes: Sequence[Quote] = ()
+    stays: Sequence[Stay] = ()
     is_over: bool = True
 
     @property
@@ -51,11 +53,7 @@ class Record:
     @property
     def nodes(self) -> Fraction:
         """Nodes' worth that it held at most at once."""
-        starts = {line.span.start for line in self.lines}
-        return max(
-            sum((one.share for one in self.lines if one.span.start <= moment < one.span.end), Fraction(0))
-            for moment in starts
-        )
+        return Fraction(most_at_once(self.lines, lambda line: line.share))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +120,15 @@ def _work(record: Record, stays: Sequence[Placed], changeover: Micros, notes: li
 
 def _prices(record: Record, kind: CapacityType, notes: list[str]) -> Timeline[Decimal]:
     """Price of all nodes of the run together over time: what nodes of its type cost then, else what they cost now."""
-    whole = record.nodes
+    whole, words = record.nodes, "spot" if kind is CapacityType.SPOT else "on-demand"
     steps = dict(_recorded(record.alike, kind))
     if steps:
         first = min(steps)
         if first > record.span.start:
+            notes.append(f"no {words} price was recorded before {format_rfc3339(first)[:16]}Z: the first one is used")
             steps[record.span.start] = steps[first]
         return Timeline.of((at, exact(Fraction(hourly) * whole)) for at, hourly in steps.items())
     quote = _quoted(record, kind)
-    words = "spot" if kind is CapacityType.SPOT else "on-demand"
     if quote is None:
         notes.append(f"nobody knows a {words} price of these nodes")
         return Timeline((), ())
@@ -177,21 +175,32 @@ def _quoted(record: Record, kind: CapacityType) -> Quote | None:
 
 
 def _seen(record: Record, stays: Sequence[Placed]) -> tuple[Span, ...]:
-    """Spot nodes of the type that lived were there; after the last one was lost there was none until another came."""
+    """Spot nodes of the type that lived were there; there were none when the run asked in vain, nor after the last one
+    was lost until another came. What the run itself has met with goes first: a node may live and be somebody else's.
+    """
     there = _union(
         Interval(fact.start, fact.end if fact.end is not None else record.span.end)
         for fact, _ in record.alike
         if fact.capacity_type is CapacityType.SPOT
     )
-    starts = sorted(stay.span.start for stay in stays)
-    found = [Span(*one, available=True) for one in there]
+    missing = _union([*_refused(record.stays), *_gone(record, there, sorted(stay.span.start for stay in stays))])
+    spans = [Span(*one, available=False) for one in missing]
+    spans += [Span(*part, available=True) for one in there for part in _without(one, missing)]
+    return tuple(sorted(spans, key=lambda span: span.start))
+
+
+def _refused(stays: Iterable[Stay]) -> Iterator[Interval]:
+    for one in stays:
+        if one.cause is Cause.UNAVAILABLE and one.ended is not None:
+            yield Interval(one.start, one.ended)
+
+
+def _gone(record: Record, there: Sequence[Interval], starts: Sequence[Instant]) -> Iterator[Interval]:
+    """From the loss of the last spot node until another one came, or the run was somewhere else."""
     for one in record.interruptions:
-        if any(span.start <= one.at < span.end for span in there):
-            continue
-        until = [span.start for span in there if span.start > one.at] + [at for at in starts if at > one.at]
-        end = min([*until, one.at + _GONE])
-        found.append(Span(one.at, end, available=False))
-    return _apart(found)
+        if not any(span.start <= one.at < span.end for span in there):
+            until = [span.start for span in there if span.start > one.at] + [at for at in starts if at > one.at]
+            yield Interval(one.at, min([*until, one.at + _GONE]))
 
 
 def _union(spans: Iterable[Interval]) -> list[Interval]:
@@ -204,11 +213,12 @@ def _union(spans: Iterable[Interval]) -> list[Interval]:
     return joined
 
 
-def _apart(spans: Sequence[Span]) -> tuple[Span, ...]:
-    """In order and without overlaps: the earlier one goes on until its end."""
-    found: list[Span] = []
-    for span in sorted(spans, key=lambda one: (one.start, one.end)):
-        start = max(span.start, found[-1].end) if found else span.start
-        if start < span.end:
-            found.append(Span(start, span.end, span.available))
-    return tuple(found)
+def _without(span: Interval, holes: Sequence[Interval]) -> Iterator[Interval]:
+    """The parts of a span outside of holes, which are in order and apart."""
+    start = span.start
+    for hole in holes:
+        if (part := span.clip(start, hole.start)) is not None:
+            yield part
+        start = max(start, hole.end)
+    if (part := span.clip(start, span.end)) is not None:
+        yield part

@@ -46,7 +46,7 @@ class RunBook:
         return self._all.runs.get(uid)
 
     def same(self, namespace: str, digest: str) -> list[Run]:
-        """Runs of one fingerprint in one namespace, the first one first."""
+        """Runs of one exact fingerprint in one namespace, the first one first."""
         found = [self._all.runs[uid] for uid in self._by_digest.get((namespace, digest), ())]
         return sorted(found, key=lambda run: (run.created, run.uid))
 
@@ -74,6 +74,10 @@ class RunBook:
         reused = sum(one.saved or 0 for one in self._all.savings.values() if one.kind == REUSED)
         return {"skipped-runs": skipped, "duplicates": reused}
 
+    def counted(self) -> list[Saving]:
+        """Runs that were not made because that was not worthwhile, or because the same one was there."""
+        return [one for one in self._all.savings.values() if one.is_skip or one.kind == REUSED]
+
     # --- changes ------------------------------------------------------------------------------------------------------
 
     def put(self, run: Run, amounts: Amounts | None = None) -> None:
@@ -92,7 +96,7 @@ class RunBook:
         self._all.runs[run.uid] = run
         if amounts is not None:
             self._all.amounts[run.uid] = amounts
-        if run.digest:
+        if run.digest and run.exact:
             self._by_digest[run.namespace, run.digest].add(run.uid)
         if run.parent:
             self._by_parent[run.parent].add(run.uid)
@@ -100,7 +104,10 @@ class RunBook:
     def book(self, savings: Iterable[Saving]) -> None:
         """Records of a decision; what is booked is never booked anew."""
         for one in savings:
-            if (one.due, one.kind) not in self._savings_of[one.uid]:
+            known = self._savings_of[one.uid]
+            if one.kind == REUSED and any(kind == REUSED for _, kind in known):
+                continue
+            if (one.due, one.kind) not in known:
                 self._new.savings[one.uid, one.due, one.kind] = one
                 self._keep(one)
 

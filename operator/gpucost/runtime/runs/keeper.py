@@ -63,6 +63,7 @@ class RunKeeper:
     engine: PromQL | None = None
     book: RunBook = field(default_factory=RunBook)
     _found: dict[str, Found] = field(default_factory=dict)
+    _prints: dict[str, tuple[object, Fingerprint | None]] = field(default_factory=dict)
     _tidied: Instant = 0
 
     # --- what decisions ask -------------------------------------------------------------------------------------------
@@ -99,15 +100,23 @@ class RunKeeper:
             return Twins()
         known, found = self._begun(record, job), self._found.get(record.uid)
         version = self._version(record, spec, known, found)
-        made = fingerprint(spec, version=version, known=found.data if found is not None else {})
+        made = self._print(record, spec, version, found.data if found is not None else {})
         if made is not None and job is not None:
             made = _as_made(made, record, known)
-        if made is None:
-            return Twins()
+        if made is None or not made.is_exact:
+            return Twins(made, version)
         earlier = [self._lived(run) for run in self.book.same(record.namespace, made.digest) if run.uid != record.uid]
         if job is not None:
             earlier = [run for run in earlier if (run.created, run.uid) < (job.created, record.uid)]
         return Twins(made, version, earlier)
+
+    def _print(self, record: Custom, spec: TrainingSpec, version: str, data: Mapping[str, str]) -> Fingerprint | None:
+        """Worked out once for a specification: it is asked for at every pass over everything."""
+        key = (record.generation, version, tuple(sorted(data.items())))
+        kept = self._prints.get(record.uid)
+        if kept is None or kept[0] != key:
+            kept = self._prints[record.uid] = key, fingerprint(spec, version=version, known=data)
+        return kept[1]
 
     def _begun(self, record: Custom, job: Job | None) -> Run | None:
         """What was taken down of this very Job: an earlier one may have been made from something else."""
@@ -233,8 +242,9 @@ class RunKeeper:
     async def tidy(self, keep: Micros | None) -> None:
         """Forget what was found out about TrainingJobs that do not exist any more; now and then, old records."""
         living = self.world.trainingjob_uids
-        for uid in self._found.keys() - living:
-            del self._found[uid]
+        for kept in (self._found, self._prints):
+            for uid in kept.keys() - living:
+                del kept[uid]
         if self.now() - self._tidied >= HOUR:
             self._tidied = self.now()
             await self.book.tidy(living, self.now(), keep)
@@ -244,11 +254,12 @@ def _as_made(now: Fingerprint, record: Custom, known: Run | None) -> Fingerprint
     """What a run was made from does not change with its specification."""
     stored = record.status.get("fingerprint") or {}
     if known is not None:
-        missing = now.missing or (() if known.exact else ("spec: not known when the run began",))
-        return Fingerprint(known.digest, () if known.exact else missing)
-    if stored.get("digest"):
-        return Fingerprint(str(stored["digest"]), tuple(map(str, stored.get("missing") or ())))
-    return now
+        digest, exact = known.digest, known.exact
+    elif stored.get("digest"):
+        digest, exact = str(stored["digest"]), bool(stored.get("exact"))
+    else:
+        return now
+    return Fingerprint(digest, () if exact else now.missing or ("spec: not all of it was known when the run began",))
 
 
 def _is_over(record: Custom) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gpucost.core.clock import SECOND, Instant, format_rfc3339, parse_rfc3339
 from gpucost.core.model import Job
-from gpucost.core.money import Pico
+from gpucost.core.money import PICO, Pico, parse_amount
 from gpucost.core.training.fingerprint import Fingerprint
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.runs.child import DUE, due_of, parent_of
@@ -52,7 +52,7 @@ def refreshed(
     """A run with what is known of it now; its end, once known, stays while it is over."""
     result, reason, message = outcome(record.status)
     over = result is not Result.RUNNING
-    ended = (job.completed if job is not None else None) or known.ended or now - now % SECOND
+    ended = (job.completed if job is not None else None) or known.ended or _since(record, reason) or now - now % SECOND
     done = job is not None and over
     return replace(
         known,
@@ -61,10 +61,17 @@ def refreshed(
         message=message[:1024],
         ended=ended if over else None,
         cost=(cost if cost is not None else known.cost) if done else _reused_cost(known, reason),
-        said=said(progress) or known.said,
-        checkpoint=checkpoint(progress) or known.checkpoint,
+        said=(said(progress) or known.said) if over else known.said,
+        checkpoint=(checkpoint(progress) or known.checkpoint) if over else known.checkpoint,
         outputs=known.outputs or tuple(outputs(record.spec)),
     )
+
+
+def _since(record: Custom, reason: str) -> Instant | None:
+    """Since when the status says how a run has ended."""
+    conditions = record.status.get("conditions") or ()
+    text = next((c.get("lastTransitionTime") for c in conditions if c.get("reason") == reason), None)
+    return parse_rfc3339(text) if text else None
 
 
 def _reused_cost(known: Run, reason: str) -> Pico | None:
@@ -79,6 +86,15 @@ def begun(record: Custom, job: Job, known: Run | None, print_: Fingerprint | Non
         return base
     base = base or Run(record.uid, record.namespace, record.name, job.created)
     return replace(base, created=job.created, digest=print_.digest, exact=print_.is_exact, version=version)
+
+
+def stored_cost(record: Custom | None) -> Pico | None:
+    """What the status says that a run has cost; None when it does not."""
+    total = (record.status.get("cost") or {}).get("total") if record is not None else None
+    try:
+        return None if total is None else int(parse_amount(str(total)) * PICO)
+    except ValueError:
+        return None
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ SCHEDULING, STARTING, RESTORING = 90 * SECOND, MINUTE, MINUTE
 """Priors: a node is bought and boots, the image is pulled, the program starts and reads its checkpoint."""
 _PRIOR_WEIGHT = 1
 _OUTLIER = 3
-_RECENT = 20
+_RECENT = 12
 """Stays that are looked at: images and checkpoints change over the months."""
 
 

@@ -13,6 +13,8 @@ from gpucost.core.training.state import TrainingState
 
 _LEAST_PATIENCE, _MOST_PATIENCE = MINUTE, 5 * MINUTE
 _FRESH = 15 * SECOND
+_TRIED = MINUTE
+"""A try that was broken off earlier says nothing of whether there is spot."""
 
 
 def may_save(state: TrainingState) -> bool:
@@ -50,16 +52,18 @@ def asked_at(mine: Memory) -> Instant | None:
 
 def departure(state: TrainingState, mine: Memory, view: View, to: CapacityType, now: Instant) -> Annotations:
     """What is remembered when a run under a deadline leaves where it is."""
+    patient = 0 if view.standing.unmet else _TRIED
     reason = str(view.choice.reason) if view.choice is not None else "WorkUnknown"
     notes = memory.going_to(to, reason)
-    if to is not CapacityType.SPOT and mine.placement is CapacityType.SPOT and _found_nothing(state, now):
+    if to is not CapacityType.SPOT and mine.placement is CapacityType.SPOT and _found_nothing(state, now - patient):
         notes |= memory.refused_spot(refusals(state, mine), now)
     return notes
 
 
-def _found_nothing(state: TrainingState, now: Instant) -> bool:
+def _found_nothing(state: TrainingState, before: Instant) -> bool:
+    """Whether a worker has waited for a node since before an instant."""
     since = observe.unscheduled_since(state.pods)
-    return since is not None and now - since >= MINUTE
+    return since is not None and since <= before
 
 
 def refusals(state: TrainingState, mine: Memory) -> int:

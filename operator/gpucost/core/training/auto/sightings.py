@@ -7,8 +7,8 @@ there. A try that failed is followed by a pause that doubles with each failure, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gpucost.core.capacity import CAPACITY_LABELS
 from gpucost.core.clock import DAY, HOUR, MINUTE, Instant, Micros
@@ -22,6 +22,8 @@ _FRESH = 30 * MINUTE
 _FIRST_PAUSE, _LONGEST_PAUSE = 30 * MINUTE, 4 * HOUR
 HORIZON = 3 * DAY
 """How far back stays tell of capacity."""
+_LOOKED_UP = MINUTE
+_MOST_SPANS = 64
 _CHOOSERS = frozenset(CAPACITY_LABELS)
 
 
@@ -93,13 +95,28 @@ def _holds(there: Resources, needed: Resources) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the stays of all runs that want the same tell of one zone, or of all."""
+
+    spans: tuple[Seen, ...] = ()
+    """Disjoint, in order of time."""
+    last_good: Instant | None = None
+    last_bad: Instant | None = None
+    refusals: int = 0
+    """Tries that failed since the last that did not."""
+    zones: tuple[tuple[str, Instant, bool], ...] = ()
+
+
 @dataclass(frozen=True)
 class Market:
     """Everything seen of spot capacity in the cluster, gathered once for all runs."""
 
     rooms: tuple[Room, ...] = ()
-    stays: Mapping[str, Sequence[Stay]] = ()  # type: ignore[assignment]
+    stays: Mapping[str, Sequence[Stay]] = field(default_factory=dict)
     """Stays of all runs, those that are gone too, by what they want."""
+    _known: dict[tuple[str, str, Instant], Known] = field(default_factory=dict)
+    """Answers that many runs share."""
 
     def spot(
         self,
@@ -114,35 +131,71 @@ class Market:
     ) -> Spot:
         """What is known for a run; `refused`: when its own last try failed, and how many in a row had by then."""
         zone = next((selector[key] for key in _ZONES if key in selector), "")
-        seen = [one for one in self._spans(wants, now) if not zone or one.zone in {"", zone}]
+        known = self._of(wants, zone, now)
         fitting = [room for room in self.rooms if room.fits(selector, requests, pools)]
         bought = [(room.node.created, room.node.labels.get(ZONE, "")) for room in fitting]
-        good = [(one.start, one.zone) for one in seen if one.available] + bought
-        last_good = max((at for at, _ in good), default=None)
-        bad = [one.end for one in seen if not one.available]
-        last_bad = max([*bad, *([refused[0]] if refused else [])], default=None)
+        last_good = _latest(known.last_good, *(at for at, _ in bought))
+        last_bad = _latest(known.last_bad, refused[0] if refused is not None else None)
+        zones = _newest([*known.zones, *((zone, at, True) for at, zone in bought)])
         room_for = sum(_count(room.free, requests) for room in fitting if room.has_room(requests))
-        refusals = _in_a_row(seen, refused, last_good)
-        zones = _by_zone(seen, bought)
-        spans = tuple(seen)
         if room_for >= workers:
-            return Spot(True, now, last_bad, 0, None, spans, zones)
+            return Spot(True, now, last_bad, 0, None, known.spans, zones)
         if last_bad is None or (last_good is not None and last_good > last_bad):
             fresh = last_good is not None and now - last_good < _FRESH
-            return Spot(True if fresh else None, last_good, last_bad, 0, None, spans, zones)
+            return Spot(True if fresh else None, last_good, last_bad, 0, None, known.spans, zones)
+        own = refused[1] if refused is not None and refused[0] > (last_good or 0) else 0
+        others = known.refusals if last_good == known.last_good else 0
+        refusals = max(own, others, 1)
         again = last_bad + pause_after(refusals)
-        return Spot(False if now < again else None, last_good, last_bad, refusals, again, spans, zones)
+        return Spot(False if now < again else None, last_good, last_bad, refusals, again, known.spans, zones)
 
-    def _spans(self, wants: str, now: Instant) -> list[Seen]:
-        found: list[Seen] = []
-        for stay in dict(self.stays).get(wants, ()):
-            if stay.capacity is not CapacityType.SPOT or (stay.ended or now) < now - HORIZON:
-                continue
-            if stay.bound is not None and (stay.ended is None or stay.ended > stay.bound):
-                found.append(Seen(stay.bound, stay.ended or now, True, stay.zone))
-            if stay.cause is Cause.UNAVAILABLE and stay.ended is not None and stay.ended > stay.start:
-                found.append(Seen(stay.start, stay.ended, False, stay.zone))
-        return sorted(found, key=lambda one: (one.start, one.end))
+    def _of(self, wants: str, zone: str, now: Instant) -> Known:
+        """Looked up once a minute: what the past says does not change faster."""
+        key = (wants, zone, now // _LOOKED_UP)
+        if key not in self._known:
+            self._known[key] = _known(self.stays.get(wants, ()), zone, now)
+        return self._known[key]
+
+
+def _known(stays: Sequence[Stay], zone: str, now: Instant) -> Known:
+    seen = [one for one in _seen(stays, now) if not zone or one.zone in {"", zone}]
+    good = [one.start for one in seen if one.available]
+    bad = [one.end for one in seen if not one.available]
+    last_good = max(good, default=None)
+    refusals = sum(at > (last_good or 0) for at in bad)
+    zones = _newest((one.zone, one.start if one.available else one.end, one.available) for one in seen)
+    return Known(_disjoint(seen)[-_MOST_SPANS:], last_good, max(bad, default=None), refusals, zones)
+
+
+def _seen(stays: Sequence[Stay], now: Instant) -> Iterator[Seen]:
+    for stay in stays:
+        if stay.capacity is not CapacityType.SPOT or (stay.ended or now) < now - HORIZON:
+            continue
+        if stay.bound is not None and (stay.ended is None or stay.ended > stay.bound):
+            yield Seen(stay.bound, stay.ended or now, True, stay.zone)
+        if stay.cause is Cause.UNAVAILABLE and stay.ended is not None and stay.ended > stay.start:
+            yield Seen(stay.start, stay.ended, False, stay.zone)
+
+
+def _disjoint(seen: Sequence[Seen]) -> tuple[Seen, ...]:
+    """One history of many: there is capacity while anybody has it, and none while somebody asks for it in vain."""
+    edges = sorted([(at, one.available, change) for one in seen for at, change in ((one.start, 1), (one.end, -1))])
+    found: list[Seen] = []
+    open_spans = {True: 0, False: 0}
+    for index, (at, available, change) in enumerate(edges):
+        open_spans[available] += change
+        until = edges[index + 1][0] if index + 1 < len(edges) else at
+        if until > at and (open_spans[True] or open_spans[False]):
+            there = open_spans[True] > 0
+            if found and found[-1].end == at and found[-1].available == there:
+                found[-1] = Seen(found[-1].start, until, there)
+            else:
+                found.append(Seen(at, until, there))
+    return tuple(found)
+
+
+def _latest(*instants: Instant | None) -> Instant | None:
+    return max((at for at in instants if at is not None), default=None)
 
 
 def _count(free: Resources, needed: Resources) -> int:
@@ -152,17 +205,10 @@ def _count(free: Resources, needed: Resources) -> int:
     return free.cpu_milli // needed.cpu_milli if needed.cpu_milli else 1
 
 
-def _in_a_row(seen: Sequence[Seen], refused: tuple[Instant, int] | None, last_good: Instant | None) -> int:
-    since = last_good or 0
-    others = sum(one.end > since for one in seen if not one.available)
-    own = refused[1] if refused is not None and refused[0] > since else 0
-    return max(others, own)
-
-
-def _by_zone(seen: Sequence[Seen], bought: Sequence[tuple[Instant, str]]) -> tuple[tuple[str, Instant, bool], ...]:
+def _newest(told: Iterable[tuple[str, Instant, bool]]) -> tuple[tuple[str, Instant, bool], ...]:
+    """The last that was seen in each zone."""
     last: dict[str, tuple[Instant, bool]] = {}
-    told = [(one.zone, one.end if not one.available else one.start, one.available) for one in seen]
-    for zone, at, available in [*told, *((zone, at, True) for at, zone in bought)]:
+    for zone, at, available in told:
         if zone and (zone not in last or at >= last[zone][0]):
             last[zone] = (at, available)
     return tuple((zone, at, available) for zone, (at, available) in sorted(last.items()))

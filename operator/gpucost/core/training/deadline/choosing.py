@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from gpucost.core.clock import HOUR, Instant, format_duration, format_rfc3339
-from gpucost.core.training.deadline.availability import LEARN_EVERY, Sky, Spans, climate, from_history
+from gpucost.core.clock import HOUR, MINUTE, Instant, format_duration, format_rfc3339
+from gpucost.core.training.deadline.availability import LEARN_EVERY, Climate, Sky, Spans, climate, from_history
 from gpucost.core.training.deadline.guard import allowed
 from gpucost.core.training.deadline.outlook import Capacity, Choice, Outlook, Reason, Span, Zone
 from gpucost.core.training.deadline.policies import POLICIES
@@ -85,12 +86,19 @@ def _situation(outlook: Outlook) -> _Situation:
 
 def observed(zones: Sequence[Zone], now: Instant) -> Sky:
     """Spot as it was seen until now. Where nobody knows, the last that was seen goes on; else it is worth a try."""
-    histories = [from_history(zone.history, now) for zone in zones]
+    histories, together, found = _habits(tuple(tuple(zone.history) for zone in zones), now - now % MINUTE)
     up = np.array([_is_up(zone, spans) for zone, spans in zip(zones, histories, strict=True)])
     age = np.array([_age(spans, now, is_up) for spans, is_up in zip(histories, up, strict=True)], dtype=np.int64)
-    together = from_history(_union(histories), now) if len(zones) > 1 else histories[0]
     some = _age(together, now, bool(up.any()))
-    return Sky(up, age, some, climate(histories, together, now - now % LEARN_EVERY))
+    return Sky(up, age, some, found)
+
+
+@lru_cache(maxsize=512)
+def _habits(zones: tuple[tuple[Span, ...], ...], minute: Instant) -> tuple[tuple[Spans, ...], Spans, Climate]:
+    """What is learned from histories up to a minute: runs that want the same nodes have them in common."""
+    histories = tuple(from_history(history, minute) for history in zones)
+    together = from_history(_union(histories), minute) if len(zones) > 1 else histories[0]
+    return histories, together, climate(histories, together, minute - minute % LEARN_EVERY)
 
 
 def _is_up(zone: Zone, spans: Spans) -> bool:

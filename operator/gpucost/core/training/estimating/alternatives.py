@@ -30,6 +30,7 @@ SIZES = tuple(
 )
 """Parameters of base models that are published."""
 
+_QUALITY = "compare the quality"
 _MOST_GPUS = 1024
 _OTHER_GPUS = 2
 """Other GPU models that are shown, the cheapest."""
@@ -191,7 +192,7 @@ def _training(setup: Setup, work: Work) -> Iterator[_Idea]:
             "LoRA instead of all weights",
             "model.method: LoRA",
             replace(setup, work=replace(work, method=Method.LORA)),
-            "fine-tuning only; compare the quality",
+            _QUALITY if setup.is_based else f"fine-tuning only; {_QUALITY}",
         )
     if work.method is not Method.QLORA:
         yield from _quantised(setup, work)
@@ -201,9 +202,9 @@ def _training(setup: Setup, work: Work) -> Iterator[_Idea]:
             f"a model of {format_count(size)} parameters",
             f"model.parameters: {format_count(size)}",
             replace(setup, work=replace(work, parameters=size)),
-            "compare the quality",
+            _QUALITY,
         )
-    if work.method is Method.FULL:
+    if work.method is Method.FULL and not setup.is_based:
         yield _transfer(setup, work)
 
 
@@ -218,7 +219,7 @@ def _quantised(setup: Setup, work: Work) -> Iterator[_Idea]:
             f"QLoRA on {gpus} GPU{'s' if gpus > 1 else ''}",
             f"model.method: QLoRA, {_less(gpus)}",
             replace(setup, work=smaller, gpus=gpus),
-            "takes longer; fine-tuning only; compare the quality",
+            f"takes longer; {_QUALITY if setup.is_based else f'fine-tuning only; {_QUALITY}'}",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 
@@ -47,6 +48,13 @@ class Setup:
     """Running time, when somebody knows it; it goes before what the formula says."""
     start: Instant = 0
     complete_by: Instant | None = None
+    most_cost: Decimal | None = None
+    """The run's budget in money."""
+    most_gpu_hours: Decimal | None = None
+    is_based: bool = False
+    """It goes on from a base model, so it is no training from scratch."""
+    adopts: str = ""
+    """The workload that is taken over, whose GPUs are not in the specification."""
 
     @property
     def chip(self) -> Chip | None:
@@ -131,7 +139,7 @@ def _work_hours(setup: Setup, unknown: list[str]) -> Range | None:
         unknown.append("how long it runs: set expectedDuration, or model.parameters and model.tokens")
         return None
     if not setup.gpus:
-        unknown.append("how long it runs: it asks for no GPU; set expectedDuration")
+        unknown.append(f"how long it runs: {_no_gpus(setup)}")
         return None
     if not setup.gpu_model:
         if setup.instance_type:
@@ -148,6 +156,12 @@ def _work_hours(setup: Setup, unknown: list[str]) -> Range | None:
     return hours
 
 
+def _no_gpus(setup: Setup) -> str:
+    if setup.adopts:
+        return f"only {setup.adopts} says how many GPUs it has; put its manifest beside it"
+    return "only GPUs are estimated, and it asks for no GPU"
+
+
 def _kinds(setup: Setup) -> tuple[CapacityType, ...]:
     one = {Placing.ON_DEMAND: CapacityType.ON_DEMAND, Placing.SPOT: CapacityType.SPOT}.get(setup.placing)
     return (one,) if one is not None else (CapacityType.ON_DEMAND, CapacityType.SPOT)
@@ -156,7 +170,7 @@ def _kinds(setup: Setup) -> tuple[CapacityType, ...]:
 def _prices(setup: Setup, quotes: tuple[Quote, ...], unknown: list[str]) -> dict[CapacityType, Quote]:
     found: dict[CapacityType, Quote] = {}
     if not setup.gpus:
-        unknown.append("the price: only GPUs are estimated, and it asks for none")
+        unknown.append(f"the price: {_no_gpus(setup)}")
         return found
     if not (setup.gpu_model or setup.instance_type):
         unknown.append("the GPU: select nodes of one model in the template, or set model.gpu")

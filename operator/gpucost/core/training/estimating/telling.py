@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpucost.core.actions import EventNote
 from gpucost.core.clock import HOUR, Micros, format_rfc3339, parse_rfc3339
@@ -29,13 +29,28 @@ WORTH = Fraction(5, 100)
 Status = dict[str, Any]
 
 
-def estimate_status(case: Case) -> Status:
-    """`status.estimate`: what is stored, as long as it holds, else a new one."""
+class Foreseen(NamedTuple):
+    """What is told of a run beforehand."""
+
+    status: Status
+    """`estimate`, where there is one."""
+    events: tuple[EventNote, ...] = ()
+    """Of a new one."""
+
+
+def foresee(case: Case, *, busy: bool) -> Foreseen:
+    """The estimate that is stored, as long as it holds, else a new one.
+
+    A `busy` pass keeps what there is: a run that is over is not foreseen, and a pass that makes a Job must not wait for
+    some milliseconds of arithmetic.
+    """
     stored = case.state.status.get("estimate")
+    if busy:
+        return Foreseen(kept_estimate(case.state.status))
     if _holds(case, stored):
-        return {"estimate": stored} if stored else {}
+        return Foreseen({"estimate": {**stored, "generation": case.state.generation}} if stored else {})
     found = _appraised(case)
-    return {} if found is None else {"estimate": _written(case, found)}
+    return Foreseen({}) if found is None else Foreseen({"estimate": _written(case, found)}, tuple(_told(case, found)))
 
 
 def kept_estimate(status: Mapping[str, Any]) -> Status:
@@ -43,10 +58,9 @@ def kept_estimate(status: Mapping[str, Any]) -> Status:
     return {"estimate": status["estimate"]} if status.get("estimate") else {}
 
 
-def estimates(case: Case) -> Iterator[EventNote]:
+def _told(case: Case, found: Appraisal) -> Iterator[EventNote]:
     """Events of a new estimate that has a cost."""
-    stored = case.state.status.get("estimate")
-    if _holds(case, stored) or (found := _appraised(case)) is None or found.estimate.cost is None:
+    if found.estimate.cost is None:
         return
     basis, currency = _basis(case), case.context.currency
     yield EventNote("CostEstimated", in_words(found, currency), basis, warning=bool(found.warnings))
@@ -63,7 +77,7 @@ def _holds(case: Case, stored: Mapping[str, Any] | None) -> bool:
         return case.state.status.get("cost") is not None
     if case.spec.template is None and not _adopted_gpus(case):
         return True
-    if stored.get("basis") != _basis(case):
+    if stored.get("generation") != case.state.generation and stored.get("basis") != _basis(case):
         return False
     return "cost" in stored or case.now < parse_rfc3339(stored["asOf"]) + AGAIN
 
@@ -98,6 +112,7 @@ def _written(case: Case, found: Appraisal) -> Status:
     base, best = found.estimate, found.cheapest
     shown: Status = {
         "basis": _basis(case),
+        "generation": case.state.generation,
         "currency": case.context.currency,
         "gpus": base.setup.gpus,
         "gpuModel": base.setup.gpu_model or None,

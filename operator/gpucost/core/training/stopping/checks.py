@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+import re
 from collections.abc import Iterator
 
 from gpucost.core.training.metric_sources import MetricSources
@@ -37,6 +39,7 @@ def contradictions(what: Stopping, metrics: MetricSources, *, path: str = "spec"
         seen.setdefault(rule.name, index)
         yield from _goals(what.rules, index, place)
         yield from _parameters(rule, place)
+        yield from _named(rule, metrics, place)
     if what.rules and not _has_source(metrics):
         yield f"{path}.metrics", _NO_SOURCE
     if what.budget is not None:
@@ -66,6 +69,18 @@ def _parameters(rule: Rule, place: str) -> Iterator[tuple[str, str]]:
         yield f"{place}.maxSteps", f"must be more than minSteps ({kind.min_steps}), or there is no rung"
     if isinstance(kind, Median) and kind.min_trials < 1:
         yield f"{place}.minTrials", "must be at least 1"
+
+
+def _named(rule: Rule, metrics: MetricSources, place: str) -> Iterator[tuple[str, str]]:
+    """Where the specification names every metric itself, one that it does not name is a mistake."""
+    if metrics.push or metrics.termination_message or not _has_source(metrics):
+        return
+    names = [one.name for one in metrics.prometheus]
+    names += re.findall(r"\(\?P<([A-Za-z_][A-Za-z0-9_]*)>", metrics.log.pattern) if metrics.log is not None else []
+    if rule.metric not in names:
+        near = difflib.get_close_matches(rule.metric, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(names)}"
+        yield f"{place}.metric", f"{rule.metric} is not among the metrics that spec.metrics names; {hint}"
 
 
 def _has_source(metrics: MetricSources) -> bool:

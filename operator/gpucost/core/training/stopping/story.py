@@ -45,21 +45,26 @@ def summary(stop: Stop, key: Key) -> str:
 def conditions(what: Stopping, course: Course, stop: Stop | None, key: Key) -> Iterator[Condition]:
     """`EarlyStopped` and `BudgetExceeded`, where the specification (or a stop) speaks of them."""
     if what.rules or what.idle is not None or (stop is not None and stop.rule != BUDGET):
-        yield _early_stopped([one for one in course.standings if one.name != BUDGET], stop, key)
+        yield _early_stopped([one for one in course.standings if one.name != BUDGET], what, stop, key)
     if what.budget is not None or (stop is not None and stop.rule == BUDGET):
         yield _budget_exceeded(next((one for one in course.standings if one.name == BUDGET), None), course, stop, key)
 
 
-def _early_stopped(standings: Sequence[Standing], stop: Stop | None, key: Key) -> Condition:
+def _early_stopped(standings: Sequence[Standing], what: Stopping, stop: Stop | None, key: Key) -> Condition:
     if stop is not None and stop.rule != BUDGET:
         return Condition("EarlyStopped", True, stop.reason, summary(stop, key))
     ranked = sorted((one for one in standings if one.state in _LOUDEST), key=lambda one: _LOUDEST.index(one.state))
     if not ranked:
         return Condition("EarlyStopped", False, WATCHING)
-    message = "; ".join(f"{one.name}: {one.message}" for one in ranked)[:8192]
+    message = "; ".join(_in_short(one, what) for one in ranked)[:8192]
     if ranked[0].state == UNKNOWN:
         return Condition("EarlyStopped", None, ranked[0].reason, message)
     return Condition("EarlyStopped", False, _REASONS[ranked[0].state], message)
+
+
+def _in_short(one: Standing, what: Stopping) -> str:
+    text = f"{one.name}: {one.message}"
+    return f"{text}; {_what_follows(one, what)}" if one.state == WARNED else text
 
 
 def _budget_exceeded(standing: Standing | None, course: Course, stop: Stop | None, key: Key) -> Condition:
@@ -69,7 +74,9 @@ def _budget_exceeded(standing: Standing | None, course: Course, stop: Stop | Non
         return Condition("BudgetExceeded", True, "LimitCrossed", course.over_budget)
     if standing is None or standing.state == WATCHING:
         return Condition("BudgetExceeded", False, "WithinBudget")
-    return Condition("BudgetExceeded", None if standing.state == UNKNOWN else False, standing.reason, standing.message)
+    known = None if standing.state == UNKNOWN else False
+    reason = _REASONS[standing.state] if standing.state in {CHECKPOINT, RECOMMENDED} else standing.reason
+    return Condition("BudgetExceeded", known, reason, standing.message)
 
 
 # --- status -----------------------------------------------------------------------------------------------------------
