@@ -39,8 +39,8 @@ _KIND = "TrainingJob"
 _EXAMPLES = """\b
 Examples:
   kubectl cost estimate -f job.yaml
-  kubectl cost estimate -f job.yaml --fail-above 500     1 when it will cost more
-  kubectl cost estimate -f job.yaml -o markdown          for a pull request
+  kubectl cost estimate -f job.yaml --fail-above 500   exit code 1 when over
+  kubectl cost estimate -f job.yaml -o markdown        for a pull request
   helm template . | kubectl cost estimate -f - --offline --gpu H100
 """
 
