@@ -76,73 +76,7 @@ class Operator:
         self.settings = settings
         self.dry_run = dry_run
         self.identity = settings.identity or f"{socket.gethostname()}-{os.getpid()}"
-<<<<<<< ours
         self.parts = Parts(settings, identity=self.identity, dry_run=dry_run)
-=======
-        self.client = KubeClient(dry_run=dry_run)
-        self.figures = Figures(writes=self.client.writes)
-        self.world = World()
-        self.queue = DirtyKeys(now)
-        self.world.on_dirty = self.queue.mark
-        self.prices = Prices(self.world, settings.currency)
-        holdings = Holdings(listed(settings.gpu_resources, ","), listed(settings.gpu_drivers, ","))
-        read_pod = partial(pod_record, kept=settings.kept_labels)
-        self.recorder = Recorder(self.world, now, self.prices.of, holdings, read_pod)
-        self.world.on_claimed = self.recorder.owners_changed
-        self.assets = Assets(self.recorder, now, self.prices.of_asset, waiting=True)
-        self.going = NodesGoing(now, self.recorder.nodes)
-        self.caches = Caches.build(self.client, self.world, self.recorder, self.assets, self.going)
-        self.optional = OptionalKinds(self.client, self.world, now)
-        self.resources = CustomResources(self.world, on_prices=self._prices_changed)
-        self.controller = TrainingController(
-            world=self.world,
-            client=self.client,
-            queue=self.queue,
-            figures=self.figures,
-            now=now,
-            provider=self.provider,
-            cost_of=self.cost_of,
-            interruptions_of=self.recorder.endings.interruptions_of,
-            instance=self.identity,
-        )
-        self.progress = RunHistories(self.world, now, self.queue.mark, keep=settings.details_kept)
-        self.controller.progress_of = self.progress.of
-        self.runs = RunKeeper(self.world, self.client, now, self.progress.of, self._cost_so_far)
-        self.controller.runs = self.runs
-        self.sums = RunSums(self.world, self.runs.book)
-        self.controller.ask_checkpoint = self.progress.ask_checkpoint
-        self.stopping = StoppingSources(
-            self.world, now, self.progress.of, lambda: self.totals, settings.currency, assume_new=dry_run
-        )
-        self.controller.stopping = self.stopping
-        self.board = DoubtBoard(self.world, now, self.queue.mark)
-        self.controller.doubts_of = self.board.of
-        self.market = GpuMarket(self.prices, now)
-        self.controller.market = self.market.view
-        self.controller.surroundings = surroundings_of(
-            self.recorder,
-            self.assets,
-            self.prices,
-            going=self.going,
-            progress=self.progress,
-            totals=lambda: self.totals,
-        )
-        self.stays = self.controller.surroundings.stays
-        self.stays.keep = settings.details_kept
-        self.progress.interval_of = self.controller.intervals.get
-        self.publisher = Publisher(
-            client=self.client,
-            world=self.world,
-            caches=self.caches,
-            currency=settings.currency,
-            interval=int(settings.report_seconds * SECOND),
-            budget=Budget(settings.writes_per_second, max(10.0, settings.tick_seconds * settings.writes_per_second)),
-            with_nodes=settings.node_annotations,
-            write_status=self.controller.publish_cost,
-        )
-        self.controller.may_write = self.publisher.budget.take
-        self.publisher.lost_of = self.stays.lost_by
->>>>>>> theirs
         self.stop = asyncio.Event()
         self.tasks = Tasks(self.stop)
         self.accounting: Accounting | None = None
