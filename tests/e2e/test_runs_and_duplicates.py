@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import urllib.request
 from typing import Any
 
 import pytest
 
 from local import wait_for
 from local.objects import run_for
-from support.operator_world import Team
+from support.live import Live
+from support.operator_world import COSTS, Team, costs, fetch, figures, last_hour
 
 pytestmark = pytest.mark.cluster
 
@@ -27,7 +29,9 @@ def children(team: Team, name: str) -> list[dict[str, Any]]:
     return team.cluster.api.list(team.path("trainingjobs") + f"?labelSelector=gpucost.dev/scheduled-by%3D{name}")
 
 
-def test_a_due_run_trains_on_a_changed_dataset_and_is_skipped_and_booked_on_an_unchanged_one(team: Team) -> None:
+def test_a_due_run_trains_on_a_changed_dataset_and_is_skipped_and_booked_on_an_unchanged_one(
+    team: Team, live: Live
+) -> None:
     team.add_node()
     api = team.cluster.api
     versions = {"metadata": {"name": "datasets", "namespace": team.namespace}, "data": {"clicks": "7", "views": "3"}}
@@ -60,13 +64,21 @@ def test_a_due_run_trains_on_a_changed_dataset_and_is_skipped_and_booked_on_an_u
     assert status["runs"]["last"]["name"] == run["metadata"]["name"]
     assert status["runs"]["trainedVersion"] == "7"
     wait_for(lambda: _cost(team, "clicks") == _cost(team, run["metadata"]["name"]), 30, "the schedule costs its runs")
+    _, window = last_hour()
+    found = costs(live.api_url, team.namespace, "label:gpucost.dev/scheduled-by", window)
+    assert {"clicks", "poor"} <= {row["key"] for row in found["items"]}
 
 
 def _cost(team: Team, name: str) -> str:
     return str(team.status(name)["cost"]["total"])
 
 
-def test_the_same_run_is_told_of_or_its_result_used_again_even_when_it_is_deleted(team: Team) -> None:
+def _saved(live: Live) -> float:
+    with urllib.request.urlopen(f"{live.metrics_url}/metrics", timeout=10) as answer:
+        return figures(answer.read().decode(), "gpucost_saved")["duplicates"]
+
+
+def test_the_same_run_is_told_of_or_its_result_used_again_even_when_it_is_deleted(team: Team, live: Live) -> None:
     team.add_node()
     run = {"template": template(team), "dataset": {"name": "clicks", "version": "7"}, "seed": 1}
     team.train("first", **run)
@@ -77,6 +89,9 @@ def test_the_same_run_is_told_of_or_its_result_used_again_even_when_it_is_delete
     team.until("Complete", "Reused", "again")
     assert team.find("jobs", "again") is None
     assert team.status("again")["reused"]["name"] == "first"
+    wait_for(lambda: _saved(live) > 0, 20, "what that saved is booked")
+    saved = fetch(f"{live.api_url}{COSTS}/namespaces/{team.namespace}/savings?window=1h")["items"]
+    assert [(one["policy"], one["saved"] > "0") for one in saved] == [("run reused", True)]
     team.cluster.api.delete(team.path("trainingjobs", "first"))
     wait_for(lambda: team.find("trainingjobs", "first") is None, 20, "it is gone")
 

@@ -15,7 +15,7 @@ from gpucost.core.clock import HOUR, MINUTE, SECOND
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.spec import PlacementPolicy, TrainingSpec
 from gpucost.core.training.stopping.budget import Spending
-from gpucost.core.training.stopping.idle import Span, Worker, idle
+from gpucost.core.training.stopping.idle import Span, Times, Worker, idle
 from gpucost.core.training.stopping.judge import Evidence, judge
 from gpucost.core.training.stopping.spec import (
     DEFAULT_GROUP,
@@ -148,7 +148,7 @@ def test_idle_is_never_concluded_from_what_was_not_measured(minutes: list[bool |
         if value is not None
     )
     now = BEGIN + len(minutes) * MINUTE
-    found = idle(Idle(), [Worker("w", 8, BEGIN, spans)], Progress(), since=0, now=now)
+    found = idle(Idle(), [Worker("w", 8, BEGIN, spans)], Progress(), Times(now))
     window = minutes[-30:]
     assert (found.holds is True) == (False not in window and window.count(True) >= 27)
     assert found.holds is not True or None not in window or window.count(None) <= 3

@@ -178,7 +178,7 @@ class EarlyStoppingRule(ApiModel):
     restarts: Annotated[int, Field(ge=0, le=3)] | None = Field(
         None,
         description="How often a run that diverged is started again from its last good checkpoint before it is stopped "
-        "(Divergence); default 1. Its pods are told by GPUCOST_RESUME_STEP.",
+        "(Divergence); default 1. Its pods are told by GPUCOST_RESTORE_STEP.",
     )
     min_gain_per_cost: Number | None = Field(
         None,

@@ -18,6 +18,7 @@ import click
 from gpucost.api.convert import PriceList, price_list, training_spec
 from gpucost.cli import estimate_view
 from gpucost.cli.failures import Failure
+from gpucost.cli.known_runs import KnownRuns
 from gpucost.cli.manifests import Document, read
 from gpucost.cli.options import Options, current, plain, shared
 from gpucost.cli.questions import Asker
@@ -38,8 +39,8 @@ _KIND = "TrainingJob"
 _EXAMPLES = """\b
 Examples:
   kubectl cost estimate -f job.yaml
-  kubectl cost estimate -f job.yaml --fail-above 500     1 when it will cost more
-  kubectl cost estimate -f job.yaml -o markdown          for a pull request
+  kubectl cost estimate -f job.yaml --fail-above 500   exit code 1 when over
+  kubectl cost estimate -f job.yaml -o markdown        for a pull request
   helm template . | kubectl cost estimate -f - --offline --gpu H100
 """
 
@@ -96,10 +97,13 @@ def estimate(files: tuple[str, ...], fail_above: str | None, offline: bool, gpu:
     documents = read(files)
     specs = _valid([one for one in documents if one.kind == _KIND], documents)
     prices = _prices(documents, options, offline=offline)
-    runs = [
-        Run(one, one.namespace or options.namespace, _appraised(_whole(spec, one, documents), prices, begin, gpu))
-        for one, spec in specs
-    ]
+    known = KnownRuns(options, offline=offline)
+    runs = []
+    for one, spec in specs:
+        namespace = one.namespace or options.namespace
+        found = _appraised(_whole(spec, one, documents), prices, begin, gpu)
+        notes = known.notes(spec, one.name, namespace)
+        runs.append(Run(one, namespace, replace(found, warnings=(*found.warnings, *notes))))
     total = _total(runs)
     estimate_view.show(estimate_view.Shown(runs, prices, total, limit), options)
     _hold_against(total, limit, prices.currency)

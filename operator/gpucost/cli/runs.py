@@ -13,7 +13,13 @@ from gpucost.web.names import canonical
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group("report", context_settings=_SETTINGS, short_help="What one run has cost for what.")
+@click.group(
+    "report",
+    context_settings=_SETTINGS,
+    short_help="What one run has cost for what.",
+    epilog="\b\nExamples:\n  kubectl cost report run bert -n research",
+)
+@shared
 def report() -> None:
     """Reports about what is over, or going on."""
 
@@ -42,7 +48,7 @@ def run(name: str) -> None:
     context_settings=_SETTINGS,
     short_help="What a run would have cost with a deadline.",
     epilog="\b\nExamples:\n  kubectl cost simulate bert --deadline 36h -n research\n"
-    "  kubectl cost simulate bert --complete-by 2026-12-01T08:00:00Z --changeover 12m",
+    "  kubectl cost simulate bert --complete-by 2026-12-01T08:00:00Z",
 )
 @click.argument("name", metavar="JOB")
 @click.option("--deadline", metavar="DURATION", help="From the start of the run, such as 36h.  [default: completeBy]")

@@ -233,8 +233,8 @@ run_savings = Table(
     PrimaryKeyConstraint("cluster", "run", "due", "kind"),
     sqlite_with_rowid=False,
 )
-"""Due times of schedules at which no run was made, and runs (`due` 0) that were not started. `saved` is pico-units as
-decimal text of any length, NULL for unknown."""
+"""Due times of schedules at which no run was made, and runs that were not started (`due` is when). `saved` is
+pico-units as decimal text of any length, NULL for unknown."""
 
 run_stays = Table(
     "run_stays",

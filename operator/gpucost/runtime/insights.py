@@ -181,7 +181,8 @@ class RunInsights:
         if record is None:
             return "a TrainingJob that is gone"
         placement = record.spec.get("placement") or {}
-        scheduled = PlacementPolicy.SCHEDULED if record.spec.get("schedule") else PlacementPolicy.ON_DEMAND
+        windows = (record.spec.get("schedule") or {}).get("windows")
+        scheduled = PlacementPolicy.SCHEDULED if windows else PlacementPolicy.ON_DEMAND
         return f"placement {placement.get('policy') or scheduled}"
 
 

@@ -41,10 +41,12 @@ class StoppingSources:
     assume_new: bool = False
     """Nobody can be asked about namesakes: count everything (a dry run)."""
     quiet: QuietHistory = field(init=False)
+    measured_since: Instant = field(init=False)
     _groups: dict[tuple[str, str, str], tuple[Instant, list[Key]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.quiet = QuietHistory(self._watched_pods)
+        self.measured_since = self.now()
 
     def of(self, record: Custom, spec: TrainingSpec | None, pods: Sequence[Pod]) -> dict[str, Any]:
         """The part of `TrainingState` that is about stopping."""

@@ -246,6 +246,7 @@ class TrainingController:
             now=self.now(),
             provider=self.provider(),
             nodes=self.world.node_by_name,
+            measured_since=self.stopping.measured_since if self.stopping is not None else 0,
             rejection=rejection.problems if rejection is not None and current else (),
             reporting=self.reporting,
             living=self.world.trainingjob_uids,
@@ -268,7 +269,8 @@ class TrainingController:
         return outcomes
 
     def _count(self, record: Custom, action: Action, outcome: Outcome) -> None:
-        self.figures.actions[_POLICY, "Enforce", outcome.result.value] += 1
+        policy = "earlyStopping" if action.reason == "EarlyStopped" else _POLICY
+        self.figures.actions[policy, "Enforce", outcome.result.value] += 1
         quiet = outcome.ok or outcome.result in {Result.CONFLICT, Result.ENDING}
         level = logging.INFO if quiet else logging.WARNING
         note = f" ({'; '.join(outcome.problems)})" if outcome.problems and not outcome.ok else ""

@@ -177,6 +177,11 @@ def test_gpus_by_affinity_and_by_pool() -> None:
     assert setup_of(read(model=bare), start=NOW, models=["L4", "T4"]).gpu_model == ""
 
 
+def test_a_budget_is_known() -> None:
+    found = setup_of(read(budget={"cost": "100.50", "gpuHours": "8"}), start=NOW)
+    assert (str(found.most_cost), str(found.most_gpu_hours)) == ("100.50", "8")
+
+
 def test_a_base_model_is_known() -> None:
     assert not setup_of(read(), start=NOW).is_based
     assert setup_of(read(baseModel={"name": "llama", "revision": "1"}), start=NOW).is_based

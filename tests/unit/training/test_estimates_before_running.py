@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -271,6 +272,23 @@ def test_a_given_duration_says_nothing_about_other_gpus() -> None:
 def test_deadlines(by: str, words: str) -> None:
     found = appraise(replace(PRETRAINING, complete_by=parse_rfc3339(by)), QUOTES).warnings
     assert [one for one in found if one.startswith(words)] if words else not found
+
+
+@pytest.mark.parametrize(
+    ("most", "words"),
+    [
+        ({"most_cost": Decimal(20000)}, ["it will go over its budget: typically 28,405.80, and the limit is 20000"]),
+        ({"most_cost": Decimal(30000)}, ["it may go over its budget: at most 37,874.40, and the limit is 30000"]),
+        ({"most_cost": Decimal(40000)}, []),
+        (
+            {"most_gpu_hours": Decimal(1000)},
+            ["it will go over its budget: typically 4,128.75 GPU-hours, and the limit is 1000 GPU-hours"],
+        ),
+        ({"most_cost": Decimal(1), "gpu_model": "H200"}, []),
+    ],
+)
+def test_budgets(most: dict[str, Any], words: list[str]) -> None:
+    assert list(appraise(replace(PRETRAINING, **most), QUOTES).warnings) == words
 
 
 # --- prices -----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from gpucost.core.training.progress import Checkpoint, Progress, Report
 from gpucost.core.training.stopping import budget as budgets
 from gpucost.core.training.stopping.budget import Spending
 from gpucost.core.training.stopping.finding import Finding
-from gpucost.core.training.stopping.idle import Span, Worker, idle
+from gpucost.core.training.stopping.idle import Span, Times, Worker, idle
 from gpucost.core.training.stopping.spec import Idle, RunBudget, Stopping
 from support.curves import BEGIN, history
 
@@ -71,7 +71,7 @@ def worker(*spans: tuple[int, int, bool], started: int = 0) -> Worker:
 
 
 def judged(*workers: Worker, progress: Progress | None = None, since: int = 0) -> Finding:
-    return idle(Idle(), workers, progress or Progress(), since=since, now=NOW)
+    return idle(Idle(), workers, progress or Progress(), Times(NOW, since))
 
 
 def test_quiet_for_the_whole_window_and_no_word_is_idle() -> None:
@@ -97,6 +97,14 @@ def test_what_was_not_measured_is_not_idle() -> None:
     assert judged(worker()).holds is None
     assert judged(worker((0, 60, True)), worker()).holds is None
     assert judged().holds is False
+
+
+def test_after_a_restart_the_operator_measures_before_it_complains() -> None:
+    """Half the window without figures: nothing to tell while it could not have any, and a complaint afterwards."""
+    spans = worker((45, 60, True))
+    for since, loud in ((45, False), (31, False), (30, True)):
+        found = idle(Idle(), (spans,), Progress(), Times(NOW, 0, BEGIN + since * MINUTE))
+        assert (found.holds, found.loud) == (None, loud)
 
 
 def test_a_run_that_has_just_started_is_not_idle() -> None:

@@ -429,3 +429,22 @@ def test_a_run_in_a_queue_is_told_and_left_to_the_queue() -> None:
     assert not world.job["suspend"]
     assert standing(world)["state"] == "Skipped"
     assert names(world) == ["EarlyStopSkipped"]
+
+
+def test_another_run_of_the_same_trainingjob_is_no_evidence() -> None:
+    """Its Job was deleted after the target was reached; the new one has to reach it by itself."""
+    target = Rule("loss", Target(0.75), mode=Mode.ENFORCE, grace=MINUTE)
+    world = trained(running(spec(target)), [0.9, 0.8])
+    trained(world, [0.7], first=2)
+    world.job, world.pods = None, {}
+    world.now += MINUTE
+    assert is_running(wait(world, 30))
+
+
+def test_an_upgrade_that_adds_a_field_takes_no_stop_for_edited() -> None:
+    what = Stopping((PLATEAU,), Idle(mode=Mode.ENFORCE), RunBudget(cost=Decimal(5)))
+    assert [what.digest_of(name) for name in ("Plateau/loss", "Idle", "Budget")] == DIGESTS
+
+
+DIGESTS = ["d9318e1524f8", "d81510953849", "ddab4ede0376"]
+"""Written into annotations of Jobs: another digest of the same specification would resume every stopped run."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gpucost.core.actions import Condition, EventNote
-from gpucost.core.clock import format_duration, format_rfc3339
+from gpucost.core.clock import Instant, format_duration, format_rfc3339
 from gpucost.core.money import format_pico
 from gpucost.core.training.runs.run import FAILED_TWICE, REUSED, Run, Saving
 from gpucost.core.training.runs.spec import Deduplication
@@ -55,14 +55,14 @@ def awaited(state: TrainingState) -> Run | None:
     return state.twins.running if is_reusing(state) and state.job is None else None
 
 
-def bookings(state: TrainingState) -> tuple[Saving, ...]:
+def bookings(state: TrainingState, now: Instant) -> tuple[Saving, ...]:
     """What not starting has saved, to be booked once."""
     ended, run = avoided(state), state.twins.complete
     if state.job is not None or ended is None or ended[1] != REUSED or run is None:
         return ()
     if _stored(state, "Complete").get("reason") == REUSED:
         return ()
-    return (Saving(state.uid, state.key.namespace, 0, REUSED, ended[2][:1024], saved=run.cost),)
+    return (Saving(state.uid, state.key.namespace, now, REUSED, ended[2][:1024], saved=run.cost),)
 
 
 def conditions(state: TrainingState) -> Iterator[Condition]:

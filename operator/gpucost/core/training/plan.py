@@ -10,22 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from gpucost.core.actions import Action, CreateJob, CreateService, Decision, PartChange, PatchJob
+from gpucost.core.actions import Action, CreateJob, CreateService, Decision
 from gpucost.core.clock import format_duration
-from gpucost.core.model import CapacityType, Job, Key
-from gpucost.core.training import gang, jobset, memory, observe, queueing
+from gpucost.core.model import CapacityType, Job
+from gpucost.core.training import gang, memory, observe, queueing
 from gpucost.core.training.auto import moves
 from gpucost.core.training.case import Case
 from gpucost.core.training.duplicates import awaited
-from gpucost.core.training.manifest import job_manifest, resumed_notes, service_manifest, template_hash
+from gpucost.core.training.manifest import job_manifest, service_manifest, template_hash
 from gpucost.core.training.memory import Annotations, moment
-from gpucost.core.training.placement import Bound, Directives, applied, directives_patch
+from gpucost.core.training.patches import patch_of, resumption, suspension
 from gpucost.core.training.report import Verdict, invalid, report
 from gpucost.core.training.runs.plan import plan_runs
 from gpucost.core.training.state import Interruption, TrainingContext, TrainingState
-from gpucost.core.training.stopping import restore
 from gpucost.core.training.stopping import stop as stops
 from gpucost.core.training.stopping.spec import Divergence
+from gpucost.core.training.stopping.steps import early_stop, taken_over
 from gpucost.core.training.validate import Problem, problems, too_late
 from gpucost.core.training.verdict import ended, held
 from gpucost.core.training.wish import name_of
@@ -181,7 +181,7 @@ def _adopt(case: Case) -> Decision | None:
         return None
     job = _job(case)
     message = f"taking over {job.kind} {job.name}"
-    change = _patch(case, {memory.ADOPTED_BY: case.state.uid}, reason="Adopting", message=message)
+    change = patch_of(case, {memory.ADOPTED_BY: case.state.uid}, reason="Adopting", message=message)
     return report(case, Verdict(False, "Adopting", message), (change,))
 
 
@@ -211,32 +211,11 @@ def _resumed_by_other(case: Case) -> Decision | None:
         notes |= stops.overridden(stop, case.now)
     elif case.target.placement is None or case.is_in_place(job) is not True:
         notes |= {memory.OVERRIDDEN: case.wish.key}
-    return report(case, None, (_patch(case, notes, reason="Overridden", message="somebody else resumed the Job"),))
+    return report(case, None, (patch_of(case, notes, reason="Overridden", message="somebody else resumed the Job"),))
 
 
 def _overridden(case: Case) -> Decision | None:
     return report(case, actions=_service(case)) if case.is_overridden and not _job(case).suspend else None
-
-
-def _early_stop(case: Case) -> Decision | None:
-    """A rule holds, was told for as long as it has to be, and a last checkpoint was waited for."""
-    stop = case.course.stop
-    if stop is None or _job(case).suspend or case.unstopped.placement is None:
-        return None
-    notes = {
-        **memory.suspending(stops.RESTART if stop.restart else stops.STOP, case.now),
-        **stops.remembered(stop),
-    }
-    return report(case, None, (_suspension(case, notes, "EarlyStopped", f"{stop.rule}: {stop.evidence}"),))
-
-
-def _taken_over(case: Case) -> Decision | None:
-    """The user suspends what a rule has stopped: from now on it is their suspension, and ends with it."""
-    stop = case.stop
-    if stop is None or not case.spec.suspend:
-        return None
-    notes = {**stops.over(stop, case.now), memory.SUSPEND_REASON: memory.USER_SPEC}
-    return report(case, None, (_patch(case, notes, reason="Suspended", message="the specification says suspend"),))
 
 
 # --- stop, move, go ---------------------------------------------------------------------------------------------------
@@ -248,7 +227,7 @@ def _runs_away(case: Case) -> Decision | None:
     if job.suspend or case.spec.template is None or observe.unasked_terminations(job, case.state.pods) <= limit:
         return None
     message = f"more than {limit} workers ended with exit code 143 though nobody interrupted them"
-    stop = _suspension(case, memory.suspending(memory.EXIT_CAP, case.now), "TooManyTerminations", message)
+    stop = suspension(case, memory.suspending(memory.EXIT_CAP, case.now), "TooManyTerminations", message)
     return report(case, Verdict(False, "TooManyTerminations", message), (stop,))
 
 
@@ -259,7 +238,7 @@ def _stop(case: Case) -> Decision | None:
         return report(case)
     why = "the specification says suspend" if case.spec.suspend else "no window is open"
     notes = memory.suspending(_why_stopped(case), case.now)
-    return report(case, None, (_suspension(case, notes, case.wish.reason, f"suspending: {why}"),))
+    return report(case, None, (suspension(case, notes, case.wish.reason, f"suspending: {why}"),))
 
 
 def _leave(case: Case) -> Decision | None:
@@ -274,7 +253,7 @@ def _leave(case: Case) -> Decision | None:
     notes = memory.suspending(memory.MOVE, case.now)
     if case.is_auto and case.target.placement is not None:
         notes |= moves.departure(case.state, case.memory, case.view, case.target.placement, case.now)
-    return report(case, None, (_suspension(case, notes, "Moving", f"moving from {here} to {there}"),))
+    return report(case, None, (suspension(case, notes, "Moving", f"moving from {here} to {there}"),))
 
 
 def _save_first(case: Case) -> Decision:
@@ -282,7 +261,7 @@ def _save_first(case: Case) -> Decision:
     asked: tuple[Action, ...] = ()
     if moves.asked_at(case.memory) is None:
         notes: Annotations = {memory.CHECKPOINT_ASKED_AT: moment(case.now)}
-        asked = (_patch(case, notes, reason="CheckpointAsked", message="asking for a checkpoint before the move"),)
+        asked = (patch_of(case, notes, reason="CheckpointAsked", message="asking for a checkpoint before the move"),)
     told = report(case, None, asked)
     return replace(told, ask_checkpoint=True)
 
@@ -300,7 +279,7 @@ def _release(case: Case) -> Decision | None:
     if case.is_auto and case.memory.placement is CapacityType.SPOT:
         notes |= memory.refused_spot(moves.refusals(case.state, case.memory), case.now)
     message = f"{gang.described(job, case.state.pods)} within {format_duration(timeout)}: releasing the others"
-    return report(case, None, (_suspension(case, notes, "GangReleased", message),))
+    return report(case, None, (suspension(case, notes, "GangReleased", message),))
 
 
 def _give_up(case: Case) -> Decision | None:
@@ -317,7 +296,7 @@ def _give_up(case: Case) -> Decision | None:
         f"no node on {name_of(case.wish.placement)} capacity within {format_duration(timeout)}; "
         f"back to {name_of(fallback)}"
     )
-    return report(case, None, (_suspension(case, notes, "MoveReverted", message),))
+    return report(case, None, (suspension(case, notes, "MoveReverted", message),))
 
 
 def _go(case: Case) -> Decision | None:
@@ -325,7 +304,7 @@ def _go(case: Case) -> Decision | None:
     job = _job(case)
     if not job.suspend or not observe.has_stopped(job, case.state.pods):
         return None
-    return report(case, None, (*_service(case), _resumption(case, job)))
+    return report(case, None, (*_service(case), resumption(case, job)))
 
 
 def _stay(case: Case) -> Decision:
@@ -345,10 +324,10 @@ _STEPS: tuple[Step, ...] = (
     _hands_off,
     _suspended_by_other,
     _resumed_by_other,
-    _early_stop,
+    early_stop,
     _overridden,
     _runs_away,
-    _taken_over,
+    taken_over,
     _stop,
     _leave,
     _give_up,
@@ -358,66 +337,6 @@ _STEPS: tuple[Step, ...] = (
 )
 
 
-# --- patches ----------------------------------------------------------------------------------------------------------
-
-
 def _job(case: Case) -> Job:
     assert case.state.job is not None
     return case.state.job
-
-
-def _patch(
-    case: Case, notes: Annotations, spec: dict[str, object] | None = None, *, reason: str, message: str
-) -> PatchJob:
-    job = _job(case)
-    patch: dict[str, object] = {"metadata": {"annotations": memory.only_changes(notes, job.annotations)}}
-    if spec:
-        patch["spec"] = spec
-    key = Key(job.namespace, job.name)
-    return PatchJob(case.state.key, key, job.uid, job.resource_version, patch, reason, message, job.kind)
-
-
-def _suspension(case: Case, notes: Annotations, reason: str, message: str) -> PatchJob:
-    """Suspend, and note where it ran: once its pods are gone, nothing else tells."""
-    if case.memory.bound is None and case.placement is not None:
-        notes = {**notes, memory.PLACEMENT: str(case.placement)}
-    return _patch(case, notes, {"suspend": True}, reason=reason, message=message)
-
-
-def _resumption(case: Case, job: Job) -> PatchJob:
-    """One patch: new directives, our memory of them, and go."""
-    target, mine = case.target, case.memory
-    assert target.placement is not None
-    stays = mine.bound is not None and bool(case.is_in_place(job))
-    template: dict[str, object] = {}
-    parts: tuple[PartChange, ...] = ()
-    bound = mine.bound
-    if job.kind == jobset.KIND:
-        bound = bound if stays or target.pool is None else Bound(target.pool)
-        parts = () if stays else jobset.part_changes(job, target.pool)
-    elif not stays:
-        change, bound = _rebound(case, job)
-        template |= {"spec": change} if change else {}
-    notes = {**memory.unmarked(), **memory.placed(target.placement, bound, case.now)}
-    if mine.placement is not None and mine.placement is not target.placement:
-        notes |= memory.moved(mine.placement, case.now)
-    marks: dict[str, str | None] = {}
-    if template and case.spec.template is not None:
-        marks |= resumed_notes(case.spec, target.placement, case.interval)
-    if (stop := case.remembered.stop) is not None:
-        notes |= stops.over(stop, case.now, restarts=case.remembered.restarts)
-        if stop.restart and stop.checkpoint_step is not None:
-            marks |= restore.template_patch(stop.checkpoint_step, case.now)["metadata"]["annotations"]
-    if marks:
-        template["metadata"] = {"annotations": marks}
-    spec: dict[str, object] = {"suspend": False, **({"template": template} if template else {})}
-    message = f"resuming on {name_of(target.placement)} capacity"
-    return replace(_patch(case, notes, spec, reason="Resuming", message=message), parts=parts)
-
-
-def _rebound(case: Case, job: Job) -> tuple[dict[str, object], Bound | None]:
-    """Change of a Job's pod template that binds it to the target, and what is bound then."""
-    known = (case.spec.placement.spot, case.spec.placement.on_demand)
-    old = Directives(job.node_selector, job.tolerations, job.affinity)
-    new, bound = applied(old, case.target.pool, before=case.memory.bound, known=known)
-    return directives_patch(old, new), bound

@@ -50,7 +50,7 @@ def report(
         events=()
         if foreign
         else (*news(case, over=over is not None), *_risk_news(case), *_going_news(case, going), *foreseen.events),
-        records=duplicates.bookings(case.state),
+        records=duplicates.bookings(case.state, case.now),
         checkpoint_interval=case.interval,
         wake_at=None if over is not None else _wake_at(case),
         ask_checkpoint=over is None and not foreign and (case.course.ask or bool(why_save(going, case.state.progress))),

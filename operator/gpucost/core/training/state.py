@@ -97,6 +97,8 @@ class TrainingContext:
     provider: Provider | None = None
     nodes: Mapping[str, Node] = field(default_factory=dict)
     """Living nodes by name."""
+    measured_since: Instant = 0
+    """Since when this operator has measured what GPUs do."""
     rejection: Sequence[str] = ()
     """What the API server said to an action for this generation of the object, one line per field."""
     reporting: Reporting | None = None

@@ -104,7 +104,10 @@ class RunBook:
     def book(self, savings: Iterable[Saving]) -> None:
         """Records of a decision; what is booked is never booked anew."""
         for one in savings:
-            if (one.due, one.kind) not in self._savings_of[one.uid]:
+            known = self._savings_of[one.uid]
+            if one.kind == REUSED and any(kind == REUSED for _, kind in known):
+                continue
+            if (one.due, one.kind) not in known:
                 self._new.savings[one.uid, one.due, one.kind] = one
                 self._keep(one)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 
 from gpucost.core.clock import format_rfc3339
 from gpucost.core.training.estimating.alternatives import Alternative, alternatives, cheapest
 from gpucost.core.training.estimating.estimate import Estimate, Setup, estimate
 from gpucost.core.training.estimating.market import Quote
+from gpucost.core.training.estimating.ranges import Range
 from gpucost.core.training.estimating.work import least_gpus
 
 _GB = 10**9
@@ -44,6 +46,23 @@ def _warnings(base: Estimate) -> Iterator[str]:
             f"it does not fit: the state of the model takes {memory.needed / _GB:,.0f} GB and {setup.gpus} x "
             f"{setup.chip.name} have room for {memory.there / _GB:,.0f} GB; use {least} or more, or LoRA"
         )
+    yield from _over_budget(base.cost, setup.most_cost, "")
+    yield from _over_budget(base.gpu_hours, setup.most_gpu_hours, " GPU-hours")
+    yield from _late(base)
+
+
+def _over_budget(needed: Range | None, most: Decimal | None, unit: str) -> Iterator[str]:
+    """Before it starts is a better time to learn that than when it is stopped."""
+    if needed is None or most is None or needed.high <= most:
+        return
+    sure = needed.typical > most
+    words, amount = ("will", needed.typical) if sure else ("may", needed.high)
+    how = "typically" if sure else "at most"
+    yield f"it {words} go over its budget: {how} {float(amount):,.2f}{unit}, and the limit is {most:f}{unit}"
+
+
+def _late(base: Estimate) -> Iterator[str]:
+    setup = base.setup
     if setup.complete_by is None:
         return
     by = format_rfc3339(setup.complete_by)

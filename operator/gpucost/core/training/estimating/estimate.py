@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 
@@ -47,6 +48,9 @@ class Setup:
     """Running time, when somebody knows it; it goes before what the formula says."""
     start: Instant = 0
     complete_by: Instant | None = None
+    most_cost: Decimal | None = None
+    """The run's budget in money."""
+    most_gpu_hours: Decimal | None = None
     is_based: bool = False
     """It goes on from a base model, so it is no training from scratch."""
     adopts: str = ""

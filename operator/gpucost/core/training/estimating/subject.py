@@ -28,6 +28,7 @@ def setup_of(spec: TrainingSpec, *, start: Instant, gpus: int | None = None, mod
     selected = _selected(spec)
     instance_type = selected.get("instance", "")
     placing = Placing(str(spec.placement.policy))
+    budget = spec.stopping.budget
     return Setup(
         gpus=gpus_of(spec) if gpus is None else gpus,
         gpu_model=_model(spec, selected, instance_type, models),
@@ -38,6 +39,8 @@ def setup_of(spec: TrainingSpec, *, start: Instant, gpus: int | None = None, mod
         duration=spec.expected_duration,
         start=start,
         complete_by=spec.complete_by,
+        most_cost=budget.cost if budget is not None else None,
+        most_gpu_hours=budget.gpu_hours if budget is not None else None,
         is_based=spec.base_model is not None,
         adopts=f"{spec.workload_ref.kind}/{spec.workload_ref.name}" if spec.workload_ref is not None else "",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from gpucost.core.training.runs.run import Saving
+from gpucost.core.training.runs.run import REUSED, Saving
 
 MOST = 200
 KEPT = 100
@@ -15,12 +15,12 @@ def fold(records: Sequence[Saving]) -> tuple[list[Saving], list[Saving]]:
     """Records of one schedule by due time, as kept and as dropped: sums are what they were.
 
     Beyond `MOST` records all but the newest `KEPT` become one of each kind, priced and unpriced apart, which carries
-    the latest due time of those that it stands for. Nothing that never is due (`due` 0) is touched.
+    the latest due time of those that it stands for. A run that was not started has one record, which stays.
     """
-    dated = [one for one in records if one.due]
+    dated = [one for one in records if one.kind != REUSED]
     if len(dated) <= MOST:
         return list(records), []
-    old, rest = dated[:-KEPT], [one for one in records if not one.due] + dated[-KEPT:]
+    old, rest = dated[:-KEPT], [one for one in records if one.kind == REUSED] + dated[-KEPT:]
     groups: dict[tuple[str, bool], list[Saving]] = {}
     for one in old:
         groups.setdefault((one.kind, one.saved is None), []).append(one)

@@ -74,6 +74,7 @@ class Saving:
     """Of the TrainingJob whose schedule it is, or that was not started."""
     namespace: str
     due: Instant
+    """The due time; for a run that was not started, when that was found."""
     kind: str
     """`NothingNew`, `Missed`, `WorthUnknown` or `Reused`."""
     message: str = ""

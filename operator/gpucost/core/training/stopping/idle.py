@@ -41,8 +41,20 @@ class Worker:
     """What was measured, oldest first, without overlap; the rest is unknown."""
 
 
-def idle(kind: Idle, workers: Sequence[Worker], progress: Progress, *, since: Instant, now: Instant) -> Finding:
-    """Holds when all workers were quiet for the whole window; `since`: the last resumption by the user."""
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Instants that a window depends on."""
+
+    now: Instant
+    since: Instant = 0
+    """The last resumption by the user."""
+    measured_since: Instant = 0
+    """Since when this operator has measured."""
+
+
+def idle(kind: Idle, workers: Sequence[Worker], progress: Progress, times: Times) -> Finding:
+    """Holds when all workers were quiet for the whole window."""
+    now, since = times.now, times.since
     end = min((one.spans[-1].until for one in workers if one.spans), default=now)
     end = end if now - AGE <= end < now else now
     begin = end - kind.after
@@ -58,7 +70,7 @@ def idle(kind: Idle, workers: Sequence[Worker], progress: Progress, *, since: In
         coverage = min(coverage, quiet / kind.after)
     if coverage < COVERAGE:
         message = f"less than {COVERAGE:.0%} of the last {format_duration(kind.after)} was measured for every GPU"
-        return unknown("NotMeasured", message, loud=True)
+        return unknown("NotMeasured", message, loud=times.measured_since <= begin)
     gpus = sum(worker.gpus for worker in workers)
     told = progress.latest
     word = "no progress was reported" if told is None else "no progress was reported in that time"

@@ -42,6 +42,8 @@ class Evidence:
     running_since: Instant | None = None
     """Since when all workers run; None while one does not."""
     spending: Spending | None = None
+    measured_since: Instant = 0
+    """Since when this operator has measured what GPUs do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def judge(what: Stopping, seen: Evidence, *, since: Instant, now: Instant) -> tu
         found = _find(rule, seen, since, now)
         result.append(Judged(rule.name, rule.mode, rule.warning, needs, found, restarts))
     if what.idle is not None:
-        found = idle.idle(what.idle, seen.workers, seen.progress, since=since, now=now)
+        found = idle.idle(what.idle, seen.workers, seen.progress, idle.Times(now, since, seen.measured_since))
         result.append(Judged(IDLE, what.idle.mode, what.idle.warning, what.idle.needs_checkpoint, found))
     return tuple(result)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gpucost.core.model import Job, Pod
 from gpucost.core.training import observe
 from gpucost.core.training.memory import Memory
+from gpucost.core.training.progress import Progress
 from gpucost.core.training.state import TrainingContext, TrainingState
 from gpucost.core.training.stopping.course import STOPPED, Course, Situation, Standing, decide, standings_of
 from gpucost.core.training.stopping.idle import Worker, running_since
@@ -32,9 +33,10 @@ def course_of(
     job = state.job
     if not what or job is None or job.suspend or job.condition("Complete") or job.condition("Failed"):
         return Course(_kept(what, stored, remembered.stop)) if what else Course()
-    seen = _evidence(state, job)
+    told = state.progress.since(job.created)  # another run of the same TrainingJob is no evidence
+    seen = _evidence(state, context, job, told)
     judged = judge(what, seen, since=remembered.since, now=context.now)
-    situation = Situation(what, context.now, state.progress, state.spending, remembered, stored, held_by)
+    situation = Situation(what, context.now, told, state.spending, remembered, stored, held_by)
     return decide(situation, judged)
 
 
@@ -46,16 +48,17 @@ def _kept(what: Stopping, stored: Mapping[str, Standing], stop: Stop | None) -> 
     )
 
 
-def _evidence(state: TrainingState, job: Job) -> Evidence:
+def _evidence(state: TrainingState, context: TrainingContext, job: Job, told: Progress) -> Evidence:
     pods = list(observe.alive(state.pods))
     workers = {pod.uid: _worker(state, pod) for pod in pods}
     needed = min(job.parallelism, job.completions - job.succeeded)
     return Evidence(
-        progress=state.progress,
+        progress=told,
         groups=state.groups,
         workers=tuple(_with_gpus(workers.values())) if len(workers) >= needed else (),
         running_since=running_since(workers) if len(workers) >= needed else None,
         spending=state.spending,
+        measured_since=context.measured_since,
     )
 
 

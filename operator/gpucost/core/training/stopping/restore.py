@@ -15,8 +15,8 @@ from gpucost.core.training.memory import moment
 from gpucost.core.training.progress import Checkpoint, Progress
 from gpucost.core.training.torchrun import with_environment
 
-STEP, TIME = "GPUCOST_RESUME_STEP", "GPUCOST_RESUME_TIME"
-STEP_NOTE, TIME_NOTE = "gpucost.dev/resume-step", "gpucost.dev/resume-time"
+STEP, TIME = "GPUCOST_RESTORE_STEP", "GPUCOST_RESTORE_TIME"
+STEP_NOTE, TIME_NOTE = "progress.gpucost.dev/restore-step", "progress.gpucost.dev/restore-time"
 
 
 def with_restore(container: Mapping[str, Any]) -> dict[str, Any]:

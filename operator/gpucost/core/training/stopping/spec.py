@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from gpucost.core.clock import MINUTE, SECOND, Micros
 
@@ -168,10 +169,11 @@ class Stopping:
     def digest_of(self, name: str) -> str:
         """Changes when the user edits what is behind a name such as `Plateau/loss`, `Idle` or `Budget`.
 
-        The mode is part of it: whoever turns Enforce into Recommend wants the run to go on.
+        The mode is part of it: whoever turns Enforce into Recommend wants the run to go on. Only what is not left at
+        its default counts, so that a later version with more fields does not take every stop for edited.
         """
         found = next((what for known, what in self._named() if known == name), None)
-        return hashlib.sha256(repr(found).encode()).hexdigest()[:12]
+        return hashlib.sha256(repr(_set(found)).encode()).hexdigest()[:12]
 
     def _named(self) -> Iterator[tuple[str, object]]:
         yield from ((rule.name, rule) for rule in self.rules)
@@ -180,3 +182,13 @@ class Stopping:
 
 
 IDLE, BUDGET = "Idle", "Budget"
+
+
+def _set(what: Any) -> object:
+    """Name of a class, and its fields that are not at their defaults, in the order of their names."""
+    if not is_dataclass(what):
+        return str(what)
+    given = sorted(
+        (one.name, getattr(what, one.name)) for one in fields(what) if getattr(what, one.name) != one.default
+    )
+    return (type(what).__name__, [(name, _set(value)) for name, value in given])

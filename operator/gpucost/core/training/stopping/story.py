@@ -74,7 +74,9 @@ def _budget_exceeded(standing: Standing | None, course: Course, stop: Stop | Non
         return Condition("BudgetExceeded", True, "LimitCrossed", course.over_budget)
     if standing is None or standing.state == WATCHING:
         return Condition("BudgetExceeded", False, "WithinBudget")
-    return Condition("BudgetExceeded", None if standing.state == UNKNOWN else False, standing.reason, standing.message)
+    known = None if standing.state == UNKNOWN else False
+    reason = _REASONS[standing.state] if standing.state in {CHECKPOINT, RECOMMENDED} else standing.reason
+    return Condition("BudgetExceeded", known, reason, standing.message)
 
 
 # --- status -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,45 @@
+"""One full pass over the cluster, as every tick makes it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from gpucost.core.model import Workload
+from gpucost.runtime.accounting import Accounting
+from gpucost.runtime.figures import fill
+from gpucost.runtime.parts import Parts, now
+from gpucost.runtime.price_status import report
+from gpucost.runtime.world import TRAINING_JOB
+
+
+async def full_pass(parts: Parts, accounting: Accounting) -> None:
+    """A full pass: sample, settle, total, look at every key, publish."""
+    started = time.monotonic()
+    await parts.resources.sweep(parts.client)
+    await parts.optional.look()
+    await parts.price_watch.tick(accounting)
+    await accounting.sample()
+    await accounting.flush()
+    await report(parts.client, parts.prices, now, ledger=parts.ledger_state.condition)
+    workloads = [(r.namespace, Workload(TRAINING_JOB, r.name)) for r in parts.world.trainingjobs.values()]
+    ended = parts.recorder.endings.lately(now())
+    totals = await accounting.totals([*workloads, *ended, *parts.sums.asked()])
+    parts.totals = replace(totals, sums=parts.sums.rows(totals.workloads))
+    parts.sums.freeze(totals.workloads, accounting.ledger.settled_until, now())
+    await parts.stopping.prepare(accounting, parts.totals)
+    fill(parts.figures, parts.totals, parts.world, ended)
+    parts.figures.saved |= parts.runs.book.saved()
+    for key in parts.world.trainingjobs:
+        parts.queue.mark(key)
+    await parts.progress.tidy()
+    await parts.runs.tidy(parts.settings.details_kept)
+    await parts.stays.book()
+    await parts.stays.tidy()
+    await parts.publisher.publish(parts.totals)
+    parts.figures.data_times["kubernetes"] = min(m.last_heard for m in parts.caches.all)
+    parts.figures.errors["unreadable objects"] = sum(m.rejected for m in parts.caches.all)
+    parts.figures.errors["pods on nodes never seen"] = parts.recorder.skipped["node never seen"]
+    parts.figures.errors["pods on two nodes"] = parts.recorder.skipped["second node"]
+    parts.figures.tick_seconds = time.monotonic() - started
+    parts.figures.ticks += 1
