@@ -96,7 +96,7 @@ def test_lightning_saves_on_sigterm_and_goes_on(tmp_path: Path, digits: Path, do
     assert code == sdk.TERMINATED, process.tail()
     (saved,) = door.said.checkpoints
     process.to_the_end()
-    assert "resumes" in process.tail()
+    assert f"resumes at step {saved.step}" in process.tail()
     assert result(tmp_path / "run")["steps"] == 5 * 24
     assert saved.step is not None
     assert 40 < saved.step < 120

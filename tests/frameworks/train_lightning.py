@@ -8,11 +8,11 @@ from pathlib import Path
 import lightning
 import numpy as np
 import torch
-from gpucost_sdk import Run
+from gpucost_sdk import Checkpoints, Run
 from gpucost_sdk import lightning as gpucost
 
 DATA, FOLDER = sys.argv[1:]
-CHECKPOINT = f"{FOLDER}/last.ckpt"
+checkpoints = Checkpoints(f"{FOLDER}/checkpoints")
 
 
 class Classifier(lightning.LightningModule):
@@ -47,14 +47,15 @@ lightning.seed_everything(1)
 trainer = lightning.Trainer(
     max_epochs=5,
     accelerator="cpu",
-    callbacks=[gpucost(CHECKPOINT, Run(catch_sigterm=False, every=0.2))],
+    callbacks=[gpucost(checkpoints, Run(catch_sigterm=False, every=0.2))],
     enable_progress_bar=False,
     enable_checkpointing=False,
     logger=False,
     default_root_dir=FOLDER,
 )
-resume = CHECKPOINT if Path(CHECKPOINT).exists() else None
-print("resumes" if resume else "begins", flush=True)
+found = checkpoints.newest()
+resume = found.path if found else None
+print(f"resumes at step {found.step}" if found else "begins", flush=True)
 trainer.fit(Classifier(), loader(slice(0, 1500)), loader(slice(1500, None)), ckpt_path=resume)
 result = {"val_loss": float(trainer.callback_metrics["val_loss"]), "steps": trainer.global_step}
 (Path(FOLDER) / "result.json").write_text(json.dumps(result))

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import xgboost as xgb
-from gpucost_sdk import Run, xgboost
+from gpucost_sdk import Checkpoints, Run, xgboost
 
 DATA, FOLDER = sys.argv[1:]
-MODEL, ROUNDS = f"{FOLDER}/model.json", 60
+ROUNDS = 60
+checkpoints = Checkpoints(f"{FOLDER}/checkpoints")
 
 
 class Slow(xgb.callback.TrainingCallback):
@@ -22,8 +23,9 @@ class Slow(xgb.callback.TrainingCallback):
 with np.load(DATA) as data:
     train = xgb.DMatrix(data["images"][:1500], data["labels"][:1500])
     test = xgb.DMatrix(data["images"][1500:], data["labels"][1500:])
-before = xgb.Booster(model_file=MODEL) if Path(MODEL).exists() else None
-done = before.num_boosted_rounds() if before else 0
+found = checkpoints.newest()
+before = xgb.Booster(model_file=found.path) if found else None
+done = found.step if found else 0
 print(f"begins at round {done}", flush=True)
 booster = xgb.train(
     {"objective": "multi:softmax", "num_class": 10, "max_depth": 3, "eval_metric": "mlogloss", "nthread": 1, "seed": 1},
@@ -31,7 +33,7 @@ booster = xgb.train(
     num_boost_round=ROUNDS - done,
     evals=[(test, "test")],
     xgb_model=before,
-    callbacks=[xgboost(MODEL, Run(total_steps=ROUNDS, every=0.2)), Slow()],
+    callbacks=[xgboost(checkpoints, Run(total_steps=ROUNDS, every=0.2)), Slow()],
     verbose_eval=False,
 )
 loss = float(booster.eval(test).split(":")[-1])

@@ -395,8 +395,7 @@ def _now() -> str:
 def replacing(path: str) -> Iterator[str]:
     """A name to write to, as a file or a folder, that takes the place of `path` when all is written: half a checkpoint
     replaces no good one."""
-    folder, name = os.path.split(path)
-    unfinished = os.path.join(folder, f".unfinished-{name}")
+    unfinished = _unfinished(path)
     _remove(unfinished)
     yield unfinished
     if os.path.isdir(unfinished):
@@ -405,6 +404,11 @@ def replacing(path: str) -> Iterator[str]:
         with open(unfinished, "rb+") as file:
             os.fsync(file.fileno())
     os.replace(unfinished, path)
+
+
+def _unfinished(path: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".unfinished-{name}")
 
 
 class Found(NamedTuple):
@@ -425,10 +429,14 @@ class Checkpoints:
     def writing(self, step: int) -> Iterator[str]:
         """A name to write to, as a file or a folder; the checkpoint is there when all of it is."""
         os.makedirs(self.folder, exist_ok=True)
-        with replacing(os.path.join(self.folder, f"{self.prefix}{step}")) as path:
+        with replacing(self.path(step)) as path:
             yield path
         for old in _all(self.folder, self.prefix)[: -self.keep]:
             _remove(old.path)
+
+    def path(self, step: int) -> str:
+        """Where the checkpoint of a step is."""
+        return os.path.join(self.folder, f"{self.prefix}{step}")
 
     def newest(self) -> Found | None:
         """The one to go on from; None when there is none. See `newest`."""
@@ -555,8 +563,11 @@ def hugging_face(run: Run | None = None) -> Any:
     return GpucostCallback()
 
 
-def lightning(path: str, run: Run | None = None) -> Any:
-    """A callback for `Trainer(callbacks=[...])` that saves to `path`; resume with `fit(..., ckpt_path=path)`."""
+def lightning(where: str | Checkpoints, run: Run | None = None) -> Any:
+    """A callback for `Trainer(callbacks=[...])` that saves to a file, or to one of several that are kept.
+
+    Resume with `fit(..., ckpt_path=...)`, given the file when it exists, or `newest().path` of the checkpoints.
+    """
     callback = _lightning_callback()
     mine = run or Run(catch_sigterm=False)
     mine.agree = mine.agree or torch_agreement
@@ -585,7 +596,7 @@ def lightning(path: str, run: Run | None = None) -> Any:
             step, wish = trainer.global_step, mine.wish()
             if wish != _GO_ON:
                 with mine.saving(step):
-                    trainer.save_checkpoint(path)
+                    _save_lightning(trainer, where, step)
             if wish == _STOP:
                 mine.exit()
 
@@ -593,6 +604,17 @@ def lightning(path: str, run: Run | None = None) -> Any:
             mine.close()
 
     return GpucostCallback()
+
+
+def _save_lightning(trainer: Any, where: str | Checkpoints, step: int) -> None:
+    """Every worker takes part; the first one puts the checkpoint into its place when all have written theirs."""
+    if not isinstance(where, Checkpoints):
+        trainer.save_checkpoint(where)
+    elif trainer.is_global_zero:
+        with where.writing(step) as path:
+            trainer.save_checkpoint(path)
+    else:
+        trainer.save_checkpoint(_unfinished(where.path(step)))
 
 
 def _lightning_callback() -> Any:
@@ -603,8 +625,11 @@ def _lightning_callback() -> Any:
     return Callback
 
 
-def xgboost(path: str, run: Run | None = None) -> Any:
-    """A callback for `xgboost.train(callbacks=[...])` that saves to `path`; resume with `xgb_model=path`."""
+def xgboost(where: str | Checkpoints, run: Run | None = None) -> Any:
+    """A callback for `xgboost.train(callbacks=[...])` that saves to a file, or to one of several that are kept.
+
+    Resume with `xgb_model=`, given a `Booster` of the file when it exists, or of `newest().path` of the checkpoints.
+    """
     from xgboost.callback import TrainingCallback  # noqa: PLC0415
 
     mine = run or Run()
@@ -618,7 +643,8 @@ def xgboost(path: str, run: Run | None = None) -> Any:
             mine.report(rounds, metrics=metrics)
             wish = mine.wish()
             if wish != _GO_ON:
-                with mine.saving(rounds), replacing(path) as unfinished:
+                place = where.writing(rounds) if isinstance(where, Checkpoints) else replacing(where)
+                with mine.saving(rounds), place as unfinished:
                     model.save_model(unfinished)
             if wish == _STOP:
                 mine.exit()

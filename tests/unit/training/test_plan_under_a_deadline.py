@@ -10,6 +10,8 @@ import pytest
 from gpucost.core.actions import PatchJob
 from gpucost.core.clock import HOUR, MINUTE, SECOND, format_rfc3339, parse_rfc3339
 from gpucost.core.model import CapacityType
+from gpucost.core.training.auto.changeover import Changeover
+from gpucost.core.training.auto.view import patience
 from gpucost.core.training.plan import plan
 from gpucost.core.training.runs.spec import Runs
 from gpucost.core.training.spec import PlacementPolicy, PlacementSpec, Schedule, TrainingSpec
@@ -75,7 +77,7 @@ def test_spot_that_does_not_come_is_given_up_for_on_demand_and_remembered() -> N
 def test_a_move_that_nobody_forces_waits_for_a_checkpoint() -> None:
     run = world(hours=12)
     run.capacity[SPOT] = False
-    run.live(40 * MINUTE)
+    run.live(20 * MINUTE)
     assert run.running_on() is CapacityType.ON_DEMAND
     run.capacity[SPOT] = True
     begun = run.now
@@ -95,14 +97,16 @@ def test_a_move_that_nobody_forces_waits_for_a_checkpoint() -> None:
 def test_a_checkpoint_that_never_comes_does_not_hold_a_move_up_for_ever() -> None:
     run = world(hours=12)
     run.capacity[SPOT] = False
-    run.live(40 * MINUTE)
+    run.live(20 * MINUTE)
     run.capacity[SPOT] = True
-    run.saves_every = 20 * MINUTE
-    while "checkpoint-asked-at" not in notes(run):
-        run.live(MINUTE)
+    run.saves_every = 5 * MINUTE
+    while "checkpoint-asked-at" not in notes(run) and run.now < NOW + 3 * HOUR:
+        run.live(30 * SECOND)
     asked = parse_rfc3339(notes(run)["checkpoint-asked-at"])
     frozen = run.progress
-    later = replace(run.state(), progress=replace(frozen, checkpoints=frozen.checkpoints[:1]))
+    later = replace(
+        run.state(), progress=replace(frozen, checkpoints=tuple(one for one in frozen.checkpoints if one.at < asked))
+    )
     waiting = plan(later, replace(run.context(), now=asked + 30 * SECOND))
     assert waiting.actions == ()
     assert waiting.ask_checkpoint
@@ -164,6 +168,13 @@ def test_auto_needs_a_deadline_and_a_job_without_one_says_nothing_of_it() -> Non
     plain.live(5 * MINUTE)
     assert "DeadlineAtRisk" not in {one["type"] for one in plain.status["conditions"]}
     assert "deadline" not in plain.status
+
+
+def test_a_try_of_spot_is_as_patient_as_nodes_take() -> None:
+    slow = Changeover(scheduling=5 * MINUTE)
+    assert patience(Changeover(scheduling=20 * SECOND), HOUR) == 2 * MINUTE
+    assert patience(slow, HOUR) == 15 * MINUTE
+    assert patience(slow, 10 * MINUTE) == 10 * MINUTE
 
 
 def test_a_suspended_run_stays_suspended_whatever_its_deadline() -> None:

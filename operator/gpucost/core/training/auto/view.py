@@ -30,6 +30,7 @@ from gpucost.core.training.state import TrainingContext, TrainingState
 
 LOOK_EVERY: Micros = MINUTE
 """How often a run with policy Auto is looked at when nothing happens."""
+_LEAST_PATIENCE, _TIMES = 2 * MINUTE, 3
 USUAL_PRICE = Decimal("0.35")
 """Spot as a part of the on-demand price where nobody knows either."""
 _CAPACITIES = {CapacityType.SPOT: Capacity.SPOT, CapacityType.ON_DEMAND: Capacity.ON_DEMAND}
@@ -104,7 +105,13 @@ def _standing(state: TrainingState, spec: TrainingSpec, mine: Memory, changeover
         return Standing(Capacity.NONE)
     if observe.is_settled(job, state.pods):
         return Standing(_CAPACITIES.get(kind, Capacity.ON_DEMAND), _until_warm(state, changeover, now))
-    return _asked(state, mine, changeover, kind, now - timeout)
+    return _asked(state, mine, changeover, kind, now - patience(changeover, timeout))
+
+
+def patience(changeover: Changeover, timeout: Micros) -> Micros:
+    """How long a try of spot may take: some times as long as nodes take otherwise, for a market that has none says so
+    at once, and a try that finds nothing has cost this much of the slack."""
+    return min(timeout, max(_LEAST_PATIENCE, _TIMES * changeover.scheduling))
 
 
 def _asked(state: TrainingState, mine: Memory, changeover: Changeover, kind: CapacityType, late: Instant) -> Standing:
@@ -217,8 +224,8 @@ def _may_try(outlook: Outlook, view: View, spec: TrainingSpec) -> bool:
         return outlook.slack >= outlook.changeover + 2 * LOOK_EVERY
     if standing.running is Capacity.NONE:
         return outlook.slack >= outlook.changeover + 2 * LOOK_EVERY
-    timeout = spec.placement.scheduling_timeout
-    return outlook.slack >= 2 * outlook.changeover + timeout + 2 * LOOK_EVERY
+    waits = patience(view.changeover, spec.placement.scheduling_timeout)
+    return outlook.slack >= 2 * outlook.changeover + waits + 2 * LOOK_EVERY
 
 
 def _outlook(state: TrainingState, context: TrainingContext, spec: TrainingSpec, view: View) -> Outlook:
