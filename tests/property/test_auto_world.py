@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpucost.core.capacity import KARPENTER
 from gpucost.core.clock import HOUR, MINUTE, SECOND, Micros, format_duration, parse_rfc3339
-from gpucost.core.training.spec import PlacementPolicy, PlacementSpec, TrainingSpec
+from gpucost.core.training import jobset
+from gpucost.core.training.spec import PlacementPolicy, PlacementSpec, TrainingSpec, WorkloadRef
 from support.auto_world import SPOT, AutoWorld
+from support.jobset_world import JobSetWorld
 
 TEMPLATE = {"spec": {"containers": [{"name": "train", "image": "bert"}]}}
 NOW = parse_rfc3339("2026-11-24T18:45:00Z")
@@ -34,15 +38,24 @@ def worlds(draw: st.DrawFn, *, least: Micros = SURE) -> AutoWorld:
         expected_duration=work,
         checkpoint_interval=None if speaks else 10 * MINUTE,
     )
-    return AutoWorld(
-        spec,
-        NOW,
-        work=work,
-        start_up=draw(st.sampled_from([0, 30, 90])) * SECOND,
-        boot=draw(st.sampled_from([0, 60])) * SECOND,
-        speaks=speaks,
-        capacity={SPOT: draw(st.booleans()), "on-demand": True},
-    )
+    fate: dict[str, Any] = {
+        "work": work,
+        "start_up": draw(st.sampled_from([0, 30, 90])) * SECOND,
+        "boot": draw(st.sampled_from([0, 60])) * SECOND,
+        "speaks": speaks,
+        "capacity": {SPOT: draw(st.booleans()), "on-demand": True},
+    }
+    if draw(st.sampled_from([False, False, True])):
+        reference = WorkloadRef("bert", jobset.KIND, jobset.API_VERSION)
+        several = AutoJobSetWorld(replace(spec, template=None, workload_ref=reference, workers=1), NOW, **fate)
+        several.adopt_existing(selector={KARPENTER: "on-demand"}, workers=spec.workers)
+        return several
+    return AutoWorld(spec, NOW, **fate)
+
+
+@dataclass
+class AutoJobSetWorld(JobSetWorld, AutoWorld):
+    """A JobSet that runs under a deadline."""
 
 
 def perform(world: AutoWorld, fate: str, steps: int) -> None:

@@ -297,6 +297,21 @@ def test_the_annotation_of_a_pipeline_is_the_version_where_nothing_else_says_it(
     assert action.manifest["spec"]["dataset"] == {"name": "clicks", "version": "9"}
 
 
+def test_a_run_that_has_ended_is_over_before_anybody_has_looked_at_it() -> None:
+    operator = RunsOperator()
+    nightly(operator)
+    owner = [{"kind": "TrainingJob", "name": "bert", "uid": "uid-research-bert", "controller": True}]
+    notes = {"gpucost.dev/due": "2026-11-25T02:00:00Z"}
+    operator.add("bert-29926200", metadata={"ownerReferences": owner, "annotations": notes}, dataset=CLICKS)
+    operator.look("bert-29926200")
+    assert condition(operator.decide("bert"), "Ready") == (True, "RunActive")
+    done = {"conditions": [{"type": "Complete", "status": "True", "reason": "Complete"}]}
+    operator.change("bert-29926200", status=done)
+    decision = operator.decide("bert")
+    assert condition(decision, "Ready") == (True, "Scheduled")
+    assert decision.status["runs"]["last"]["result"] == "Complete"
+
+
 # --- what a schedule costs --------------------------------------------------------------------------------------------
 
 

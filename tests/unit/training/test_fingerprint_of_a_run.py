@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpucost.core.training.fingerprint import canonical, config_maps, fingerprint
 from gpucost.core.training.runs.spec import BaseModel, Dataset
@@ -157,6 +159,22 @@ def test_configuration_from_outside_counts_by_what_it_holds() -> None:
 def test_credentials_count_by_name_only() -> None:
     secret = {"name": "S3_KEY", "valueFrom": {"secretKeyRef": {"name": "s3", "key": "key"}}}
     assert missing(spec({"env": [secret]})) == []
+
+
+@given(
+    st.dictionaries(st.sampled_from(["A", "B", "C", "D", "WANDB_NAME"]), st.text(max_size=3), max_size=5),
+    st.randoms(use_true_random=False),
+)
+def test_neither_order_nor_ignored_names_nor_spelling_change_the_digest(variables: dict[str, str], chance: Any) -> None:
+    env = [{"name": name, "value": value} for name, value in variables.items()]
+    shuffled = [one for one in env if not one["name"].startswith("WANDB_")]
+    chance.shuffle(shuffled)
+    limits = {"nvidia.com/gpu": 2, "memory": "2Gi", "cpu": "1500m"}
+    other = dict(chance.sample(sorted({**limits, "memory": "2048Mi", "cpu": 1.5}.items()), 3))
+    one = spec({"env": env, "resources": {"limits": limits}})
+    assert digest(one) == digest(spec({"env": shuffled, "resources": {"limits": other}}))
+    changed = [{"name": "E", "value": "1"}, *env]
+    assert digest(spec({"env": changed})) != digest(spec({"env": env}))
 
 
 def test_a_template_of_any_shape_has_an_answer() -> None:

@@ -12,6 +12,7 @@ from gpucost.core.capacity import KARPENTER, Provider
 from gpucost.core.clock import MINUTE, SECOND
 from gpucost.core.model import Job, JobCondition, Owner
 from gpucost.core.training import memory
+from gpucost.core.training.case import Case
 from gpucost.core.training.plan import TrainingContext, TrainingState, plan
 from gpucost.core.training.queueing import Entry
 from gpucost.core.training.spec import Outside, PlacementPolicy, TrainingSpec
@@ -181,6 +182,19 @@ def test_a_run_that_the_queue_has_put_elsewhere_says_who_chose() -> None:
     found = next(c for c in decide(ALWAYS, entry, job=there).conditions if c.type == "Ready")
     assert (found.status, found.reason) == (True, "Running")
     assert found.message == "queue gpus chose where it runs (cheap); spec.placement is not followed"
+
+
+def test_a_run_that_should_not_run_says_who_keeps_it_running() -> None:
+    paused, runs = replace(ALWAYS, suspend=True), replace(JOB, suspend=False, active=1, ready=1)
+    assert ready(decide(paused, None, job=runs)) == (False, "NotStopped")
+    assert ready(decide(paused, None, job=replace(runs, queue=None, managed_by="else.where/x"))) == (
+        False,
+        "NotStopped",
+    )
+    assert ready(decide(paused, ENTRY, job=runs)) == (False, "Stopping")
+    wish = Case(World(paused, BEFORE).state(), TrainingContext(BEFORE), paused).wish.key
+    put_back = replace(ENTRY, annotations={memory.OVERRIDDEN: wish})
+    assert ready(decide(paused, put_back, job=runs)) == (False, "Overridden")
 
 
 def test_a_workload_is_read_with_what_decisions_need() -> None:

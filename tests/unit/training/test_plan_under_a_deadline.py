@@ -124,6 +124,18 @@ def test_a_deadline_that_has_passed_before_anything_began_is_a_mistake() -> None
     assert condition.message.startswith(f"spec.completeBy: {format_rfc3339(NOW - HOUR)} has passed")
 
 
+def test_a_run_that_has_ended_is_no_mistake_once_its_job_is_cleaned_away() -> None:
+    run = world(work=1, hours=4)
+    run.live(2 * HOUR)
+    assert run.is_complete
+    cleaned = plan(replace(run.state(), job=None), replace(run.context(), now=NOW + 9 * HOUR))
+    told = {one.type: (one.status, one.reason) for one in cleaned.conditions}
+    assert told["Invalid"] == (False, "Valid")
+    assert told["DeadlineAtRisk"] == (False, "DeadlineMet")
+    assert told["Complete"][0] is True
+    assert cleaned.actions == ()
+
+
 def test_a_deadline_that_passes_while_it_runs_is_told_and_harms_nothing() -> None:
     run = world(hours=2)
     run.live(HOUR)

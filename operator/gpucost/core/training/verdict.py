@@ -159,7 +159,22 @@ def _pool_unknown(case: Case) -> Verdict:
     return Verdict(False, "PoolUnknown", message)
 
 
+def _against_the_wish(case: Case, job: Job) -> Verdict | None:
+    """It runs, should not, and somebody else holds the switch."""
+    if not case.is_hands_off or case.target.placement is not None or case.target.holds:
+        return None
+    if case.switch is job:
+        holder = f"queue {job.queue}" if job.queue else f"controller {job.managed_by}"
+        seen = "; its Workload cannot be seen, so it cannot be taken out" if job.queue else ""
+        return Verdict(False, "NotStopped", f"it should not run now, but only {holder} stops the {job.kind}{seen}")
+    if case.is_overridden:
+        return Verdict(False, "Overridden", f"somebody else put it back into queue {job.queue}; it is left alone")
+    return Verdict(False, "Stopping", f"it is being taken out of queue {job.queue} (Kueue)")
+
+
 def _running(case: Case, job: Job) -> Verdict:
+    if (against := _against_the_wish(case, job)) is not None:
+        return against
     if case.is_overridden and not case.is_hands_off:
         until = f" until {moment(case.wish.until)}" if case.wish.until is not None else " until the spec changes"
         return Verdict(False, "Overridden", f"somebody else resumed the {job.kind}; it is left alone{until}")

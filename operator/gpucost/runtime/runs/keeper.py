@@ -29,7 +29,7 @@ from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.runtime.runs.book import RunBook
-from gpucost.runtime.runs.observed import begun, born, child_run, refreshed
+from gpucost.runtime.runs.observed import as_seen, begun, born, child_run, refreshed
 from gpucost.runtime.world import Custom, World, custom_record
 from gpucost.sources.dataset_versions import data_digest, version_of
 from gpucost.sources.model_quality import quality_of
@@ -74,7 +74,7 @@ class RunKeeper:
             return None
         found, records = self._fresh(record.uid), self.book.savings(record.uid)
         children = self.world.children_of(record.uid)
-        seen = [run for child in children if (run := self.book.run(child.uid) or child_run(child)) is not None]
+        seen = [run for child in children if (run := as_seen(child, self.book.run(child.uid))) is not None]
         fresh = found.children if found is not None else ()
         runs = {run.uid: run for run in (*self.book.children(record.uid), *seen)}
         runs |= {run.uid: replace(runs.get(run.uid, run), result=run.result) for run in fresh}

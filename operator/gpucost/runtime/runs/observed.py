@@ -46,6 +46,14 @@ def child_run(record: Custom) -> Run | None:
     )
 
 
+def as_seen(record: Custom, known: Run | None) -> Run | None:
+    """The run of a schedule as its TrainingJob stands now: nobody may have looked at that since it ended."""
+    run = child_run(record)
+    if run is None or known is None:
+        return run or known
+    return replace(known, result=run.result, reason=run.reason, message=run.message)
+
+
 def refreshed(
     known: Run, record: Custom, job: Job | None, *, now: Instant, cost: Pico | None, progress: Progress
 ) -> Run:
