@@ -29,7 +29,7 @@ from gpucost.simulate.traces import Trace, read
 from gpucost.simulate.training import Job, Question, simulate
 
 FOLDER = "GPUCOST_SPOT_TRACES"
-GRID = ((0.92, (12, 3, 24)), (0.70, (12, 3)), (0.95, (12, 24)), (0.80, (12,)))
+GRID = ((0.92, (12, 3, 24)), (0.70, (12,)), (0.95, (12, 24)), (0.80, (12,)))
 """Work by time until the deadline, and minutes of changeover."""
 GANGS = (1, 4, 16)
 SPOT, ON_DEMAND = Decimal("0.9731"), Decimal("3.06")
