@@ -14,6 +14,7 @@ import chart_values
 from gpucost.api import crds, reference
 from gpucost.core.focus_columns import render_reference as focus_reference
 from gpucost.offline import schema as offline_schema
+from gpucost.simulate import schema as simulate_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +30,7 @@ def generated() -> dict[Path, str]:
         ROOT / "docs" / "reference" / "focus.md": focus_reference(),
         **{ROOT / "docs" / "reference" / name: text for name, text in reference.render_all().items()},
         **{ROOT / "docs" / "reference" / name: text for name, text in offline_schema.render_all().items()},
+        **{ROOT / "docs" / "reference" / name: text for name, text in simulate_schema.render_all().items()},
     }
 
 

@@ -130,25 +130,25 @@ def test_a_run_that_diverges_starts_again_from_its_last_good_checkpoint(
 
 
 def test_a_budget_is_kept_and_a_higher_one_lets_the_run_go_on(team: Team) -> None:
-    """27.52 USD an hour; looking ahead 1 s + 2 s + 60 s + 1 s, half a dollar is kept back of the limit."""
+    """27.52 USD an hour; looking ahead 1 s + 2 s + 60 s + 1 s, 49 cents are kept back."""
     team.add_node()
-    budget = {"cost": "0.65", "mode": "Enforce", "restart": "1s"}
+    budget = {"cost": "0.55", "mode": "Enforce", "restart": "1s"}
     team.train(template=team.template(grace=2), budget=budget, checkpoint={"timeout": "1s"})
     exceeded = team.until("BudgetExceeded", "LimitReached", timeout=60)
     assert exceeded["status"] == "True"
-    assert "limit 0.65 USD" in exceeded["message"]
+    assert "limit 0.55 USD" in exceeded["message"]
     assert team.condition("Ready")["reason"] == "BudgetExceeded"
     wait_for(lambda: not team.pods(), 30, "its pods have ended")
     assert len(team.events("BudgetExceeded")) == 1
     spent = wait_for(
         lambda: team.status()["cost"].get("hourly") == "0.00" and team.status()["cost"], 30, "cost at rest"
     )
-    assert 0.05 < float(spent["total"]) < 0.65
+    assert 0 < float(spent["total"]) < 0.55
 
     command = ["resume", "bert", "-n", team.namespace, "--kubeconfig", str(team.cluster.kubeconfig)]
     refused = CliRunner().invoke(cost, command, prog_name="kubectl cost")
     assert refused.exit_code == 2
-    assert "a higher limit lets it go on: --budget AMOUNT, more than 0.65" in refused.output
+    assert "a higher limit lets it go on: --budget AMOUNT, more than 0.55" in refused.output
     raised = CliRunner().invoke(cost, [*command, "--budget", "50"], prog_name="kubectl cost")
     assert raised.exit_code == 0, raised.output
     wait_for(team.running, 30, "it runs again")

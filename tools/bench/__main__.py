@@ -30,6 +30,7 @@ from bench import (
     serving,
     startup,
     tick,
+    training,
 )
 from bench.figures import Figure, load_baseline, save_baseline, table
 from local import LocalCluster, MissingProgram, StartError
@@ -43,6 +44,7 @@ ALONE = {
     "serving": serving.measure,
     "export": export.measure,
     "agent": agent.measure,
+    "training": training.measure,
     "deadlines": deadlines.measure,
 }
 """What needs no cluster."""

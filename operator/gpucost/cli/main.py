@@ -39,7 +39,7 @@ def kubectl_complete_cost() -> None:
 class _Tools(click.Group):
     """Commands of which the larger ones are imported only when they are named: the operator starts from here too."""
 
-    later: ClassVar = {name: f"gpucost.cli.{name}" for name in ("agent", "allocate", "export", "prices")}
+    later: ClassVar = {name: f"gpucost.cli.{name}" for name in ("agent", "allocate", "export", "prices", "simulate")}
     """Module by command; the command has its own name in it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

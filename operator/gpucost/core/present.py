@@ -75,8 +75,12 @@ def cost_annotations(
     now: Instant,
     price_source: str = "",
     month_to_date: Amounts | None = None,
+    lost: Pico = 0,
 ) -> dict[str, str]:
-    """Annotations `gpucost.dev/…` for a Job, Namespace or Node; unknown values are left out."""
+    """Annotations `gpucost.dev/…` for a Job, Namespace or Node; unknown values are left out.
+
+    `lost` is what lost work has cost beside idle GPUs; for a Job, so that it says the same as its TrainingJob.
+    """
     values = {
         "currency": currency,
         "gpu-hours": gpu_hours(amounts),
@@ -85,7 +89,7 @@ def cost_annotations(
     }
     if amounts.known_cost is not None:
         values["cost-total"] = format_pico(amounts.cost)
-        values["cost-wasted"] = format_pico(amounts.held)
+        values["cost-wasted"] = format_pico(min(amounts.held + lost, amounts.cost))
     if hourly is not None:
         values["cost-hourly"] = format_pico(hourly)
     if month_to_date is not None and month_to_date.known_cost is not None:

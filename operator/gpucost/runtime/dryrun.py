@@ -48,13 +48,14 @@ async def print_decisions(controller: TrainingController, out: TextIO) -> int:
         outcomes = [await apply(controller.client, action) for action in decision.actions]
         planned += len(outcomes)
         refused += sum(not outcome.ok for outcome in outcomes)
-        for line in _lines(decision, outcomes):
+        for line in lines_of(decision, outcomes):
             print(line, file=out)
     print(f"{len(records)} TrainingJobs, {planned} actions, {refused} of them refused by the API server", file=out)
     return refused
 
 
-def _lines(decision: Decision, outcomes: Iterable[Outcome]) -> Iterable[str]:
+def lines_of(decision: Decision, outcomes: Iterable[Outcome]) -> Iterable[str]:
+    """What is printed about one TrainingJob."""
     told = False
     for outcome in outcomes:
         told = True

@@ -17,6 +17,7 @@ from gpucost.core.training.auto.stays import Stay
 from gpucost.core.training.avoided import Avoided, avoided
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.replay import POLICIES, Course, replay
+from gpucost.core.training.runs.child import where_it_costs
 from gpucost.core.training.runs.run import Saving
 from gpucost.core.training.spec import PlacementPolicy
 from gpucost.core.training.state import Interruption
@@ -110,6 +111,9 @@ class RunInsights:
         record = self.world.trainingjobs.get(Key(namespace, name))
         life = await self.costs.lifetime(namespace, workload)
         if life is None:
+            if record is not None and (runs := sorted(one.name for one in self.world.children_of(record.uid))):
+                words = f"TrainingJob {name} {where_it_costs(name, namespace, runs[-1])}"
+                raise Refused(404, words, name=name, kind="runreports")
             known = "" if record is not None else "; see `kubectl cost workload`"
             words = (
                 "has not held anything yet" if record is not None else f"is not known in namespace {namespace}{known}"

@@ -115,6 +115,7 @@ class Parts:
             write_status=self.controller.publish_cost,
         )
         self.controller.may_write = self.publisher.budget.take
+        self.publisher.lost_of = self.stays.lost_by
         self.ledger_state = LedgerState(now)
         self.totals = Totals()
         self.price_watch = PriceWatch(self.prices, self.recorder, self.assets, self.figures, now)

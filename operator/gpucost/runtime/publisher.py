@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from gpucost.core.clock import MINUTE, Instant, Micros, parse_rfc3339
 from gpucost.core.model import Workload
-from gpucost.core.money import MICRO, Micro, to_micro
+from gpucost.core.money import MICRO, Micro, Pico, to_micro
 from gpucost.core.present import PREFIX, confidence, cost_annotations
 from gpucost.core.publish import Budget, Published, urgency
 from gpucost.core.report import Row
@@ -57,6 +57,8 @@ class Publisher:
     budget: Budget
     with_nodes: bool
     write_status: Callable[[Custom], Awaitable[bool]]
+    lost_of: Callable[[str, Workload], Pico] = lambda _namespace, _workload: 0
+    """What the lost work of a workload has cost."""
     written: dict[str, Published] = field(default_factory=dict)
     """What was written since the start, by UID: newer than what a cache may still show."""
 
@@ -117,7 +119,10 @@ class Publisher:
             workload = self.world.workload_of_job(job)
             row = totals.workloads.get((job.namespace, workload))
             if row is not None and row.amounts.held_time:
-                values = cost_annotations(row.amounts, hourly=row.hourly, currency=self.currency, now=totals.at)
+                lost = self.lost_of(job.namespace, workload)
+                values = cost_annotations(
+                    row.amounts, hourly=row.hourly, currency=self.currency, now=totals.at, lost=lost
+                )
                 metadata = {"name": job.name, "namespace": job.namespace, "uid": job.uid}
                 path, version = _WHERE[job.kind]
                 write = self._annotate(path(job.namespace, job.name), version, job.kind, metadata, values)

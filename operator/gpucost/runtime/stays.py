@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpucost.core.clock import HOUR, SECOND, Instant, Micros, parse_rfc3339
-from gpucost.core.model import CapacityType, Key, NodeFact, Pod, PodFact
+from gpucost.core.model import CapacityType, Key, NodeFact, Pod, PodFact, Workload
 from gpucost.core.money import Pico
 from gpucost.core.notices import Why
 from gpucost.core.timeline import Interval
@@ -66,6 +66,11 @@ class RunStays:
     def lost(self, uid: str) -> dict[str, Pico]:
         """What its lost work has cost, by cause."""
         return lost_by_cause(self.of(uid))
+
+    def lost_by(self, namespace: str, workload: Workload) -> Pico:
+        """What the lost work of a workload has cost in all; 0 for one that is no TrainingJob."""
+        record = self.world.trainingjobs.get(Key(namespace, workload.name))
+        return sum(self.lost(record.uid).values()) if record is not None and workload.kind == TRAINING_JOB else 0
 
     def market(self) -> Market:
         """What is known of spot capacity, gathered once for all runs that ask within some seconds."""

@@ -12,7 +12,7 @@ from decimal import Decimal
 from gpucost.core.grouping import NAMESPACE, NODE, POD
 from gpucost.core.model import Workload
 from gpucost.core.timeline import Interval
-from gpucost.core.training.runs.child import SCHEDULED_BY, is_run_of
+from gpucost.core.training.runs.child import is_run_of, where_it_costs
 from gpucost.web import documents, names, schema
 from gpucost.web.documents import Reported
 from gpucost.web.provider import CostProvider
@@ -59,10 +59,7 @@ async def _unknown(provider: CostProvider, namespace: str, kind: str, name: str)
     known = await provider.workloads(namespace)
     runs = [one.name for one in known if is_run_of(one.name, name)]
     if runs and short == TRAINING_JOB:
-        return (
-            f"trainingjob/{name} makes runs, each with a cost of its own: `kubectl cost explain tj/{max(runs)} "
-            f"-n {namespace}`; all together: `kubectl cost label {SCHEDULED_BY} {name} -n {namespace}`"
-        )
+        return f"trainingjob/{name} {where_it_costs(name, namespace, max(runs))}"
     others = "" if short in _KINDS else " or ".join(names.similar(kind, name, known))
     lists = {NODE.lower(): "`kubectl cost explain node/NAME` without -n", "pod": f"`kubectl cost pod -n {namespace}`"}
     hint = others or lists.get(short, f"`kubectl get allocations -n {namespace}`")

@@ -15,7 +15,7 @@ from gpucost.core.clock import HOUR, MINUTE, SECOND, format_rfc3339
 from gpucost.core.model import CapacityType, Job, Key, Node, Owner, Pod, PriceFact, Resources, Workload
 from gpucost.core.money import PICO
 from gpucost.core.notices import Why
-from gpucost.core.present import cost_status
+from gpucost.core.present import cost_annotations, cost_status
 from gpucost.core.timeline import Interval
 from gpucost.core.training import memory
 from gpucost.core.training.auto.stays import Cause, Stay
@@ -152,6 +152,10 @@ def test_work_that_is_lost_is_priced_once_and_stays_part_of_the_total(scene: Sce
     status = cost_status(row.amounts, hourly=0, currency="USD", now=scene.at, lost=scene.stays.lost("t1"))
     assert status["wasted"] == "6.700000"
     assert status["waste"] == {"idle": "0.000000", "spot": "6.700000"}
+    lost = scene.stays.lost_by("x", Workload("TrainingJob", "bert"))
+    notes = cost_annotations(row.amounts, hourly=0, currency="USD", now=scene.at, lost=lost)
+    assert notes["gpucost.dev/cost-wasted"] == status["wasted"]
+    assert scene.stays.lost_by("x", Workload("Job", "bert")) == 0
     assert Decimal(str(status["wasted"])) < Decimal(str(status["total"]))
 
 

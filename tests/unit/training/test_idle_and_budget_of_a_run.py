@@ -118,6 +118,9 @@ def test_a_run_that_tells_of_progress_is_not_idle() -> None:
     assert judged(worker((0, 60, True)), progress=told).holds is False
     repeats = Progress((Report(BEGIN, 1), Report(NOW - 20 * MINUTE, 1)))
     assert judged(worker((0, 60, True)), progress=repeats).holds is True
+    ago = [NOW - minutes * MINUTE for minutes in (50, 45, 20, 15)]
+    in_turn = [Report(at, source=source, metrics={"loss": 0.5}) for at, source in zip(ago, "abab", strict=True)]
+    assert judged(worker((0, 60, True)), progress=Progress(tuple(in_turn))).holds is True
     saved = Progress(checkpoints=(Checkpoint(NOW - MINUTE, 1),))
     assert judged(worker((0, 60, True)), progress=saved).holds is False
     asked_for = Progress((Report(BEGIN, 1),), (Checkpoint(NOW - MINUTE, 1),))

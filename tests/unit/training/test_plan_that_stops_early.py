@@ -16,6 +16,7 @@ from gpucost.core.training.stopping import restore
 from gpucost.core.training.stopping import stop as stops
 from gpucost.core.training.stopping.budget import Spending
 from gpucost.core.training.stopping.spec import Divergence, Idle, Mode, Plateau, Rule, RunBudget, Stopping, Target
+from gpucost.runtime.dryrun import lines_of as dry_run_lines
 from support.training_cases import names, reason, running
 from support.training_cases import spec as base
 from support.training_world import World
@@ -96,6 +97,14 @@ def test_recommend_only_says_so() -> None:
     assert not world.job["suspend"]
     assert reason(world, "EarlyStopped") == "Recommended"
     assert names(world) == ["ActionRecommended"]
+
+
+def test_a_dry_run_prints_what_is_about_to_be_stopped() -> None:
+    lines = list(dry_run_lines(stuck().decide(), []))
+    assert lines[0] == "research/bert: nothing to do: Running"
+    assert lines[1].startswith("    EarlyStopped False (Warned): Plateau/loss: loss has not improved in 3 evaluations")
+    assert "it is suspended after 2026-11-24T" in lines[1]
+    assert not [line for line in dry_run_lines(running(spec(PLATEAU)).decide(), []) if "EarlyStopped" in line]
 
 
 def test_a_run_that_comes_back_within_the_warning_goes_on() -> None:

@@ -64,7 +64,8 @@ def test_a_run_without_time_to_spare_never_tries_spot() -> None:
 def test_spot_that_does_not_come_is_given_up_for_on_demand_and_remembered() -> None:
     run = world(hours=5)
     run.capacity[SPOT] = False
-    run.live(20 * MINUTE)
+    while run.running_on() is not CapacityType.ON_DEMAND and run.now < NOW + HOUR:
+        run.live(5 * MINUTE)
     assert run.running_on() is CapacityType.ON_DEMAND
     known = notes(run)
     assert known["spot-refusals"] == "1"
@@ -75,9 +76,9 @@ def test_spot_that_does_not_come_is_given_up_for_on_demand_and_remembered() -> N
 
 
 def test_a_move_that_nobody_forces_waits_for_a_checkpoint() -> None:
-    run = world(hours=12)
+    run = world(24, hours=28)
     run.capacity[SPOT] = False
-    run.live(20 * MINUTE)
+    run.live(40 * MINUTE)
     assert run.running_on() is CapacityType.ON_DEMAND
     run.capacity[SPOT] = True
     begun = run.now
@@ -95,9 +96,9 @@ def test_a_move_that_nobody_forces_waits_for_a_checkpoint() -> None:
 
 
 def test_a_checkpoint_that_never_comes_does_not_hold_a_move_up_for_ever() -> None:
-    run = world(hours=12)
+    run = world(24, hours=28)
     run.capacity[SPOT] = False
-    run.live(20 * MINUTE)
+    run.live(40 * MINUTE)
     run.capacity[SPOT] = True
     run.saves_every = 5 * MINUTE
     while "checkpoint-asked-at" not in notes(run) and run.now < NOW + 3 * HOUR:
@@ -121,6 +122,18 @@ def test_a_deadline_that_has_passed_before_anything_began_is_a_mistake() -> None
     assert decision.actions == ()
     (condition,) = [one for one in decision.conditions if one.type == "Invalid"]
     assert condition.message.startswith(f"spec.completeBy: {format_rfc3339(NOW - HOUR)} has passed")
+
+
+def test_a_run_that_has_ended_is_no_mistake_once_its_job_is_cleaned_away() -> None:
+    run = world(work=1, hours=4)
+    run.live(2 * HOUR)
+    assert run.is_complete
+    cleaned = plan(replace(run.state(), job=None), replace(run.context(), now=NOW + 9 * HOUR))
+    told = {one.type: (one.status, one.reason) for one in cleaned.conditions}
+    assert told["Invalid"] == (False, "Valid")
+    assert told["DeadlineAtRisk"] == (False, "DeadlineMet")
+    assert told["Complete"][0] is True
+    assert cleaned.actions == ()
 
 
 def test_a_deadline_that_passes_while_it_runs_is_told_and_harms_nothing() -> None:

@@ -314,6 +314,17 @@ def test_a_group_needs_a_label_and_steps() -> None:
     assert judge(Stopping((rule(Halving()),)), stepless, since=0, now=LATER)[0].finding.reason == "NoSteps"
 
 
+def test_a_value_without_a_step_belongs_to_the_step_that_the_run_was_at() -> None:
+    """The run pushes its steps; its loss is the answer to a query."""
+    told: list[Report] = []
+    for index, loss in enumerate([0.9, 0.8, 0.7]):
+        told += [Report(at(2 * index), 100 * (index + 1)), Report(at(2 * index + 1), metrics={"loss": loss})]
+    others = [history([0.1] * 5) for _ in range(3)]
+    seen = found(rule(Median()), Progress(tuple(told)), others)
+    assert seen.holds is True
+    assert "up to step 300" in seen.evidence
+
+
 def test_nothing_is_judged_within_the_grace_period() -> None:
     values = history([0.7, 0.8, 0.9, 1.0])
     assert found(rule(Plateau(2), grace=10 * MINUTE), values).holds is False

@@ -41,7 +41,7 @@ def plan(state: TrainingState, context: TrainingContext) -> Decision:
     found = [Problem(*one) for one in state.problems]
     if state.spec is not None:
         found += problems(state.spec, name=state.key.name)
-    if state.spec is not None and state.job is None:
+    if state.spec is not None and state.job is None and ended(state) is None:
         found += too_late(state.spec, context.now)
     if state.spec is None or found:
         return invalid(state, found or [Problem("spec", "could not be read")])

@@ -193,10 +193,9 @@ def _of_runs(state: TrainingState) -> Status:
 def _under_deadline(case: Case, *, foreign: bool) -> Status:
     """Deadline, changeover and checkpoints; what was stored of a run that has ended."""
     state = case.state
-    if ended(state) is not None or state.job is None:
-        kept = (*shown.FLOWING, "spot")
-        return {key: state.status[key] for key in kept if key in state.status and state.job is not None}
-    if foreign or not (case.spec.complete_by or state.stays or state.progress.reports):
+    if ended(state) is not None:
+        return {key: state.status[key] for key in (*sorted(shown.FLOWING), "spot") if key in state.status}
+    if foreign or state.job is None or not (case.spec.complete_by or state.stays or state.progress.reports):
         return {}
     return shown.status_of(case.view, case.spec, case.now)
 

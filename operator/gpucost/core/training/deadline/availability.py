@@ -18,19 +18,23 @@ from numpy.typing import NDArray
 from gpucost.core.clock import DAY, HOUR, MINUTE, Instant, Micros
 from gpucost.core.training.deadline.outlook import Span
 
-AGES: tuple[Micros, ...] = (0, 15 * MINUTE, 45 * MINUTE, 2 * HOUR, 5 * HOUR, 12 * HOUR)
+AGES: tuple[Micros, ...] = tuple(minutes * MINUTE for minutes in (0, 10, 20, 40, 90, 180, 360, 900))
 """From which age on a class counts."""
-HALF_LIFE: Micros = 7 * DAY
+HALF_LIFE: Micros = 14 * DAY
 """After which time a span counts half."""
-_PRIOR = np.array([1.0, 0.7, 0.4, 0.2, 0.1, 0.05])
+_PRIOR = np.array([1.5, 1.0, 0.8, 0.5, 0.3, 0.2, 0.1, 0.05])
 """Ends an hour by class of age, before anything is seen."""
-_WEIGHT = 1.0
+_WEIGHT = 2.0
 """How many ends the prior is worth."""
 _STEP = 0.1
 """Rates are rounded to steps of this (natural logarithm), so that runs share what is worked out for a set of
 rates."""
 
+LEARN_EVERY: Micros = 3 * HOUR
+"""Habits are learned anew at multiples of this: what follows from them is worked out once for all in between."""
+
 Rates = tuple[float, ...]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class Climate:
     """Habits of all zones, and of them together."""
 
     zones: tuple[Habits, ...]
+    pooled: Habits
+    """Of a zone, as learned from all of them."""
     any: Habits
     """Of the state "some zone has spot"."""
     refuge: float
@@ -107,25 +113,50 @@ def from_ticks(up: NDArray[np.bool_], tick: Micros) -> Spans:
     return Spans(start.astype(np.int64), end.astype(np.int64), up[np.r_[0, edges]], ended)
 
 
-def habits(spans: Spans, now: Instant) -> Habits:
-    """Rates of ending, learned from what was known at an instant."""
-    known = spans.until(now)
-    return Habits(_rates(known, now, up=True), _rates(known, now, up=False))
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """Hours spent and ends seen in each class of age, recent ones counting more."""
+
+    hours: Floats
+    ends: Floats
+
+    def __add__(self, other: _Tally) -> _Tally:
+        return _Tally(self.hours + other.hours, self.ends + other.ends)
+
+    def rates(self) -> Rates:
+        """Ends an hour, rounded: the prior is first brought to the level that all classes together show."""
+        level = (self.ends.sum() + _WEIGHT) / ((self.hours * _PRIOR).sum() + _WEIGHT)
+        rates = (self.ends + _WEIGHT) / (self.hours + _WEIGHT / (_PRIOR * level))
+        return tuple(float(rate) for rate in np.exp(np.round(np.log(rates) / _STEP) * _STEP))
 
 
-def climate(zones: Sequence[Spans], together: Spans, now: Instant, refuge: float) -> Climate:
-    """Habits of zones, each and together."""
-    return Climate(tuple(habits(spans, now) for spans in zones), habits(together, now), round(refuge, 1))
+def climate(zones: Sequence[Spans], together: Spans, now: Instant) -> Climate:
+    """Habits of zones, each and together, learned from what was known at an instant."""
+    known = [spans.until(now) for spans in zones]
+    up, down = [_tally(spans, now, up=True) for spans in known], [_tally(spans, now, up=False) for spans in known]
+    each = tuple(Habits(a.rates(), b.rates()) for a, b in zip(up, down, strict=True))
+    pooled = Habits(sum(up[1:], up[0]).rates(), sum(down[1:], down[0]).rates())
+    if len(known) == 1:
+        return Climate(each, pooled, pooled, 0.0)
+    union = together.until(now)
+    some = Habits(_tally(union, now, up=True).rates(), _tally(union, now, up=False).rates())
+    return Climate(each, pooled, some, _refuge(known, union))
 
 
-def _rates(spans: Spans, now: Instant, *, up: bool) -> Rates:
+def _refuge(zones: Sequence[Spans], together: Spans) -> float:
+    """How often some other zone had spot when one lost it, rounded; a half before anything is seen."""
+    losses = np.concatenate([spans.end[spans.ended & spans.up] for spans in zones])
+    at = np.searchsorted(together.start, losses, side="right") - 1
+    known = (at >= 0) & (losses < together.end[at]) if len(together.end) else np.zeros(len(losses), dtype=bool)
+    return round(float((together.up[at[known]].sum() + 1) / (known.sum() + 2)), 1)
+
+
+def _tally(spans: Spans, now: Instant, *, up: bool) -> _Tally:
     mine = spans.up == up
     length = (spans.end - spans.start)[mine]
     weight = np.exp2((spans.end[mine] - now) / HALF_LIFE)
     bounds = np.array([*AGES, np.iinfo(np.int64).max])
     inside = np.clip(length[:, None] - bounds[None, :-1], 0, np.diff(bounds)[None, :])
-    exposure = (inside * weight[:, None]).sum(axis=0) / HOUR
-    last = np.searchsorted(bounds, length, side="left") - 1
-    ends = np.bincount(last, weights=weight * spans.ended[mine], minlength=len(AGES))[: len(AGES)]
-    rates = (ends + _WEIGHT) / (exposure + _WEIGHT / _PRIOR)
-    return tuple(float(rate) for rate in np.exp(np.round(np.log(rates) / _STEP) * _STEP))
+    last = np.maximum(np.searchsorted(bounds, length, side="left") - 1, 0)
+    ends = np.bincount(last, weights=weight * spans.ended[mine], minlength=len(AGES))[: len(AGES)].astype(np.float64)
+    return _Tally((inside * weight[:, None]).sum(axis=0) / HOUR, ends)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 
-from gpucost.core.clock import MINUTE, Instant, format_duration, format_rfc3339
-from gpucost.core.training.deadline.availability import Climate, Sky, Spans, climate, from_history
+from gpucost.core.clock import HOUR, MINUTE, Instant, format_duration, format_rfc3339
+from gpucost.core.training.deadline.availability import LEARN_EVERY, Climate, Sky, Spans, climate, from_history
 from gpucost.core.training.deadline.guard import allowed
 from gpucost.core.training.deadline.outlook import Capacity, Choice, Outlook, Reason, Span, Zone
 from gpucost.core.training.deadline.policies import POLICIES
 from gpucost.core.training.deadline.runs import ALLOWANCE, NONE, ON_DEMAND, SPOT, Runs, Terms
 
 _CODES = {Capacity.NONE: NONE, Capacity.SPOT: SPOT, Capacity.ON_DEMAND: ON_DEMAND}
+_UNSEEN = 2 * HOUR
+"""Age of what nobody saw begin: whoever looks at any moment meets long spans more often than short ones."""
 _CAPACITIES = {code: capacity for capacity, code in _CODES.items()}
 
 
@@ -96,25 +97,8 @@ def observed(zones: Sequence[Zone], now: Instant) -> Sky:
 def _habits(zones: tuple[tuple[Span, ...], ...], minute: Instant) -> tuple[tuple[Spans, ...], Spans, Climate]:
     """What is learned from histories up to a minute: runs that want the same nodes have them in common."""
     histories = tuple(from_history(history, minute) for history in zones)
-    together = from_history(_union(zones), minute) if len(zones) > 1 else histories[0]
-    return histories, together, _climate(histories, together, minute)
-
-
-def _climate(histories: Sequence[Spans], together: Spans, now: Instant) -> Climate:
-    return climate(histories, together, now, refuge(histories))
-
-
-def refuge(histories: Sequence[Spans]) -> float:
-    """Chance that some other zone has spot, from the share of time in which each had it."""
-    if len(histories) < 2:
-        return 0.0
-    shares = sorted((_share(spans) for spans in histories), reverse=True)
-    return float(1 - np.prod([1 - share for share in shares[1:]]))
-
-
-def _share(spans: Spans) -> float:
-    length = (spans.end - spans.start).astype(float)
-    return float((length @ spans.up + 1.0) / (length.sum() + 2.0))
+    together = from_history(_union(histories), minute) if len(zones) > 1 else histories[0]
+    return histories, together, climate(histories, together, minute - minute % LEARN_EVERY)
 
 
 def _is_up(zone: Zone, spans: Spans) -> bool:
@@ -124,23 +108,28 @@ def _is_up(zone: Zone, spans: Spans) -> bool:
 
 
 def _age(spans: Spans, now: Instant, is_up: bool) -> int:
-    """For how long it has been so; what was not seen does not count."""
-    if not len(spans.up) or bool(spans.up[-1]) != is_up:
-        return 0
-    return int(max(0, now - spans.start[-1]))
+    """For how long it has been so; what began while nobody looked may have begun at any time since."""
+    if not len(spans.up):
+        return _UNSEEN
+    if bool(spans.up[-1]) == is_up:
+        return int(max(0, now - spans.start[-1]))
+    return int(min(_UNSEEN, max(0, now - spans.end[-1])))
 
 
-def _union(histories: Sequence[Sequence[Span]]) -> list[Span]:
+def _union(zones: Sequence[Spans]) -> list[Span]:
     """Times in which some zone was known to have spot, or every zone was known to have none."""
-    edges = sorted({edge for history in histories for span in history for edge in (span.start, span.end)})
-    found = []
-    for start, end in pairwise(edges):
-        seen = [[s.available for s in history if s.start <= start and end <= s.end] for history in histories]
-        if any(True in one for one in seen):
-            found.append(Span(start, end, True))
-        elif all(seen):
-            found.append(Span(start, end, False))
-    return found
+    edges = np.unique(np.concatenate([edge for spans in zones for edge in (spans.start, spans.end)]))
+    begins = edges[:-1]
+    there, none = np.zeros(len(begins), dtype=bool), np.ones(len(begins), dtype=bool)
+    for spans in zones:
+        at = np.searchsorted(spans.start, begins, side="right") - 1
+        seen = (at >= 0) & (begins < spans.end[at]) if len(spans.end) else np.zeros(len(begins), dtype=bool)
+        up = seen & spans.up[at] if len(spans.end) else seen
+        there |= up
+        none &= seen & ~up
+    known = there | none
+    pairs = zip(begins[known].tolist(), edges[1:][known].tolist(), there[known].tolist(), strict=True)
+    return [Span(start, end, up) for start, end, up in pairs]
 
 
 # --- the decision in words --------------------------------------------------------------------------------------------

@@ -75,3 +75,11 @@ def is_run_of(name: str, parent: str) -> bool:
     """Whether a name is that of a run of a schedule."""
     minute = name.removeprefix(f"{parent}-")
     return minute != name and len(minute) == _DIGITS and minute.isdigit()
+
+
+def where_it_costs(name: str, namespace: str, run: str) -> str:
+    """What to ask instead of the cost of a schedule, which never holds anything itself."""
+    return (
+        f"makes runs, each with a cost of its own: `kubectl cost explain tj/{run} -n {namespace}`; all together: "
+        f"`kubectl cost label {SCHEDULED_BY} {name} -n {namespace}`"
+    )

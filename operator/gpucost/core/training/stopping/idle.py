@@ -88,12 +88,12 @@ def _progress_since(progress: Progress, begin: Instant) -> bool:
     known = max((one.step for one in told if one.step is not None and one.at < begin), default=-1)
     if any(one.at >= begin and (one.step or 0) > known for one in progress.checkpoints if one.step is not None):
         return True
-    before = None
+    before: dict[str, object] = {}
     for report in progress.reports:
         said = (report.step, report.progress, {name: repr(value) for name, value in report.metrics.items()})
-        if report.at >= begin and said != before:
+        if report.at >= begin and said != before.get(report.source):
             return True
-        before = said
+        before[report.source] = said
     return False
 
 

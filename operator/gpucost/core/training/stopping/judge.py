@@ -136,7 +136,7 @@ def _compared(rule: Rule, kind: Median | Halving, seen: Evidence, since: Instant
 
 def remaining_cost(progress: Progress, spending: Spending | None) -> float | None:
     """What the run will cost until its end by its own word; None when it gives none, or has no price."""
-    latest = progress.latest
-    if latest is None or latest.remaining is None or spending is None or spending.hourly is None:
+    left = next((one.remaining for one in reversed(progress.reports) if one.remaining is not None), None)
+    if left is None or spending is None or spending.hourly is None:
         return None
-    return float(spending.hourly) * min(latest.remaining, _REMAINING) / HOUR
+    return float(spending.hourly) * min(left, _REMAINING) / HOUR

@@ -14,7 +14,7 @@ from itertools import pairwise
 from statistics import median
 
 from gpucost.core.clock import Instant, Micros
-from gpucost.core.training.progress import Progress, Report
+from gpucost.core.training.progress import Progress
 
 _GAPS = 16
 
@@ -34,12 +34,15 @@ class Point:
 
 
 def points(progress: Progress, metric: str, sign: int = 1) -> tuple[Point, ...]:
-    """Every report of a metric, repetitions among them."""
-    return tuple(_point(one, metric, sign) for one in progress.reports if metric in one.metrics)
-
-
-def _point(report: Report, metric: str, sign: int) -> Point:
-    return Point(report.at, report.step, sign * report.metrics[metric])
+    """Every report of a metric, repetitions among them. One without a step, such as the answer to a query, belongs to
+    the step that the run was at."""
+    found: list[Point] = []
+    step: int | None = None
+    for report in progress.reports:
+        step = report.step if report.step is not None else step
+        if metric in report.metrics:
+            found.append(Point(report.at, step, sign * report.metrics[metric]))
+    return tuple(found)
 
 
 def evaluations(progress: Progress, metric: str, sign: int, *, period: Micros) -> tuple[Point, ...]:

@@ -1,0 +1,230 @@
+"""What the rest of a run costs on average, by work and time left: a table worked out backwards from the deadline.
+
+Time goes in steps, slack (time left beyond the work left) in cells; a step and a changeover are whole numbers of cells,
+so that the table charges a changeover exactly. A changeover is charged where it begins: slack falls by it at once and
+what is left of it counts as work, so that a run on nodes loses no slack any more. The weather is a chain over classes
+of age of "there is spot" and "there is none", with the habits of the climate. For each row (steps left), cell and
+weather the table holds the expected cost of every option, in steps of on-demand capacity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucost.core.clock import HOUR, MINUTE, SECOND, Micros
+from gpucost.core.training.deadline.availability import AGES, Climate, Habits
+from gpucost.core.training.deadline.runs import Floats, Mask, Terms, Times
+
+CLASSES = len(AGES)
+_STEPS = 240
+"""Steps that the work of a run is cut into, where ticks are not longer and the table does not become too large."""
+_CELLS = 420
+"""Cells at most; more slack than that is worth no more."""
+_LARGEST = 50_000
+"""Rows x cells at most: 13 MiB."""
+_KEPT = 8
+_SURE = 0.95
+"""The largest chance that a span ends in a step."""
+_NEVER = np.float32(1e9)
+
+Grid = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How time is cut."""
+
+    cell: Micros
+    per_step: int
+    """Cells of a step."""
+    per_changeover: int
+    """Cells of a changeover."""
+    rows: int
+    cells: int
+    price: float
+    """Of spot, as a part of on-demand."""
+
+    @property
+    def step(self) -> Micros:
+        """A step of time."""
+        return self.cell * self.per_step
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Expected cost of each option by row, cell and weather (classes with spot, then classes without)."""
+
+    shape: Shape
+    wait: Grid
+    on_demand: Grid
+    stay_on_demand: Grid
+    spot: Grid
+    """Of weather with spot only."""
+    stay_spot: Grid
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where runs are in a table: the corners around them, and how near they are to each."""
+
+    row: NDArray[np.int64]
+    cell: NDArray[np.int64]
+    down: Floats
+    right: Floats
+
+    def of(self, grid: Grid, weather: int | NDArray[np.int64]) -> Floats:
+        """Values between the corners."""
+        row, cell = self.row, self.cell
+        low = grid[row, cell, weather] * (1 - self.right) + grid[row, cell + 1, weather] * self.right
+        high = grid[row + 1, cell, weather] * (1 - self.right) + grid[row + 1, cell + 1, weather] * self.right
+        found: Floats = low * (1 - self.down) + high * self.down
+        return found
+
+
+def shape_of(terms: Terms) -> Shape:
+    """Steps and cells for runs with these terms."""
+    steps, shape = _STEPS, _shape(terms, _STEPS)
+    while shape.rows * shape.cells > _LARGEST and steps > 1:
+        steps = steps * 3 // 4
+        shape = _shape(terms, steps)
+    return shape
+
+
+def _shape(terms: Terms, steps: int) -> Shape:
+    step, delay = max(terms.tick, -(-terms.work // steps)), _rounded(terms.changeover)
+    if delay == 0:
+        cell, per_step, per_changeover = step, 1, 0
+    elif delay >= step:
+        per_step, per_changeover = 1, round(delay / step)
+        cell = -(-delay // per_changeover)
+    else:
+        per_step, per_changeover = round(step / delay), 1
+        cell = delay
+    cells = min(_CELLS, terms.slack // cell + 2)
+    rows = -(-terms.time // (cell * per_step)) + 2
+    return Shape(cell, per_step, per_changeover, rows, max(cells, 3), round(terms.price, 2))
+
+
+def _rounded(delay: Micros) -> Micros:
+    """A changeover as tables have it: one that grows by the second, with work that is not saved, shares them."""
+    unit = next(
+        (unit for unit, least in ((MINUTE, 8 * MINUTE), (30 * SECOND, 2 * MINUTE)) if delay >= least), 10 * SECOND
+    )
+    return -(-delay // unit) * unit
+
+
+def place(shape: Shape, work_left: Times, slack: Times) -> Place:
+    """Where runs are; more slack than the table has counts as all that it has."""
+    right = np.clip(slack / shape.cell, 0, shape.cells - 1)
+    down = np.clip((work_left + right * shape.cell) / shape.step, 0, shape.rows - 1)
+    row = np.minimum(down.astype(np.int64), shape.rows - 2)
+    cell = np.minimum(right.astype(np.int64), shape.cells - 2)
+    return Place(row, cell, down - row, right - cell)
+
+
+@lru_cache(maxsize=_KEPT)
+def table(shape: Shape, climate: Climate) -> Table:
+    """Work out the table, from no time left upwards."""
+    held, lost = chain(climate, shape.step)
+    whole, k = held + lost, CLASSES
+    rows, cells, price = shape.rows, shape.cells, np.float32(shape.price)
+    delay, wait = shape.per_changeover, shape.per_step
+    late = delay / wait
+    wide, narrow = (rows, cells, 2 * k), (rows, cells, k)
+    made = Table(shape, *(np.full(wide, _NEVER) for _ in range(3)), *(np.full(narrow, _NEVER) for _ in range(2)))
+    slack, nothing = np.arange(cells, dtype=np.float32) / wait, np.zeros((cells, 1), dtype=np.float32)
+    none, spot, dear = (np.zeros((cells, 2 * k), dtype=np.float32) for _ in range(3))
+    for row in range(rows):
+        work = row - slack
+        over = work <= 0
+        if row:
+            expect_none, expect_dear = none @ whole.T, dear @ whole.T
+            expect_spot = spot @ held.T + none @ lost.T
+            now = np.clip(work, 0, 1)[:, None]
+            begin = np.clip(work + late, 0, 1).astype(np.float32)[:, None]
+            made.stay_on_demand[row] = now + expect_dear
+            made.stay_spot[row] = price * now + expect_spot[:, :k]
+            _seen_later(made.on_demand[row], begin, expect_dear, least=delay, later=delay)
+            _seen_later(made.spot[row], price * begin, expect_spot[:, :k], least=2 * delay, later=delay)
+            _seen_later(made.wait[row], nothing, expect_none, least=delay + wait, later=wait)
+        for grid in (made.wait, made.on_demand, made.stay_on_demand, made.spot, made.stay_spot):
+            grid[row, over] = 0
+        none = np.minimum(made.wait[row], made.on_demand[row])
+        none[:, :k] = np.minimum(none[:, :k], made.spot[row])
+        dear = np.minimum(none, made.stay_on_demand[row])
+        spot = none.copy()
+        spot[:, :k] = np.minimum(none[:, :k], made.stay_spot[row])
+    return made
+
+
+def _seen_later(target: Grid, cost: Grid, rest: Grid, *, least: int, later: int) -> None:
+    """Cost of an option that uses up some cells of slack, where there is the least that it needs."""
+    if least < len(target):
+        target[least:] = cost[least:] + rest[least - later : len(rest) - later]
+
+
+def chain(climate: Climate, step: Micros) -> tuple[Grid, Grid]:
+    """Chances from weather to weather in a step: those in which the zone in use keeps spot, and the others."""
+    k = CLASSES
+    held, lost = np.zeros((2 * k, 2 * k)), np.zeros((2 * k, 2 * k))
+    ends, older = _per_step(climate.pooled.up, step), _older(step)
+    for age in range(k):
+        _grow(held, age, age, 1 - ends[age], older)
+    lost[:k, :k] = (ends * climate.refuge)[:, None] * _ages_met(ends, older)
+    lost[:k, k] = ends * (1 - climate.refuge)
+    begins = _per_step(climate.any.down, step)
+    for age in range(k):
+        _grow(lost, k + age, age, 1 - begins[age], older)
+        lost[k + age, 0] = begins[age]
+    return held.astype(np.float32), lost.astype(np.float32)
+
+
+def _grow(chances: NDArray[np.float64], at: int, age: int, stays: float, older: NDArray[np.float64]) -> None:
+    chances[at, at] += stays * (1 - older[age])
+    if age + 1 < CLASSES:
+        chances[at, at + 1] += stays * older[age]
+
+
+def _per_step(rates: tuple[float, ...], step: Micros) -> NDArray[np.float64]:
+    ends: NDArray[np.float64] = np.minimum(_SURE, np.array(rates) * step / HOUR)
+    return ends
+
+
+def _older(step: Micros) -> NDArray[np.float64]:
+    """Chance to grow into the next class of age."""
+    widths = np.diff(np.array([*AGES, np.inf]))
+    grown: NDArray[np.float64] = np.minimum(1.0, step / widths)
+    return grown
+
+
+def _ages_met(ends: NDArray[np.float64], older: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How old a span is that one comes upon: shares of time that spans spend in each class."""
+    reached, shares = 1.0, []
+    for end, grow in zip(ends, older, strict=True):
+        leave = end + (1 - end) * grow
+        shares.append(reached / leave if leave else 0.0)
+        reached *= (1 - end) * grow / leave if leave else 0.0
+    met = np.array(shares)
+    found: NDArray[np.float64] = met / met.sum()
+    return found
+
+
+@lru_cache(maxsize=256)
+def lives(habits: Habits) -> tuple[float, ...]:
+    """Hours that a span with spot is expected to go on, by class of age."""
+    left, found = 0.0, []
+    for rate, width in zip(reversed(habits.up), reversed(np.diff(np.array([*AGES, np.inf])) / HOUR), strict=True):
+        ends = 1.0 if np.isinf(width) else -np.expm1(-rate * width)
+        left = ends / rate + (1 - ends) * left
+        found.append(float(left))
+    return tuple(reversed(found))
+
+
+def spread(mask: Mask, values: Floats) -> Floats:
+    """Values where a choice is open, and more than any cost where it is not."""
+    found: Floats = np.where(mask, values, np.inf)
+    return found

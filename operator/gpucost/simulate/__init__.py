@@ -1,0 +1,1 @@
+"""Replays recorded traces through the policies of the core, without a cluster."""
