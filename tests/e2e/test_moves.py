@@ -133,13 +133,13 @@ def test_outside_its_windows_a_run_pauses_when_told_to(team: Team) -> None:
 
 def test_a_window_opens_by_the_clock_alone(team: Team) -> None:
     dear, cheap = team.add_node("on-demand"), team.add_node("spot")
-    window = opened_ago(-timedelta(minutes=1), "2h")
+    window = opened_ago(-timedelta(seconds=80), "2h")  # at a full minute, and time enough to run before it
     team.train(schedule={**scheduled(window), "timeZone": "UTC"})
     team.until_runs_on(dear)
     change = team.status()["placement"]["next"]
     assert change["placement"] == "Spot"
 
-    team.until_runs_on(cheap, timeout=90)
+    team.until_runs_on(cheap, timeout=110)
 
     assert moment(team.status()["placement"]["window"]["start"]) == moment(change["at"])
     assert moment(team.notes()["moved-at"]) >= moment(change["at"])

@@ -84,3 +84,15 @@ def test_a_zone_that_a_run_is_tied_to_is_the_only_one_that_counts() -> None:
     tied = ask(elsewhere, **{"topology.kubernetes.io/zone": "a"})
     assert tied.available is None
     assert ask(elsewhere).zones == (("b", NOW - 10 * MINUTE, True),)
+
+
+def test_many_histories_become_one_without_overlaps() -> None:
+    """There is capacity while anybody has it, whatever somebody else is refused meanwhile."""
+    hours = [NOW - number * HOUR for number in range(9)]
+    stays = [held(hours[8], hours[5]), held(hours[7], hours[4]), refused_at(hours[6], hours[3]), held(hours[2], None)]
+    spans = ask(stays).spans
+    assert [(one.start, one.end, one.available) for one in spans] == [
+        (hours[8], hours[4], True),
+        (hours[4], hours[3], False),
+        (hours[2], NOW, True),
+    ]
