@@ -29,9 +29,6 @@ class Auto:
 
     def decide(self, runs: Runs, sky: Sky) -> tuple[Codes, Zones]:
         """Expected costs of staying, spot, waiting and on-demand, compared."""
-        kept = on_spot(runs) & (self.terms.price < 1)  # leaving cheap progress costs a changeover for nothing
-        if kept.all():
-            return runs.mode, runs.zone
         safe, shape = allowed(runs, self.terms), shape_of(self.terms)
         plan = table(shape, sky.climate)
         classes = age_class(sky.age)
@@ -41,7 +38,7 @@ class Auto:
         here = place(shape, runs.work_left + runs.changeover_left, runs.slack - runs.changeover_left)
         free = place(shape, runs.work_left, runs.slack)
         costs = [
-            np.where(kept, -np.inf, spread(on_spot(runs), here.of(plan.stay_spot, classes[runs.zone]))),
+            spread(on_spot(runs), here.of(plan.stay_spot, classes[runs.zone])),
             spread(on_demand(runs), here.of(plan.stay_on_demand, weather)),
             free.of(plan.on_demand, weather) + _NEAR,
             spread(fresh, free.of(plan.spot, weather if some else 0)) + _NEAR,

@@ -9,10 +9,8 @@ weather the table holds the expected cost of every option, in steps of on-demand
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, log2
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +26,7 @@ _CELLS = 420
 """Cells at most; more slack than that is worth no more."""
 _LARGEST = 50_000
 """Rows x cells at most: 13 MiB."""
-_KEPT = 200_000
-"""Rows x cells of all tables that are kept: 50 MiB."""
-_RUNG = 12 * MINUTE
-_UNITS = ((HOUR, 5 * MINUTE), (15 * MINUTE, 2 * MINUTE), (8 * MINUTE, MINUTE), (2 * MINUTE, 30 * SECOND))
-"""What a changeover is rounded up to, from which length on."""
+_KEPT = 8
 _SURE = 0.95
 """The largest chance that a span ends in a step."""
 _NEVER = np.float32(1e9)
@@ -92,7 +86,7 @@ class Place:
 
 
 def shape_of(terms: Terms) -> Shape:
-    """Steps and cells for runs with these terms; runs that are much alike get the same, so that they share a table."""
+    """Steps and cells for runs with these terms."""
     steps, shape = _STEPS, _shape(terms, _STEPS)
     while shape.rows * shape.cells > _LARGEST and steps > 1:
         steps = steps * 3 // 4
@@ -101,7 +95,7 @@ def shape_of(terms: Terms) -> Shape:
 
 
 def _shape(terms: Terms, steps: int) -> Shape:
-    step, delay = _rounded_step(max(terms.tick, -(-terms.work // steps))), _rounded_delay(terms.changeover)
+    step, delay = max(terms.tick, -(-terms.work // steps)), _rounded(terms.changeover)
     if delay == 0:
         cell, per_step, per_changeover = step, 1, 0
     elif delay >= step:
@@ -110,27 +104,17 @@ def _shape(terms: Terms, steps: int) -> Shape:
     else:
         per_step, per_changeover = round(step / delay), 1
         cell = delay
-    cells = _up(min(_CELLS, max(3, terms.slack // cell + 2)))
-    rows = _up(-(-terms.time // (cell * per_step)) + 2)
-    return Shape(cell, per_step, per_changeover, rows, cells, round(terms.price, 2))
+    cells = min(_CELLS, terms.slack // cell + 2)
+    rows = -(-terms.time // (cell * per_step)) + 2
+    return Shape(cell, per_step, per_changeover, rows, max(cells, 3), round(terms.price, 2))
 
 
-def _rounded_step(step: Micros) -> Micros:
-    """Up to the next of a ladder of four rungs an octave that has 12 minutes on it."""
-    rung = ceil(log2(step / _RUNG) * 4 - 1e-9)
-    return max(1, round(_RUNG * 2 ** (rung / 4)))
-
-
-def _rounded_delay(delay: Micros) -> Micros:
-    """A changeover as tables have it: it may grow by the second, with work that is not saved."""
-    unit = next((unit for least, unit in _UNITS if delay >= least), 10 * SECOND)
+def _rounded(delay: Micros) -> Micros:
+    """A changeover as tables have it: one that grows by the second, with work that is not saved, shares them."""
+    unit = next(
+        (unit for unit, least in ((MINUTE, 8 * MINUTE), (30 * SECOND, 2 * MINUTE)) if delay >= least), 10 * SECOND
+    )
     return -(-delay // unit) * unit
-
-
-def _up(count: int) -> int:
-    """A size that many tables have: an eighth more at most."""
-    unit = max(4, 1 << max(0, count.bit_length() - 4))
-    return -(-count // unit) * unit
 
 
 def place(shape: Shape, work_left: Times, slack: Times) -> Place:
@@ -142,23 +126,9 @@ def place(shape: Shape, work_left: Times, slack: Times) -> Place:
     return Place(row, cell, down - row, right - cell)
 
 
-_shelf: OrderedDict[tuple[Shape, Climate], Table] = OrderedDict()
-
-
+@lru_cache(maxsize=_KEPT)
 def table(shape: Shape, climate: Climate) -> Table:
-    """The table of a shape and a climate, from a shelf where there is room for a while."""
-    key = (shape, climate)
-    found = _shelf.get(key)
-    if found is None:
-        found = _shelf[key] = _worked_out(shape, climate)
-        while len(_shelf) > 1 and sum(kept.rows * kept.cells for kept, _ in _shelf) > _KEPT:
-            _shelf.popitem(last=False)
-    _shelf.move_to_end(key)
-    return found
-
-
-def _worked_out(shape: Shape, climate: Climate) -> Table:
-    """The table, from no time left upwards."""
+    """Work out the table, from no time left upwards."""
     held, lost = chain(climate, shape.step)
     whole, k = held + lost, CLASSES
     rows, cells, price = shape.rows, shape.cells, np.float32(shape.price)
