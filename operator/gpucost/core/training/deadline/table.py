@@ -27,8 +27,6 @@ _CELLS = 420
 _LARGEST = 50_000
 """Rows x cells at most: 13 MiB."""
 _KEPT = 8
-_SURE = 0.95
-"""The largest chance that a span ends in a step."""
 _NEVER = np.float32(1e9)
 
 Grid = NDArray[np.float32]
@@ -190,7 +188,7 @@ def _grow(chances: NDArray[np.float64], at: int, age: int, stays: float, older: 
 
 
 def _per_step(rates: tuple[float, ...], step: Micros) -> NDArray[np.float64]:
-    ends: NDArray[np.float64] = np.minimum(_SURE, np.array(rates) * step / HOUR)
+    ends: NDArray[np.float64] = 1 - np.exp(-np.array(rates) * step / HOUR)
     return ends
 
 
