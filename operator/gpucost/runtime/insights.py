@@ -184,8 +184,8 @@ class RunInsights:
         record = self.world.trainingjobs.get(Key(row.namespace, row.workload.name))
         if record is None:
             return "a TrainingJob that is gone"
-        placement = record.spec.get("placement") or {}
-        windows = (record.spec.get("schedule") or {}).get("windows")
+        placement = record.part("placement")
+        windows = record.part("schedule").get("windows")
         scheduled = PlacementPolicy.SCHEDULED if windows else PlacementPolicy.ON_DEMAND
         return f"placement {placement.get('policy') or scheduled}"
 

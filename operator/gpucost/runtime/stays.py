@@ -10,7 +10,6 @@ import logging
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from gpucost.core.clock import HOUR, SECOND, Instant, Micros, parse_rfc3339
 from gpucost.core.model import CapacityType, Key, NodeFact, Pod, PodFact, Workload
@@ -229,7 +228,6 @@ def _is_old(stays: Iterable[Stay], horizon: Instant) -> bool:
 
 def pools_of(record: Custom) -> tuple[str, ...]:
     """Label keys of the user's own pools, which only choose a capacity type."""
-    placement: Mapping[str, Any] = record.spec.get("placement") or {}
     return tuple(
-        sorted({key for name in ("spot", "onDemand") for key in (placement.get(name) or {}).get("nodeSelector") or {}})
+        sorted({key for name in ("spot", "onDemand") for key in record.part("placement", name, "nodeSelector")})
     )

@@ -79,9 +79,8 @@ class Surroundings:
 
 
 def _template_requests(record: Custom) -> Resources:
-    pod = (record.spec.get("template") or {}).get("spec") or {}
     try:
-        return pod_requests(pod)
+        return pod_requests(record.part("template", "spec"))
     except (AttributeError, KeyError, TypeError, ValueError):
         return Resources()
 
@@ -113,10 +112,10 @@ def surroundings_of(
 
 
 def _saves_every(record: Custom) -> Micros | None:
-    text = (record.spec.get("checkpoint") or {}).get("interval")
+    text = record.part("checkpoint").get("interval")
     try:
         return parse_duration(text) if text else None
-    except ValueError:
+    except (TypeError, ValueError):
         return None
 
 

@@ -200,6 +200,8 @@ class TrainingController:
             calendar = self.runs.calendar(record, read.value)
         pods = self.world.pods_of(job) if job else ()
         about_stopping = self.stopping.of(record, read.value, pods) if self.stopping is not None else {}
+        asked = self.surroundings if read.value is not None else None
+        around = asked.of(record, job) if asked is not None else {}
         state = TrainingState(
             key=record.key,
             uid=record.uid,
@@ -218,7 +220,7 @@ class TrainingController:
             twins=twins,
             **about_stopping,
             doubts=self.doubts_of(record.key),
-            **(self.surroundings.of(record, job) if self.surroundings is not None else {}),
+            **around,
         )
         decision = plan(state, self._context(record))
         if decision.checkpoint_interval is not None:

@@ -44,6 +44,15 @@ class Custom:
         """Namespace and name."""
         return Key(self.namespace, self.name)
 
+    def part(self, *path: str) -> Mapping[str, Any]:
+        """An object within the specification; empty where there is none, or where something else stands: an object may
+        be older than the rules for it.
+        """
+        found: Any = self.spec
+        for name in path:
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return found if isinstance(found, Mapping) else {}
+
 
 def custom_record(body: Mapping[str, Any]) -> Custom:
     """Read a custom resource."""
@@ -231,7 +240,7 @@ class World:
     @staticmethod
     def named(record: Custom) -> Named:
         """The workload that a TrainingJob speaks of: the one it refers to, else the Job that is its own namesake."""
-        reference = record.spec.get("workloadRef") or {}
+        reference = record.part("workloadRef")
         key = Key(record.namespace, str(reference.get("name") or record.name))
         return str(reference.get("kind") or "Job"), key
 

@@ -26,7 +26,7 @@ class Zones:
 
     def pin(self, record: Custom, job: Job | None, nodes: list[Node]) -> Pin | None:
         """The zone that a run is tied to, with what that costs."""
-        pod: Mapping[str, Any] = (record.spec.get("template") or {}).get("spec") or {}
+        pod = record.part("template", "spec")
         selector = job.node_selector if job is not None else pod.get("nodeSelector") or {}
         affinity = job.affinity if job is not None else pod.get("affinity")
         found = pin_of(selector, affinity, self._volumes(record.namespace, pod))

@@ -31,7 +31,7 @@ def child_run(record: Custom) -> Run | None:
     if parent is None or due is None:
         return None
     result, reason, message = outcome(record.status)
-    version = str((record.spec.get("dataset") or {}).get("version") or "")
+    version = str(record.part("dataset").get("version") or "")
     return Run(
         uid=record.uid,
         namespace=record.namespace,
