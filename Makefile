@@ -6,8 +6,8 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
-# Processes of pytest-xdist; a test with a cluster of its own takes about one core.
-WORKERS ?= auto
+# Processes of pytest-xdist: one more than there are cores, because tests on a cluster wait half of their time.
+WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 PYTEST_ARGS ?=
 IMAGE ?= gpucost:dev
 
