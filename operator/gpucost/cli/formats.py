@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import yaml
+from pydantic import BaseModel
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -20,6 +21,21 @@ def print_json(document: Mapping[str, Any]) -> None:
 def print_yaml(document: Mapping[str, Any]) -> None:
     """The same as YAML."""
     click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def as_document(model: BaseModel) -> dict[str, Any]:
+    """An answer as its published schema has it."""
+    return model.model_dump(mode="json", by_alias=True)
+
+
+def model_as_json(model: BaseModel, _options: object) -> None:
+    """A view that prints an answer whole, as JSON."""
+    print_json(as_document(model))
+
+
+def model_as_yaml(model: BaseModel, _options: object) -> None:
+    """A view that prints an answer whole, as YAML."""
+    print_yaml(as_document(model))
 
 
 def print_csv(titles: Sequence[str], rows: Iterable[Mapping[str, Any]], *, headers: bool) -> None:

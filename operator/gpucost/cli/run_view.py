@@ -10,7 +10,7 @@ import click
 
 from gpucost.cli import figures, footers
 from gpucost.cli.figures import NOT_APPLICABLE, UNKNOWN
-from gpucost.cli.formats import print_csv, print_json, print_yaml
+from gpucost.cli.formats import as_document, model_as_json, model_as_yaml, print_csv
 from gpucost.cli.grid import Grid, markdown, print_grid, print_line
 from gpucost.cli.options import Options
 from gpucost.core.clock import format_duration, parse_rfc3339
@@ -147,20 +147,6 @@ def _markdown(document: RunReport, options: Options) -> None:
     click.echo("  \n".join(_footer(document)))
 
 
-def _as_document(document: RunReport) -> dict[str, Any]:
-    return document.model_dump(mode="json", by_alias=True)
-
-
-def _json(document: RunReport, options: Options) -> None:
-    del options
-    print_json(_as_document(document))
-
-
-def _yaml(document: RunReport, options: Options) -> None:
-    del options
-    print_yaml(_as_document(document))
-
-
 def _csv(document: RunReport, options: Options) -> None:
     """One line per place, per cause of waste and per metric, told apart by `part`, and the total."""
     rows: list[dict[str, Any]] = [
@@ -174,15 +160,15 @@ def _csv(document: RunReport, options: Options) -> None:
 
 
 def _flat(one: Placed | Waste | MetricCost | Any) -> dict[str, Any]:
-    found: dict[str, Any] = one.model_dump(mode="json", by_alias=True)
+    found: dict[str, Any] = as_document(one)
     return {key: " ".join(value) if isinstance(value, list) else value for key, value in found.items()}
 
 
 _FORMATS: dict[str, Callable[[RunReport, Options], None]] = {
     "table": _table,
     "wide": _table,
-    "json": _json,
-    "yaml": _yaml,
+    "json": model_as_json,
+    "yaml": model_as_yaml,
     "csv": _csv,
     "markdown": _markdown,
 }

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 import click
 
 from gpucost.cli import figures, footers
-from gpucost.cli.formats import print_csv, print_json, print_yaml
+from gpucost.cli.formats import as_document, model_as_json, model_as_yaml, print_csv
 from gpucost.cli.grid import Grid, markdown, print_grid, print_line
 from gpucost.cli.options import Options
 from gpucost.cli.windows import when
@@ -71,30 +70,16 @@ def _markdown(document: SavingList, options: Options) -> None:
     click.echo("  \n".join(_footer(document, options)))
 
 
-def _as_document(document: SavingList) -> dict[str, Any]:
-    return document.model_dump(mode="json", by_alias=True)
-
-
-def _json(document: SavingList, options: Options) -> None:
-    del options
-    print_json(_as_document(document))
-
-
-def _yaml(document: SavingList, options: Options) -> None:
-    del options
-    print_yaml(_as_document(document))
-
-
 def _csv(document: SavingList, options: Options) -> None:
     titles = ("namespace", "policy", "workloads", "unknown", "cost", "otherwise", "saved", "against")
-    print_csv(titles, _as_document(document)["items"], headers=not options.no_headers)
+    print_csv(titles, as_document(document)["items"], headers=not options.no_headers)
 
 
 _FORMATS: dict[str, Callable[[SavingList, Options], None]] = {
     "table": _table,
     "wide": _table,
-    "json": _json,
-    "yaml": _yaml,
+    "json": model_as_json,
+    "yaml": model_as_yaml,
     "csv": _csv,
     "markdown": _markdown,
 }

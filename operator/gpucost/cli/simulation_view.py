@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any
 
 import click
 from pydantic.alias_generators import to_camel
 
 from gpucost.cli import figures
-from gpucost.cli.formats import print_csv, print_json, print_yaml
+from gpucost.cli.formats import as_document, model_as_json, model_as_yaml, print_csv
 from gpucost.cli.grid import Grid, markdown, print_grid, print_line
 from gpucost.cli.options import Options
 from gpucost.core.clock import parse_rfc3339
@@ -80,30 +79,16 @@ def _markdown(document: RunSimulation, options: Options) -> None:
     click.echo("  \n".join(_footer(document)))
 
 
-def _as_document(document: RunSimulation) -> dict[str, Any]:
-    return document.model_dump(mode="json", by_alias=True)
-
-
-def _json(document: RunSimulation, options: Options) -> None:
-    del options
-    print_json(_as_document(document))
-
-
-def _yaml(document: RunSimulation, options: Options) -> None:
-    del options
-    print_yaml(_as_document(document))
-
-
 def _csv(document: RunSimulation, options: Options) -> None:
-    rows = _as_document(document)["courses"]
+    rows = as_document(document)["courses"]
     print_csv([to_camel(name) for name in Course.model_fields], rows, headers=not options.no_headers)
 
 
 _FORMATS: dict[str, Callable[[RunSimulation, Options], None]] = {
     "table": _table,
     "wide": _table,
-    "json": _json,
-    "yaml": _yaml,
+    "json": model_as_json,
+    "yaml": model_as_yaml,
     "csv": _csv,
     "markdown": _markdown,
 }

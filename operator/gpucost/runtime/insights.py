@@ -119,11 +119,11 @@ class RunInsights:
                 "has not held anything yet" if record is not None else f"is not known in namespace {namespace}{known}"
             )
             raise Refused(404, f"TrainingJob {name} {words}", name=name, kind="runreports")
-        start = max(life.start, _born(record)) if record is not None else life.start
+        start = max(life.start, record.created) if record is not None else life.start
         return record, await self.costs.explain(namespace, workload, Interval(start, max(start, life.end)))
 
     def _interruptions(self, record: Custom | None, namespace: str, name: str) -> tuple[Interruption, ...]:
-        born = _born(record) if record is not None else 0
+        born = record.created if record is not None else 0
         found = self.interruptions_of(namespace, Workload(TRAINING_JOB, name))
         return tuple(one for one in found if one.at >= born)
 
@@ -192,11 +192,6 @@ class RunInsights:
 
 def _is_in(one: Saving, span: Interval, namespace: str | None) -> bool:
     return span.start <= one.due < span.end and namespace in {None, one.namespace}
-
-
-def _born(record: Custom) -> Instant:
-    text = record.body.get("metadata", {}).get("creationTimestamp")
-    return parse_rfc3339(text) if text else 0
 
 
 def _measured(record: Custom | None) -> Micros | None:

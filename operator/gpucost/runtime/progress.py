@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from gpucost.core.clock import HOUR, SECOND, Instant, Micros, parse_rfc3339
+from gpucost.core.clock import HOUR, SECOND, Instant, Micros
 from gpucost.core.model import Job, Key
 from gpucost.core.training.curve import with_checkpoint, with_report
 from gpucost.core.training.memory import ADOPTED_BY
@@ -106,7 +106,7 @@ class RunHistories:
                 raise OutOfOrder(stale)
             return self._answer(record, accepted=False, reason=stale)
         # A checkpoint has an instant of its own: it may come with words that were said before.
-        saved, why = checkpoint_of(push, now, _born(record))
+        saved, why = checkpoint_of(push, now, record.created)
         self.tell(record, None if stale else report_of(push, now), saved)
         if saved is not None and not await self.flush():
             raise NotReady("the ledger did not take the checkpoint")
@@ -126,7 +126,7 @@ class RunHistories:
         if speaker.repeats(said):
             return False
         speaker.heard(said, now)
-        saved, _ = checkpoint_of(said, now, _born(record))
+        saved, _ = checkpoint_of(said, now, record.created)
         report = report_of(said, min(now, told_at if told_at is not None else now), source)
         self.tell(record, report, saved)
         return report is not None or saved is not None
@@ -229,8 +229,3 @@ def _owner_of(job: Job, world: World) -> Key | None:
 
 def _is_odd(report: Report) -> bool:
     return not all(map(math.isfinite, report.metrics.values()))
-
-
-def _born(record: Custom) -> Instant:
-    text = record.body.get("metadata", {}).get("creationTimestamp")
-    return parse_rfc3339(text) if text else 0

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from gpucost.core.clock import HOUR, SECOND, Instant, Micros, parse_rfc3339
+from gpucost.core.clock import HOUR, SECOND, Instant, Micros
 from gpucost.core.model import CapacityType, Key, NodeFact, Pod, PodFact, Workload
 from gpucost.core.money import Pico
 from gpucost.core.notices import Why
@@ -145,8 +145,7 @@ class RunStays:
         record = self.world.trainingjobs.get(Key(fact.namespace, fact.workload.name))
         if record is None or fact.workload.kind != TRAINING_JOB:
             return None
-        text = record.body.get("metadata", {}).get("creationTimestamp")
-        return None if text and parse_rfc3339(text) > fact.start and not record.spec.get("workloadRef") else record
+        return None if record.created > fact.start and not record.spec.get("workloadRef") else record
 
     def _wants(self, record: Custom, pod: Pod) -> str:
         job = self.world.job_of(record)

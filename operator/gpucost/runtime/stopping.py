@@ -143,10 +143,9 @@ def _difference(one: Amounts, other: Amounts) -> Amounts:
 
 
 async def _since_creation(accounting: Accounting, record: Custom, now: Instant) -> Amounts:
-    created = parse_rfc3339(record.body["metadata"]["creationTimestamp"])
-    if created >= now:
+    if record.created >= now:
         return Amounts()
-    ledger, span = accounting.ledger, Interval(created, now)
+    ledger, span = accounting.ledger, Interval(record.created, now)
     report = await accounting.call(lambda: ledger.report(span, now=now, by="workload", namespace=record.namespace))
     workload = Workload(TRAINING_JOB, record.name)
     return next((row.amounts for row in report.rows if row.workload == workload), Amounts())

@@ -236,10 +236,8 @@ class TrainingController:
 
     def _interruptions(self, record: Custom) -> tuple[Interruption, ...]:
         """Those of this TrainingJob, and not of a namesake that was deleted before it was made."""
-        text = record.body.get("metadata", {}).get("creationTimestamp")
-        created = parse_rfc3339(text) if text else 0
         found = self.interruptions_of(record.namespace, Workload(TRAINING_JOB, record.name))
-        return tuple(one for one in found if one.at >= created)
+        return tuple(one for one in found if one.at >= record.created)
 
     def _context(self, record: Custom) -> TrainingContext:
         rejection = self.rejections.get(record.key)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gpucost.core.clock import Instant, parse_rfc3339
 from gpucost.core.model import Job, Key, Node, Owner, Pod, Workload
 from gpucost.core.training import jobset
 from gpucost.core.training.jobset import JobSet
@@ -43,6 +44,12 @@ class Custom:
     def key(self) -> Key:
         """Namespace and name."""
         return Key(self.namespace, self.name)
+
+    @property
+    def created(self) -> Instant:
+        """When it was created; 0 where it does not say."""
+        text = self.body.get("metadata", {}).get("creationTimestamp")
+        return parse_rfc3339(text) if text else 0
 
     def part(self, *path: str) -> Mapping[str, Any]:
         """An object within the specification; empty where there is none, or where something else stands: an object may

@@ -29,7 +29,7 @@ from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.runtime.runs.book import RunBook
-from gpucost.runtime.runs.observed import as_seen, begun, born, child_run, refreshed
+from gpucost.runtime.runs.observed import as_seen, begun, child_run, refreshed
 from gpucost.runtime.world import Custom, World, custom_record
 from gpucost.sources.dataset_versions import data_digest, version_of
 from gpucost.sources.model_quality import quality_of
@@ -80,7 +80,7 @@ class RunKeeper:
         runs |= {run.uid: replace(runs.get(run.uid, run), result=run.result) for run in fresh}
         skips = [one for one in records if one.is_skip]
         return Calendar(
-            created=born(record),
+            created=record.created,
             body=record.spec,
             runs=tuple(runs.values()),
             living=frozenset(child.uid for child in children) | {run.uid for run in fresh},

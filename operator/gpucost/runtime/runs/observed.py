@@ -18,12 +18,6 @@ from gpucost.runtime.world import Custom
 _MOST_METRICS = 8
 
 
-def born(record: Custom) -> Instant:
-    """When an object was created."""
-    text = record.body.get("metadata", {}).get("creationTimestamp")
-    return parse_rfc3339(text) if text else 0
-
-
 def child_run(record: Custom) -> Run | None:
     """The run of a schedule, from nothing but its TrainingJob; None for any other."""
     parent = parent_of(record.body.get("metadata") or {})
@@ -36,7 +30,7 @@ def child_run(record: Custom) -> Run | None:
         uid=record.uid,
         namespace=record.namespace,
         name=record.name,
-        created=born(record),
+        created=record.created,
         parent=parent[1],
         due=due,
         version=version,
