@@ -26,6 +26,7 @@ from gpucost.core.quarantine import thing_of
 from gpucost.core.tariff import AssetPrice, BasePrice, Commitment, Discount, Tariff
 from gpucost.core.training import spec as core
 from gpucost.core.training.runs.spec import Deduplication
+from gpucost.core.training.template_shape import misshapen
 from gpucost.core.training.validate import Problem
 
 T = TypeVar("T")
@@ -64,9 +65,11 @@ def training_spec(body: Mapping[str, Any]) -> Converted[core.TrainingSpec]:
     """
     raw = body.get("spec")
     model, problems = _read(TrainingJobSpec, raw, "spec")
+    template = raw.get("template") if isinstance(raw, Mapping) else None
+    problems = problems or tuple(Problem(*one) for one in misshapen(template))
     if model is None or problems:
         return Converted(None, problems)
-    return Converted(_training(model, raw["template"] if model.template is not None and raw else None))
+    return Converted(_training(model, template))
 
 
 def _training(model: TrainingJobSpec, template: Mapping[str, Any] | None) -> core.TrainingSpec:
