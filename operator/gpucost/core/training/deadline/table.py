@@ -130,7 +130,12 @@ def place(shape: Shape, work_left: Times, slack: Times) -> Place:
 
 @lru_cache(maxsize=_KEPT)
 def table(shape: Shape, climate: Climate) -> Table:
-    """Work out the table, from no time left upwards."""
+    """The table of a shape and a climate, worked out once for those who ask in turn."""
+    return worked_out(shape, climate)
+
+
+def worked_out(shape: Shape, climate: Climate) -> Table:
+    """Work out a table, from no time left upwards."""
     held, lost = chain(climate, shape.step)
     whole, k = held + lost, CLASSES
     rows, cells, price = shape.rows, shape.cells, np.float32(shape.price)
