@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from gpucost.api import pricebook, training_runs
 from gpucost.api.fields import ApiModel
 from gpucost.api.metrics_sources import metric_sources
+from gpucost.api.pod_shape import template_problems
 from gpucost.api.pricebook import Price, PriceBookSpec
 from gpucost.api.stopping import stopping
 from gpucost.api.training import Placement, PoolSelector, Schedule, TrainingJobSpec, WorkloadRef
@@ -26,7 +27,6 @@ from gpucost.core.quarantine import thing_of
 from gpucost.core.tariff import AssetPrice, BasePrice, Commitment, Discount, Tariff
 from gpucost.core.training import spec as core
 from gpucost.core.training.runs.spec import Deduplication
-from gpucost.core.training.template_shape import misshapen
 from gpucost.core.training.validate import Problem
 
 T = TypeVar("T")
@@ -65,11 +65,11 @@ def training_spec(body: Mapping[str, Any]) -> Converted[core.TrainingSpec]:
     """
     raw = body.get("spec")
     model, problems = _read(TrainingJobSpec, raw, "spec")
-    template = raw.get("template") if isinstance(raw, Mapping) else None
-    problems = problems or tuple(Problem(*one) for one in misshapen(template))
+    if model is not None and model.template is not None and raw:
+        problems += template_problems(raw["template"])
     if model is None or problems:
         return Converted(None, problems)
-    return Converted(_training(model, template))
+    return Converted(_training(model, raw["template"] if model.template is not None and raw else None))
 
 
 def _training(model: TrainingJobSpec, template: Mapping[str, Any] | None) -> core.TrainingSpec:
