@@ -36,6 +36,7 @@ async def full_pass(parts: Parts, accounting: Accounting) -> None:
     await parts.runs.tidy(parts.settings.details_kept)
     await parts.stays.book()
     await parts.stays.tidy()
+    parts.surroundings.tidy()
     await parts.publisher.publish(parts.totals)
     parts.figures.data_times["kubernetes"] = min(m.last_heard for m in parts.caches.all)
     parts.figures.errors["unreadable objects"] = sum(m.rejected for m in parts.caches.all)

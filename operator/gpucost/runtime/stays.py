@@ -18,7 +18,7 @@ from gpucost.core.notices import Why
 from gpucost.core.timeline import Interval
 from gpucost.core.training import memory
 from gpucost.core.training.auto.sightings import HORIZON, Market, rooms_of, wants_of
-from gpucost.core.training.auto.stays import Cause, PodSeen, Stay, cause_of, current, with_pod, with_report
+from gpucost.core.training.auto.stays import MOST_KEPT, Cause, PodSeen, Stay, cause_of, current, with_pod, with_report
 from gpucost.core.training.auto.work import lost_span
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.waste import lost_by_cause
@@ -128,7 +128,7 @@ class RunStays:
     def refused(self, record: Custom, since: Instant, wants: str) -> None:
         """A run has asked for spot capacity since an instant and found none."""
         stay = Stay(since, CapacityType.SPOT, ended=self.now(), cause=Cause.UNAVAILABLE, wants=wants, booked=True)
-        self._put(record.uid, (*self.of(record.uid), stay))
+        self._put(record.uid, (*self.of(record.uid), stay)[-MOST_KEPT:])
 
     def _take(self, uid: str, seen: PodSeen, wants: str) -> None:
         before = self.of(uid)

@@ -18,7 +18,7 @@ from gpucost.core.notices import Why
 from gpucost.core.present import cost_annotations, cost_status
 from gpucost.core.timeline import Interval
 from gpucost.core.training import memory
-from gpucost.core.training.auto.stays import Cause, Stay
+from gpucost.core.training.auto.stays import MOST_KEPT, Cause, Stay
 from gpucost.core.training.progress import Checkpoint, Progress
 from gpucost.core.training.waste import lost_cost
 from gpucost.ledger import Ledger
@@ -229,3 +229,28 @@ def test_runs_that_are_gone_are_forgotten_in_time(scene: Scene) -> None:
 
 async def _forget(scene: Scene, horizon: int) -> int:
     return scene.ledger.stays.forget(scene.world.trainingjob_uids, horizon)
+
+
+def test_tries_of_spot_that_found_nothing_are_kept_up_to_a_number(scene: Scene) -> None:
+    record = scene.world.trainingjobs[Key("x", "bert")]
+    for _ in range(1000):
+        scene.at += HOUR
+        scene.stays.refused(record, scene.at - 10 * MINUTE, "gpus=8")
+    kept = scene.stays.of("t1")
+    assert len(kept) == MOST_KEPT
+    assert kept[-1].ended == scene.at
+
+
+def test_a_recommendation_that_came_to_nothing_is_forgotten_after_an_hour(scene: Scene) -> None:
+    scene.node()
+    event = {
+        "metadata": {"uid": "e1", "creationTimestamp": format_rfc3339(T0)},
+        "involvedObject": {"kind": "Node", "name": "n1"},
+        "reason": "SpotRebalanceRecommendation",
+        "lastTimestamp": format_rfc3339(T0),
+    }
+    scene.going.event_changed(Change(None, event_record(event)))
+    scene.at = T0 + 59 * MINUTE
+    assert list(scene.going.notices()) == ["n1"]
+    scene.at = T0 + HOUR
+    assert scene.going.notices() == {}
