@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 _MARKET_AGE = 5 * SECOND
 _BOOKED_AFTER = 20 * SECOND
 """How long after the end of a stay its lost work is priced: the facts about it are written by then."""
+_MOST_BOOKED = 32
+"""Lost work that is priced in one pass."""
 _TIDY_EVERY = HOUR
 
 Write = Callable[[Mapping[str, tuple[Stay, ...]]], Awaitable[None]]
@@ -194,14 +196,18 @@ class RunStays:
             log.warning("stays of %d runs wait for the ledger: %s", len(changed), error)
 
     async def book(self) -> None:
-        """Price the work that was lost with stays that have ended."""
+        """Price the work that was lost with stays that have ended, some in each pass: each is a question to the ledger,
+        and a zone that is taken back ends hundreds at once.
+        """
         if self.cost is None:
             return
+        left = _MOST_BOOKED
         for record in tuple(self.world.trainingjobs.values()):
             stays = self.of(record.uid)
             due = [stay for stay in stays if not stay.booked and stay.ended is not None and stay.cause is not None]
             for stay in due:
-                if stay.ended is not None and self.now() - stay.ended >= _BOOKED_AFTER:
+                if left and stay.ended is not None and self.now() - stay.ended >= _BOOKED_AFTER:
+                    left -= 1
                     await self._book(record, stay)
 
     async def _book(self, record: Custom, stay: Stay) -> None:

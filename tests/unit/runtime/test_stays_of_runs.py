@@ -254,3 +254,34 @@ def test_a_recommendation_that_came_to_nothing_is_forgotten_after_an_hour(scene:
     assert list(scene.going.notices()) == ["n1"]
     scene.at = T0 + HOUR
     assert scene.going.notices() == {}
+
+
+def test_when_hundreds_of_runs_lose_their_nodes_at_once_a_pass_prices_some_and_the_next_ones_the_rest(
+    scene: Scene,
+) -> None:
+    asked: list[str] = []
+
+    async def cost(_namespace: str, name: str, _span: Interval) -> int:
+        asked.append(name)
+        return PICO
+
+    for number in range(100):
+        metadata = {
+            "name": f"r{number}",
+            "namespace": "x",
+            "uid": f"u{number}",
+            "creationTimestamp": format_rfc3339(T0),
+        }
+        scene.world.trainingjob_changed(
+            custom_record({"kind": "TrainingJob", "metadata": metadata, "spec": {"template": {}}})
+        )
+        lost = Stay(T0, CapacityType.SPOT, bound=T0, running=T0, ended=T0 + HOUR, cause=Cause.SPOT)
+        scene.stays.load({f"u{number}": (lost,)})
+    scene.progress = Progress((), (Checkpoint(T0 + MINUTE),))
+    scene.stays.cost, scene.at = cost, T0 + 2 * HOUR
+    counts = []
+    for _ in range(5):
+        asyncio.run(scene.stays.book())
+        counts.append(len(asked))
+    assert counts[0] < 50
+    assert counts[-1] == len(set(asked)) == 100
