@@ -20,7 +20,7 @@ from gpucost.cli import estimate_view
 from gpucost.cli.failures import Failure
 from gpucost.cli.known_runs import KnownRuns
 from gpucost.cli.manifests import Document, read
-from gpucost.cli.options import Options, current, plain, shared
+from gpucost.cli.options import OF_A_RUN, Options, current, flags
 from gpucost.cli.questions import Asker
 from gpucost.core.clock import Instant, parse_rfc3339
 from gpucost.core.model import CapacityType
@@ -84,7 +84,7 @@ class Run:
 @click.option("--offline", is_flag=True, help="Ask no cluster: built-in prices, and PriceBooks in the files.")
 @click.option("--gpu", metavar="MODEL", help="GPU model to reckon with, such as H100, whatever the manifest says.")
 @click.option("--start", metavar="TIME", help="When it would start, such as 2026-12-01T18:00:00Z.  [default: now]")
-@shared
+@flags(*OF_A_RUN)
 def estimate(files: tuple[str, ...], fail_above: str | None, offline: bool, gpu: str | None, start: str | None) -> None:
     """What TrainingJobs will take and cost before they run, and what would cost less.
 
@@ -93,7 +93,7 @@ def estimate(files: tuple[str, ...], fail_above: str | None, offline: bool, gpu:
     what it assumes. Nothing is applied.
     """
     limit, begin = _limit(fail_above), _start(start)
-    options = plain(current())
+    options = current()
     documents = read(files)
     specs = _valid([one for one in documents if one.kind == _KIND], documents)
     prices = _prices(documents, options, offline=offline)
