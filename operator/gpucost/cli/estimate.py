@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from gpucost.api.convert import PriceList, price_list, training_spec
+from gpucost.api.unknown import unknown_fields
 from gpucost.cli import estimate_view
 from gpucost.cli.failures import Failure
 from gpucost.cli.known_runs import KnownRuns
@@ -138,7 +139,7 @@ def _valid(jobs: Sequence[Document], documents: Sequence[Document]) -> list[tupl
     wrong, good = [], []
     for document in jobs:
         read_spec = training_spec(document.body)
-        found = list(read_spec.problems)
+        found = [*read_spec.problems, *unknown_fields(document.body)]
         if read_spec.value is not None:
             found += problems(read_spec.value, name=document.name)
             good.append((document, read_spec.value))
