@@ -84,7 +84,7 @@ def _in_object(found: Any, shape: Mapping[str, Any] | _Texts, place: str) -> Ite
     if not isinstance(found, Mapping):
         yield Problem(place, f"must be an object, as in any pod, not {_shown(found)}")
     elif isinstance(shape, Mapping):
-        for key in shape.keys() & found.keys():
+        for key in (key for key in shape if key in found):
             yield from _problems(found[key], shape[key], f"{place}.{key}")
     else:
         for key, value in found.items():
