@@ -33,7 +33,10 @@ class NodesGoing:
     def notices(self) -> dict[str, Notice]:
         """The strongest notice of each node, with the time at which it was first seen where it carries none."""
         found: dict[str, list[Notice]] = {}
-        for (name, _), notice in self._by_source.items():
+        for (name, source), notice in tuple(self._by_source.items()):
+            if source == "event" and self.now() - (notice.since or 0) >= _EVENT_LASTS:
+                del self._by_source[name, source]  # it came to nothing
+                continue
             found.setdefault(name, []).append(notice)
         return {name: best for name, several in found.items() if (best := strongest(several)) is not None}
 

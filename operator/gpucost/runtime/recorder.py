@@ -230,7 +230,7 @@ class Recorder:
     def drain(self) -> tuple[list[Fact], Prices, bool]:
         """Everything to write, and whether that is all there is (no pod waits for its node to become known).
 
-        Pods that have ended come first: after a start the caches show what came after them before. A node's event follows
+        Pods that have ended come first: after a start the caches show before what came after. A node's event follows
         its pod's within seconds. A pod whose node stays unknown for longer sits on one that was gone before we came; it
         must not hold back the marks, or a crash meanwhile would lose what happened to others.
         """
