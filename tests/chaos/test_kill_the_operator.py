@@ -74,10 +74,10 @@ def test_a_move_under_a_deadline_and_a_due_run_cut_off_by_kill_9_are_each_done_o
     team: Team, operator: OperatorProcess
 ) -> None:
     dear = team.add_node("on-demand")
-    due = datetime.now(UTC) + timedelta(minutes=1)
     nightly = team.template(**SHUTDOWN)
     nightly["metadata"]["annotations"] |= run_for(1)
     operator.start()
+    due = datetime.now(UTC) + timedelta(seconds=65)  # the minute that begins in 5 to 65 s
     with IndependentCount(team.cluster, team.namespace) as count:
         team.train("nightly", template=nightly, schedule={"runs": {"cron": f"{due.minute} {due.hour} * * *"}})
         placement = {"policy": "Auto", "schedulingTimeout": "1s"}
