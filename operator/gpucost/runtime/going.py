@@ -5,7 +5,7 @@ The reason of a notice is remembered for a while after the node is gone, because
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from gpucost.core.clock import HOUR, Instant
@@ -33,12 +33,22 @@ class NodesGoing:
 
     def notices(self) -> dict[str, Notice]:
         """The strongest notice of each node, with the time at which it was first seen where it carries none."""
+        for name, source in tuple(self._came_to_nothing()):
+            self._say(name, source, None)
         found = {name: strongest(several.values()) for name, several in self._by_source.items()}
         return {name: best for name, best in found.items() if best is not None}
 
     def why(self, name: str) -> Why | None:
         """Why a node went, or is about to go."""
         return self._last[name][1] if name in self._last else None
+
+    def _came_to_nothing(self) -> Iterator[tuple[str, str]]:
+        """Events that are old by now, whose nodes are still there; the server may keep an Event for longer."""
+        horizon = self.now() - _EVENT_LASTS
+        for name, several in self._by_source.items():
+            for source, notice in several.items():
+                if source == notice.signal and (notice.since or 0) <= horizon:
+                    yield name, source
 
     # --- what is seen -------------------------------------------------------------------------------------------------
 

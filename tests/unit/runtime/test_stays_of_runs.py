@@ -18,7 +18,7 @@ from gpucost.core.notices import Why
 from gpucost.core.present import cost_annotations, cost_status
 from gpucost.core.timeline import Interval
 from gpucost.core.training import memory
-from gpucost.core.training.auto.stays import Cause, Stay
+from gpucost.core.training.auto.stays import MOST_KEPT, Cause, Stay
 from gpucost.core.training.progress import Checkpoint, Progress
 from gpucost.core.training.waste import lost_cost
 from gpucost.ledger import Ledger
@@ -268,3 +268,59 @@ def test_runs_that_are_gone_are_forgotten_in_time(scene: Scene) -> None:
 
 async def _forget(scene: Scene, horizon: int) -> int:
     return scene.ledger.stays.forget(scene.world.trainingjob_uids, horizon)
+
+
+def test_tries_of_spot_that_found_nothing_are_kept_up_to_a_number(scene: Scene) -> None:
+    record = scene.world.trainingjobs[Key("x", "bert")]
+    for _ in range(1000):
+        scene.at += HOUR
+        scene.stays.refused(record, scene.at - 10 * MINUTE, "gpus=8")
+    kept = scene.stays.of("t1")
+    assert len(kept) == MOST_KEPT
+    assert kept[-1].ended == scene.at
+
+
+def test_a_recommendation_that_came_to_nothing_is_forgotten_after_an_hour(scene: Scene) -> None:
+    scene.node()
+    event = {
+        "metadata": {"uid": "e1", "creationTimestamp": format_rfc3339(T0)},
+        "involvedObject": {"kind": "Node", "name": "n1"},
+        "reason": "SpotRebalanceRecommendation",
+        "lastTimestamp": format_rfc3339(T0),
+    }
+    scene.going.event_changed(Change(None, event_record(event)))
+    scene.at = T0 + 59 * MINUTE
+    assert list(scene.going.notices()) == ["n1"]
+    scene.at = T0 + HOUR
+    assert scene.going.notices() == {}
+
+
+def test_when_hundreds_of_runs_lose_their_nodes_at_once_a_pass_prices_some_and_the_next_ones_the_rest(
+    scene: Scene,
+) -> None:
+    asked: list[str] = []
+
+    async def cost(_namespace: str, name: str, _span: Interval) -> int:
+        asked.append(name)
+        return PICO
+
+    for number in range(100):
+        metadata = {
+            "name": f"r{number}",
+            "namespace": "x",
+            "uid": f"u{number}",
+            "creationTimestamp": format_rfc3339(T0),
+        }
+        scene.world.trainingjob_changed(
+            custom_record({"kind": "TrainingJob", "metadata": metadata, "spec": {"template": {}}})
+        )
+        lost = Stay(T0, CapacityType.SPOT, bound=T0, running=T0, ended=T0 + HOUR, cause=Cause.SPOT)
+        scene.stays.load({f"u{number}": (lost,)})
+    scene.progress = Progress((), (Checkpoint(T0 + MINUTE),))
+    scene.stays.cost, scene.at = cost, T0 + 2 * HOUR
+    counts = []
+    for _ in range(5):
+        asyncio.run(scene.stays.book())
+        counts.append(len(asked))
+    assert counts[0] < 50
+    assert counts[-1] == len(set(asked)) == 100
