@@ -137,6 +137,22 @@ def test_a_restart_in_the_middle_of_a_stay_goes_on_with_it(scene: Scene) -> None
     assert (stay.start, stay.ended, stay.cause) == (T0, T0 + HOUR, Cause.CRASH)
 
 
+def test_what_went_while_nobody_watched_comes_before_what_lives(scene: Scene) -> None:
+    """After a start the caches show the pods that live before the history tells of those that have gone."""
+    scene.node()
+    gone = scene.pod(running=T0 + 2 * MINUTE, phase="Running")
+    scene.write()
+    scene.restarted()
+    scene.at = T0 + 2 * HOUR
+    scene.pod("p3", created=T0 + 61 * MINUTE, running=T0 + 65 * MINUTE, phase="Running")
+    scene.pod("p2", created=T0 + 60 * MINUTE, running=T0 + 64 * MINUTE, phase="Running")
+    scene.recorder.pod_ended(replace(gone, disruption="DeletionByTaintManager"), T0 + HOUR)
+    scene.write()
+    first, here = scene.stays.of("t1")
+    assert (first.bound, first.ended, first.cause) == (T0 + MINUTE, T0 + HOUR, Cause.SPOT)
+    assert (here.start, here.bound, here.ended) == (T0 + 60 * MINUTE, T0 + 62 * MINUTE, None)
+
+
 def test_work_that_is_lost_is_priced_once_and_stays_part_of_the_total(scene: Scene) -> None:
     lost_spot(scene)
     scene.at += MINUTE
