@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any
 
 from gpucost.core.clock import HOUR, SECOND, Instant, parse_rfc3339
@@ -113,10 +114,20 @@ class StoppingSources:
         """Find out, once for each run with a budget, what its namesakes had cost before it was created."""
         for uid in self.bases.keys() - self.world.trainingjob_uids:
             del self.bases[uid]
-        for record in list(self.world.trainingjobs.values()):
+        asked: dict[str, list[tuple[Custom, Row]]] = {}
+        for record in self.world.trainingjobs.values():
             if record.spec.get("budget") is not None and record.uid not in self.bases:
                 row = totals.workloads.get((record.namespace, Workload(TRAINING_JOB, record.name)))
                 if row is not None:
+                    asked.setdefault(record.namespace, []).append((record, row))
+        for namespace, found in asked.items():
+            names = [record.name for record, _ in found]
+            question = partial(accounting.ledger.first_held, namespace, TRAINING_JOB, names)
+            first = await accounting.call(question)
+            for record, row in found:
+                if first.get(record.name, 0) >= record.created:  # as nearly always: nobody had the name before
+                    self.bases[record.uid] = Amounts()
+                else:
                     since = await _since_creation(accounting, record, totals.at)
                     self.bases[record.uid] = _difference(row.amounts, since)
 

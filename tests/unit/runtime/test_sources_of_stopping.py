@@ -101,10 +101,14 @@ def test_a_run_without_rules_costs_nothing_and_keeps_its_annotations(scene: Scen
 
 
 class MadeUp:
-    """Accounting that knows what a run has cost since it was created."""
+    """Accounting that knows what a run has cost since it was created, and when its name was held first."""
 
-    def __init__(self, since: Amounts) -> None:
-        self.since, self.asked, self.ledger = since, 0, self
+    def __init__(self, since: Amounts, first: int = NOW - 2 * HOUR) -> None:
+        self.since, self.first, self.asked, self.ledger = since, first, 0, self
+
+    def first_held(self, namespace: str, kind: str, names: Sequence[str]) -> dict[str, int]:
+        assert (namespace, kind) == ("research", "TrainingJob")
+        return dict.fromkeys(names, self.first)
 
     def report(self, span: Any, **_: Any) -> Any:
         self.asked += 1
@@ -132,6 +136,14 @@ async def test_a_run_answers_for_its_own_cost_and_not_for_its_namesakes(scene: S
     assert (spending.cost, spending.gpu_hours, spending.hourly, spending.complete) == (40, 8, 60, True)
     scene.cost("a", amounts(520, 11))
     assert scene.of(record)["spending"].cost == 60
+
+
+async def test_a_name_that_nobody_had_before_is_not_asked_about_at_length(scene: Scene) -> None:
+    record = scene.add("a", budget={"cost": "100"})
+    scene.cost("a", amounts(40, 1))
+    accounting: Any = MadeUp(amounts(0, 0), first=NOW - HOUR)
+    await scene.sources.prepare(accounting, scene.totals)
+    assert (scene.of(record)["spending"].cost, accounting.asked) == (40, 0)
 
 
 async def test_what_has_no_price_is_unknown(scene: Scene) -> None:

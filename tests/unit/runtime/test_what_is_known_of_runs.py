@@ -228,6 +228,8 @@ def test_versions_are_read_where_they_stand_and_what_is_missing_says_how_to_help
         ([], "no series"),
         ([Series({}, 0.5), Series({"a": "b"}, 0.6)], "2 series"),
         ([Series({}, float("nan"))], "NaN"),
+        ([Series({}, float("inf"))], "infinity"),
+        ([Series({}, float("-inf"))], "infinity"),
         (PrometheusError("http://prometheus: refused"), "refused"),
     ],
 )
