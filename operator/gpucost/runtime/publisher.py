@@ -110,8 +110,9 @@ class Publisher:
         for record in self.world.trainingjobs.values():
             row = totals.of(record.namespace, _workload(record))
             if row is not None and row.amounts.held_time:
-                hourly = shown(row, totals.at).hourly
-                new = replace(shown(row, totals.at), state=_state("", hourly))
+                lost = self.lost_of(record.namespace, _workload(record))
+                new = shown(row, totals.at, lost)
+                new = replace(new, state=_state("", new.hourly))
                 yield Target(record.uid, shown_in_status(record.status), new, _bound(self.write_status, record))
 
     def _jobs(self, totals: Totals) -> Iterable[Target]:
@@ -126,7 +127,7 @@ class Publisher:
                 metadata = {"name": job.name, "namespace": job.namespace, "uid": job.uid}
                 path, version = _WHERE[job.kind]
                 write = self._annotate(path(job.namespace, job.name), version, job.kind, metadata, values)
-                yield Target(job.uid, shown_in_annotations(job.annotations), shown(row, totals.at), write)
+                yield Target(job.uid, shown_in_annotations(job.annotations), shown(row, totals.at, lost), write)
 
     def _namespaces(self, totals: Totals) -> Iterable[Target]:
         for record in self.caches.namespaces.items.values():
@@ -181,12 +182,13 @@ def _state(amounts_confidence: str, hourly: Micro | None) -> str:
     return f"{amounts_confidence}/{'unknown' if hourly is None else 'running' if hourly else 'stopped'}"
 
 
-def shown(row: Row, at: Instant) -> Published:
-    """What an object should show."""
+def shown(row: Row, at: Instant, lost: Pico = 0) -> Published:
+    """What an object should show; `lost` is the cost of work that has to be done again."""
     known = row.amounts.known_cost
     hourly = None if row.hourly is None else to_micro(row.hourly)
     total = None if known is None else to_micro(known)
-    return Published(at, total, hourly, _state(confidence(row.amounts), hourly))
+    wasted = None if known is None else to_micro(min(row.amounts.held + lost, known))
+    return Published(at, total, hourly, _state(confidence(row.amounts), hourly), wasted)
 
 
 def shown_in_annotations(annotations: Mapping[str, str]) -> Published | None:
@@ -195,7 +197,8 @@ def shown_in_annotations(annotations: Mapping[str, str]) -> Published | None:
         at = parse_rfc3339(annotations[PREFIX + "as-of"])
         hourly = _micro(annotations.get(PREFIX + "cost-hourly"))
         total = _micro(annotations.get(PREFIX + "cost-total"))
-        return Published(at, total, hourly, _state(annotations[PREFIX + "confidence"], hourly))
+        wasted = _micro(annotations.get(PREFIX + "cost-wasted"))
+        return Published(at, total, hourly, _state(annotations[PREFIX + "confidence"], hourly), wasted)
     except (KeyError, ValueError):
         return None
 
@@ -207,7 +210,8 @@ def shown_in_status(status: Mapping[str, object]) -> Published | None:
         return None
     try:
         hourly = _micro(cost.get("hourly"))
-        return Published(parse_rfc3339(cost["asOf"]), _micro(cost.get("total")), hourly, _state("", hourly))
+        at, total = parse_rfc3339(cost["asOf"]), _micro(cost.get("total"))
+        return Published(at, total, hourly, _state("", hourly), _micro(cost.get("wasted")))
     except (TypeError, ValueError):
         return None
 

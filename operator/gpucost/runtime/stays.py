@@ -18,7 +18,17 @@ from gpucost.core.notices import Why
 from gpucost.core.timeline import Interval
 from gpucost.core.training import memory
 from gpucost.core.training.auto.sightings import HORIZON, Market, rooms_of, wants_of
-from gpucost.core.training.auto.stays import MOST_KEPT, Cause, PodSeen, Stay, cause_of, current, with_pod, with_report
+from gpucost.core.training.auto.stays import (
+    MOST_KEPT,
+    Cause,
+    PodSeen,
+    Stay,
+    cause_of,
+    current,
+    last_held,
+    with_pod,
+    with_report,
+)
 from gpucost.core.training.auto.work import lost_span
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.waste import lost_by_cause
@@ -110,13 +120,12 @@ class RunStays:
     def pod_vanished(self, fact: PodFact, end: Instant) -> None:
         """A pod of the ledger went while nobody watched."""
         record = self._record(fact)
-        stays = self.of(record.uid) if record is not None else ()
-        if record is None or not stays or stays[-1].ended is not None:
+        here = last_held(self.of(record.uid)) if record is not None else None
+        if record is None or here is None or here.ended is not None:
             return
-        capacity = stays[-1].capacity
-        cause = cause_of("vanished", capacity=capacity, suspended=self._suspended(record, fact.start))
-        seen = PodSeen(max(stays[-1].start, min(fact.start, end)), fact.start, capacity, "", None, end, cause)
-        self._take(record.uid, seen, stays[-1].wants)
+        cause = cause_of("vanished", capacity=here.capacity, suspended=self._suspended(record, fact.start))
+        seen = PodSeen(max(here.start, min(fact.start, end)), fact.start, here.capacity, "", None, end, cause)
+        self._take(record.uid, seen, here.wants)
 
     def reported(self, uid: str, progress: Progress) -> None:
         """Note when a run first reported from its present nodes: its early reports are thinned out later."""

@@ -31,6 +31,7 @@ from gpucost.effects.status import conditions_json, write_status
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
+from gpucost.runtime import mishaps
 from gpucost.runtime.market import MarketView
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.queue import DirtyKeys
@@ -118,10 +119,12 @@ class TrainingController:
             key = await self.queue.take()
             try:
                 await self.process(key)
-            except Exception:
+            except Exception as error:
                 log.exception("%s: the pass failed", key)
                 self.figures.errors["training"] += 1
                 self.queue.wake_at(key, self.now() + 6 * _RETRY)
+                if (record := self._living(key)) is not None:
+                    await self._tell(record, mishaps.told(record, error))
             finally:
                 self.queue.done(key)
 
