@@ -6,7 +6,6 @@ of each metric, with the source where that is not the one of the newest report.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from gpucost.core.clock import SECOND
@@ -48,9 +47,10 @@ def _report(report: Report, progress: Progress) -> dict[str, Any]:
 
 def _metrics(progress: Progress, source: str) -> list[dict[str, str]]:
     """Values as text, as Kubeflow has them, because JSON has no word for what is not a number."""
-    newest: Mapping[str, tuple[float, str]] = {
-        name: (value, one.source) for one in progress.reports for name, value in one.metrics.items()
-    }
+    newest: dict[str, tuple[float, str]] = {}
+    for one in reversed(progress.reports):
+        if not one.metrics.keys() <= newest.keys():  # nearly all of them tell of the same metrics
+            newest = {name: (value, one.source) for name, value in one.metrics.items()} | newest
     return [_metric(name, *newest[name], source) for name in sorted(newest)[:MOST_SHOWN]]
 
 

@@ -24,6 +24,7 @@ _STEPS = 240
 """Steps that the work of a run is cut into, where ticks are not longer and the table does not become too large."""
 _CELLS = 420
 """Cells at most; more slack than that is worth no more."""
+_FEWEST_CELLS = 16
 _LARGEST = 50_000
 """Rows x cells at most: 13 MiB."""
 _KEPT = 8
@@ -84,16 +85,18 @@ class Place:
 
 
 def shape_of(terms: Terms) -> Shape:
-    """Steps and cells for runs with these terms."""
-    steps, shape = _STEPS, _shape(terms, _STEPS)
-    while shape.rows * shape.cells > _LARGEST and steps > 1:
-        steps = steps * 3 // 4
-        shape = _shape(terms, steps)
+    """Steps and cells for runs with these terms, however far away their deadline is."""
+    steps, cells = _STEPS, _CELLS
+    shape = _shape(terms, steps, cells)
+    while shape.rows * shape.cells > _LARGEST and (steps > 1 or cells > _FEWEST_CELLS):
+        steps, cells = (steps * 3 // 4, cells) if steps > 1 else (1, cells * 3 // 4)
+        shape = _shape(terms, steps, cells)
     return shape
 
 
-def _shape(terms: Terms, steps: int) -> Shape:
-    step, delay = max(terms.tick, -(-terms.work // steps)), _rounded(terms.changeover)
+def _shape(terms: Terms, steps: int, most_cells: int) -> Shape:
+    delay = _rounded(terms.changeover)
+    step = max(terms.tick, -(-terms.work // steps), delay // _STEPS)
     if delay == 0:
         cell, per_step, per_changeover = step, 1, 0
     elif delay >= step:
@@ -102,8 +105,9 @@ def _shape(terms: Terms, steps: int) -> Shape:
     else:
         per_step, per_changeover = round(step / delay), 1
         cell = delay
-    cells = min(_CELLS, terms.slack // cell + 2)
-    rows = -(-terms.time // (cell * per_step)) + 2
+    cells = min(most_cells, terms.slack // cell + 2)
+    reach = min(terms.time, terms.work + terms.changeover + cells * cell)  # no place lies beyond its work and all cells
+    rows = -(-reach // (cell * per_step)) + 2
     return Shape(cell, per_step, per_changeover, rows, max(cells, 3), round(terms.price, 2))
 
 
@@ -126,7 +130,12 @@ def place(shape: Shape, work_left: Times, slack: Times) -> Place:
 
 @lru_cache(maxsize=_KEPT)
 def table(shape: Shape, climate: Climate) -> Table:
-    """Work out the table, from no time left upwards."""
+    """The table of a shape and a climate, worked out once for those who ask in turn."""
+    return worked_out(shape, climate)
+
+
+def worked_out(shape: Shape, climate: Climate) -> Table:
+    """Work out a table, from no time left upwards."""
     held, lost = chain(climate, shape.step)
     whole, k = held + lost, CLASSES
     rows, cells, price = shape.rows, shape.cells, np.float32(shape.price)
