@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -253,6 +254,25 @@ def test_every_command_has_help_with_examples(kubectl_cost: Run, command: tuple[
     assert result.exit_code == 0
     assert "Examples:" in result.stdout
     assert ("--window" in result.stdout) == (f"[default: {DEFAULT_WINDOW}]" in result.stdout)
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def commands(group: click.Group, *names: str) -> Iterator[tuple[str, ...]]:
+    yield names
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        if isinstance(found, click.Group):
+            yield from commands(found, *names, name)
+        else:
+            yield (*names, name)
+
+
+@pytest.mark.parametrize("command", list(commands(gpucost_group)), ids=" ".join)
+def test_every_tool_has_help_with_examples(command: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(gpucost_group, [*command, "--help"], terminal_width=80)
+    assert result.exit_code == 0
+    assert "Examples:" in result.stdout or command == ("version",)
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 

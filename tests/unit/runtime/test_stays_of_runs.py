@@ -26,7 +26,8 @@ from gpucost.runtime.going import NodesGoing
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.stays import RunStays
 from gpucost.runtime.world import World, custom_record
-from gpucost.sources.going import claim_record, event_record
+from gpucost.sources.going import NodeWarning, claim_record, event_record
+from gpucost.sources.records import node_record
 from gpucost.sources.reflector import Change
 
 T0 = 1_793_491_200 * SECOND
@@ -152,6 +153,21 @@ def test_what_went_while_nobody_watched_comes_before_what_lives(scene: Scene) ->
     assert (here.start, here.bound, here.ended) == (T0 + 60 * MINUTE, T0 + 62 * MINUTE, None)
 
 
+def test_a_node_that_went_without_notice_costs_nothing_while_its_pod_waits_to_be_collected(scene: Scene) -> None:
+    scene.node()
+    pod = scene.pod(running=T0 + 2 * MINUTE, phase="Running")
+    scene.write()
+    scene.progress = Progress((), (Checkpoint(T0 + 100 * MINUTE, duration=30 * SECOND),))
+    scene.at = T0 + 2 * HOUR
+    scene.recorder.node_changed(Change(scene.world.nodes.pop("n1"), None))
+    scene.at += 45 * SECOND
+    scene.recorder.pod_changed(Change(replace(pod, phase="Failed", disruption="DeletionByPodGC"), None))
+    scene.write()
+    scene.at += MINUTE
+    asyncio.run(scene.stays.book())
+    assert scene.stays.lost("t1") == {"spot": HOURLY * PICO / 3}  # twenty minutes of a node
+
+
 def test_work_that_is_lost_is_priced_once_and_stays_part_of_the_total(scene: Scene) -> None:
     lost_spot(scene)
     scene.at += MINUTE
@@ -218,6 +234,44 @@ def test_an_event_about_a_node_is_a_notice_while_it_is_fresh(scene: Scene) -> No
     scene.going.event_changed(Change(None, event_record({**event, "involvedObject": {"kind": "Node", "name": "n2"}})))
     assert "n2" not in scene.going.notices()
     assert event_record({**event, "reason": "NodeReady"}).notice is None
+
+
+def test_a_weaker_event_takes_nothing_back_and_one_that_expired_does(scene: Scene) -> None:
+    def event(reason: str) -> NodeWarning:
+        metadata = {"uid": reason, "creationTimestamp": format_rfc3339(T0)}
+        return event_record({"metadata": metadata, "involvedObject": {"kind": "Node", "name": "n1"}, "reason": reason})
+
+    taken, advised = event("SpotInterrupted"), event("SpotRebalanceRecommendation")
+    for one in (taken, advised):
+        scene.going.event_changed(Change(None, one))
+    assert scene.going.notices()["n1"].signal == "Event SpotInterrupted"
+    scene.going.event_changed(Change(taken, None))
+    assert scene.going.notices()["n1"].signal == "Event SpotRebalanceRecommendation"
+    scene.going.event_changed(Change(advised, None))
+    assert scene.going.notices() == {}
+
+
+def test_a_notice_that_is_taken_back_explains_no_end_and_one_that_stands_does(scene: Scene) -> None:
+    taint = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}
+    bodies = [
+        {
+            "metadata": {"uid": name, "name": name, "creationTimestamp": format_rfc3339(T0)},
+            "spec": {"taints": [taint]},
+            "status": {},
+        }
+        for name in ("stays", "goes")
+    ]
+    going = [node_record(body) for body in bodies]
+    for node in going:
+        scene.going.node_changed(Change(None, node))
+    calm = replace(going[0], notice=None)
+    scene.going.node_changed(Change(going[0], calm))
+    scene.at = T0 + 3 * HOUR
+    scene.going.node_changed(Change(calm, None))
+    scene.going.node_changed(Change(going[1], None))
+    assert scene.going.why("stays") is None
+    assert scene.going.why("goes") is Why.CONSOLIDATION
+    assert scene.going.notices() == {}
 
 
 def test_a_refused_try_is_known_to_all_that_want_the_same(scene: Scene) -> None:
