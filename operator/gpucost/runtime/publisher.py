@@ -7,7 +7,9 @@ from the object itself, so a restart writes nothing again.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -27,6 +29,10 @@ from gpucost.runtime.caches import Caches
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 
 _REFUSED_FOR = MINUTE
+_WRITE_SECONDS = 10.0
+"""How long one write may take with all its tries: a webhook that hangs must not stop the pass over everything else."""
+_PASS_SECONDS = 30.0
+"""How long one pass may write; what is left is compared again in the next one."""
 _WHERE: Mapping[str, tuple[Callable[[str, str], str], str]] = {
     "Job": (paths.job, "batch/v1"),
     jobset.KIND: (paths.jobset, jobset.API_VERSION),
@@ -75,9 +81,9 @@ class Publisher:
             if worth is not None:
                 ranked.append((worth, target))
         ranked.sort(key=lambda pair: (-pair[0], pair[1].uid))
-        done = 0
+        done, begun = 0, time.monotonic()
         for _, target in ranked:
-            if not self.budget.take(totals.at):
+            if time.monotonic() - begun > _PASS_SECONDS or not self.budget.take(totals.at):
                 break
             if await target.write():
                 self.written[target.uid] = target.new
@@ -157,12 +163,18 @@ class Publisher:
     ) -> Callable[[], Awaitable[bool]]:
         async def write() -> bool:
             try:
-                await write_annotations(
-                    self.client, path=path, api_version=api_version, kind=kind, metadata=metadata, annotations=values
-                )
-            except (ApiError, Unreachable) as error:
+                async with asyncio.timeout(_WRITE_SECONDS):
+                    await write_annotations(
+                        self.client,
+                        path=path,
+                        api_version=api_version,
+                        kind=kind,
+                        metadata=metadata,
+                        annotations=values,
+                    )
+            except (ApiError, Unreachable, TimeoutError) as error:
                 if not (isinstance(error, ApiError) and error.status in {404, 409}):
-                    log.warning("annotations of %s not written: %s", path, error)
+                    log.warning("annotations of %s not written: %s", path, error or "no answer in time")
                 return False
             return True
 

@@ -388,7 +388,7 @@ def _same(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     return {k: v for k, v in new.items() if k not in _FLOWING} == {k: v for k, v in old.items() if k not in _FLOWING}
 
 
-async def run_workers(controller: TrainingController, *, count: int = 8) -> None:
+async def run_workers(controller: TrainingController, *, count: int = 24) -> None:
     """Work with a bounded number of keys at the same time; a key is never worked on twice at once."""
     async with asyncio.TaskGroup() as group:
         for _ in range(count):

@@ -97,6 +97,16 @@ def test_a_run_without_rules_costs_nothing_and_keeps_its_annotations(scene: Scen
     assert scene.asked == []
 
 
+def test_what_was_worked_out_of_a_run_serves_all_that_are_compared_with_it(scene: Scene) -> None:
+    said = {name: history([1.0]) for name in "abc"}
+    scene.sources.progress_of = lambda key: said[key.name]
+    records = [scene.add(name, {"team": "nlp"}, earlyStopping=RULES) for name in "abc"]
+    groups = [{one.name: one for one in scene.of(record)["groups"]["team"]} for record in records]
+    assert groups[0]["c"] is groups[1]["c"]
+    said["c"] = history([1.0, 0.5])
+    assert scene.of(records[0])["groups"]["team"][1].progress is said["c"]
+
+
 # --- cost -------------------------------------------------------------------------------------------------------------
 
 
