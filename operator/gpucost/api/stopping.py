@@ -12,6 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from gpucost.api.fields import ApiModel, DecimalText, Duration, Limit, Moment, Number, rule, rules
 from gpucost.api.metrics_sources import MetricName
 from gpucost.core.clock import parse_duration
+from gpucost.core.training.directions import direction
 from gpucost.core.training.stopping import spec as core
 
 Type = Literal["Plateau", "Median", "SuccessiveHalving", "Target", "Divergence", "LearningCurve"]
@@ -107,8 +108,11 @@ class EarlyStoppingRule(ApiModel):
         "that the target stays out of reach."
     )
     metric: MetricName = Field(description="Name of the metric as the run reports it, such as eval_loss.")
-    goal: Literal["Minimize", "Maximize"] = Field(
-        "Minimize", description="Which way the metric gets better: Minimize (a loss) or Maximize (an accuracy)."
+    goal: Literal["Minimize", "Maximize"] | None = Field(
+        None,
+        description="Which way the metric gets better: Minimize (a loss) or Maximize (an accuracy). Left out, its name "
+        "tells: accuracy, acc, f1, auc, bleu, rouge, score, reward, precision, recall, map and r2, such as in eval_f1, "
+        "are maximized, and everything else is minimized.",
     )
     mode: Mode = Field(
         "Recommend", description="Recommend: only say so. Enforce: warn, ask for a last checkpoint, suspend the Job."
@@ -299,12 +303,18 @@ def _rule(model: EarlyStoppingRule, *, told: bool) -> core.Rule:
     return core.Rule(
         metric=model.metric,
         kind=_kind(model),
-        goal=core.Goal(model.goal),
+        goal=_goal(model),
         mode=core.Mode(model.mode),
         grace=parse_duration(model.grace),
         warning=parse_duration(model.warning),
         needs_checkpoint=told and model.checkpoint == "Required",
     )
+
+
+def _goal(model: EarlyStoppingRule) -> core.Goal:
+    if model.goal is not None:
+        return core.Goal(model.goal)
+    return core.Goal.MAXIMIZE if direction(model.metric) == "higher" else core.Goal.MINIMIZE
 
 
 def _kind(model: EarlyStoppingRule) -> core.Kind:
