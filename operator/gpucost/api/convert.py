@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from gpucost.api import pricebook, training_runs
 from gpucost.api.fields import ApiModel
 from gpucost.api.metrics_sources import metric_sources
+from gpucost.api.pod_shape import template_problems
 from gpucost.api.pricebook import Price, PriceBookSpec
 from gpucost.api.stopping import stopping
 from gpucost.api.training import Placement, PoolSelector, Schedule, TrainingJobSpec, WorkloadRef
@@ -64,6 +65,8 @@ def training_spec(body: Mapping[str, Any]) -> Converted[core.TrainingSpec]:
     """
     raw = body.get("spec")
     model, problems = _read(TrainingJobSpec, raw, "spec")
+    if model is not None and model.template is not None and raw:
+        problems += template_problems(raw["template"])
     if model is None or problems:
         return Converted(None, problems)
     return Converted(_training(model, raw["template"] if model.template is not None and raw else None))

@@ -100,7 +100,11 @@ class QueryFeed:
             return
         fresh = await self._ask_all([question for those in questions.values() for question in those])
         for subject in asked:
-            self._conclude(subject, questions[subject.record.uid], fresh)
+            try:
+                self._conclude(subject, questions[subject.record.uid], fresh)
+            except Exception:  # one run's answers must not keep the others from being told
+                log.exception("%s: answers could not be taken in", subject.record.key)
+                self.figures.errors["metric queries"] += 1
 
     def _forget(self, questions: Iterable[Question]) -> None:
         wanted = set(questions)

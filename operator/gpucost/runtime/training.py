@@ -106,6 +106,8 @@ class TrainingController:
     rejections: dict[Key, Rejection] = field(default_factory=dict)
     told: dict[Key, set[tuple[str, str, str]]] = field(default_factory=dict)
     """Events posted since the start; the API server refuses what was posted before it."""
+    costs_due: set[Key] = field(default_factory=set)
+    """TrainingJobs whose cost is worth a write of the status."""
     services: set[tuple[Key, str]] = field(default_factory=set)
     ending: set[str] = field(default_factory=set)
     """UIDs of TrainingJobs whose namespace is being deleted: nothing can be made there any more."""
@@ -125,13 +127,13 @@ class TrainingController:
 
     async def process(self, key: Key) -> None:
         """One pass over one TrainingJob."""
-        record = self.world.trainingjobs.get(key)
-        if record is None or record.deleting:
-            self._forget(key)
-            return
-        if record.uid in self.ending:
+        record = self._living(key)
+        if record is None:
             return
         await self.prepare(record)
+        record = self._living(key)  # it may be another one by now: asking takes its time
+        if record is None:
+            return
         decision = self.decide(record)
         if decision.ask_checkpoint:
             self.ask_checkpoint(record.key)
@@ -143,28 +145,29 @@ class TrainingController:
             await self._say(record, _with_refusal(decision, outcomes))
         self._wake(record, decision, outcomes)
 
+    def _living(self, key: Key) -> Custom | None:
+        """The TrainingJob as it was watched last; None when there is nothing to do for it any more."""
+        record = self.world.trainingjobs.get(key)
+        if record is None or record.deleting:
+            self._forget(key)
+            return None
+        return None if record.uid in self.ending else record
+
     async def publish_cost(self, record: Custom) -> bool:
-        """Write the cost of a TrainingJob, and whatever else is news; whether it was written.
+        """Have the status written with the cost as of now, by the worker that takes the key next.
 
-        A decision that acts is not told before its actions are carried out: that is for the workers to do, and their
-        status brings the cost along.
+        Whoever decides about a run writes its status, and nobody else: of two writers the slower one would put back
+        what the other had decided meanwhile. A decision that acts is carried out before the status tells of it.
         """
-        try:
-            await self.prepare(record)
-            decision = self.decide(record)
-            if decision.actions or decision.records:
-                self.queue.mark(record.key)
-                return False
-            return await self._say(record, decision, cost_is_news=True)
-        except Exception:  # one object that cannot be decided must not end the pass over all others
-            log.exception("%s: the cost was not written", record.key)
-            self.figures.errors["training"] += 1
-            return False
+        self.costs_due.add(record.key)
+        self.queue.mark(record.key)
+        return True
 
-    async def _say(self, record: Custom, decision: Decision, *, cost_is_news: bool = False) -> bool:
+    async def _say(self, record: Custom, decision: Decision) -> None:
         """Events first: they are news against the stored status, so one that the status overtakes is never told."""
         await self._tell(record, decision)
-        return await self.report(record, decision, cost_is_news=cost_is_news)
+        if await self.report(record, decision, cost_is_news=record.key in self.costs_due):
+            self.costs_due.discard(record.key)
 
     async def prepare(self, record: Custom) -> None:
         """Ask the world what the next decision has to know and no watch tells."""
@@ -314,6 +317,7 @@ class TrainingController:
         self.told.pop(key, None)
         self.intervals.pop(key, None)
         self.converted.pop(key, None)
+        self.costs_due.discard(key)
         self.services = {(k, uid) for k, uid in self.services if k != key}
         self.ending &= {record.uid for record in self.world.trainingjobs.values()}
         self.queue.forget(key)

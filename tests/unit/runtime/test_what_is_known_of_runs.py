@@ -248,7 +248,7 @@ def test_a_quality_is_one_number_or_unknown(series: object, answer: object) -> N
 
 
 def nightly(operator: RunsOperator, **spec: object) -> None:
-    operator.add("bert", schedule={"runs": {"cron": "0 2 * * *"}}, **{"dataset": MAPS, **spec})
+    operator.add("bert", **{"schedule": {"runs": {"cron": "0 2 * * *"}}, "dataset": MAPS, **spec})
     operator.api.objects[paths.config_map("research", "datasets")] = {"data": {"clicks": "7"}}
     operator.api.objects[paths.trainingjob("research")] = {"items": []}
     operator.now = parse_rfc3339("2026-11-25T02:00:30Z")
@@ -260,6 +260,19 @@ def test_nothing_is_asked_before_a_run_is_due() -> None:
     operator.now -= MINUTE
     operator.decide("bert")
     assert operator.api.asked == []
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [{"runs": {"cron": "0 0 30 2 *"}}, {"timeZone": "Mars/Olympus", "runs": {"cron": "0 2 * * *"}}],
+    ids=["never fires", "no such zone"],
+)
+def test_a_calendar_that_cannot_be_followed_is_told_and_nothing_is_asked(schedule: dict[str, object]) -> None:
+    operator = RunsOperator()
+    nightly(operator, schedule=schedule)
+    decision = operator.decide("bert")
+    assert condition(decision, "Invalid") == (True, "Invalid")
+    assert (decision.actions, operator.api.asked) == ((), [])
 
 
 def test_a_run_that_is_due_asks_for_the_version_and_for_the_runs_that_exist() -> None:

@@ -11,6 +11,7 @@ from gpucost.core.actions import CreateJob, PatchJob
 from gpucost.core.capacity import Provider
 from gpucost.core.clock import HOUR, format_rfc3339
 from gpucost.core.model import CapacityType, JobCondition, Key, Node, Pod, Resources
+from gpucost.core.training import memory
 from gpucost.core.training.plan import TrainingContext, TrainingState, plan
 from gpucost.core.training.spec import (
     Outside,
@@ -19,6 +20,7 @@ from gpucost.core.training.spec import (
     TrainingSpec,
     Window,
 )
+from gpucost.core.training.stopping import stop
 from support.training_cases import BEFORE, CLOSES, OPENS, TYPES, at, ready, reason, running, spec
 from support.training_world import World
 
@@ -190,3 +192,28 @@ def test_the_state_names_its_own_key_in_every_action() -> None:
     (create,) = world.decide().actions
     assert create.target == Key("team-b", "llama")
     assert format_rfc3339(world.now) in str(world)
+
+
+@pytest.mark.parametrize("key", [memory.POOL, stop.STOPPED, stop.RESTARTS, memory.SPOT_REFUSALS, memory.RESUMED_AT])
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        "x",
+        "[1]",
+        '{"nodeSelector": "x"}',
+        '{"excluded": ["a"]}',
+        '{"added": 5}',
+        '{"id": 5}',
+        "[" * 50_000,
+        "9" * 5_000,
+    ],
+)
+def test_what_somebody_has_made_unreadable_was_never_written(key: str, rubbish: str) -> None:
+    world = running(spec())
+    assert world.job is not None
+    world.job["annotations"].pop(key, None)
+    without = world.decide()
+    world.job["annotations"][key] = rubbish
+    found = world.decide()
+    assert found.status == without.status
+    assert [action.reason for action in found.actions] == [action.reason for action in without.actions]

@@ -23,6 +23,7 @@ from gpucost.core.capacity import (
     Provider,
 )
 from gpucost.core.model import CapacityType
+from gpucost.core.training.notes import json_object
 from gpucost.core.training.spec import PlacementSpec, PoolSelector
 
 Json = Mapping[str, Any]
@@ -216,11 +217,19 @@ def to_json(bound: Bound) -> str:
 
 def from_json(text: str | None) -> Bound | None:
     """Read the annotation; what somebody has made unreadable counts as never written."""
-    try:
-        raw = json.loads(text) if text else None
-    except ValueError:
+    raw = json_object(text)
+    if raw is None:
         return None
-    if not isinstance(raw, dict):
+    selector, excluded = raw.get("nodeSelector") or {}, raw.get("excluded") or {}
+    tolerations, added = raw.get("tolerations") or [], raw.get("added") or []
+    if not (_is_selector(selector) and _is_selector(excluded) and _are_tolerations(tolerations, added)):
         return None
-    pool = Pool(raw.get("nodeSelector") or {}, tuple(raw.get("tolerations") or ()), raw.get("excluded") or {})
-    return Bound(pool, tuple(raw.get("added") or ()))
+    return Bound(Pool(selector, tuple(tolerations), excluded), tuple(added))
+
+
+def _is_selector(found: object) -> bool:
+    return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+
+
+def _are_tolerations(*each: object) -> bool:
+    return all(isinstance(found, list) and all(isinstance(one, dict) for one in found) for found in each)

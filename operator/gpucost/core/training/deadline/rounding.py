@@ -16,7 +16,7 @@ from gpucost.core.training.deadline.auto import age_class
 from gpucost.core.training.deadline.availability import Climate, Sky
 from gpucost.core.training.deadline.guard import Allowed
 from gpucost.core.training.deadline.runs import NONE, Runs, Terms
-from gpucost.core.training.deadline.table import LARGEST, Shape, shape_in_steps
+from gpucost.core.training.deadline.table import CELLS, LARGEST, Shape, shape_in_steps
 
 LEVELS, DELAYS = 2, 4
 """How many levels of time, and values of a changeover, there are between one and its double."""
@@ -88,7 +88,7 @@ def shape_for(time_left: Micros, terms: Terms) -> Shape:
     """How time is cut for a run that has so much of it left, whatever its work is and was."""
     level = round_up(time_left)
     rounded = replace(terms, work=level // 2, time=level, changeover=nearest(terms.changeover))
-    shape = shape_in_steps(rounded, _STEPS)
+    shape = shape_in_steps(rounded, _STEPS, CELLS)
     return replace(shape, cells=max(3, min(shape.cells, LARGEST // shape.rows)))
 
 

@@ -22,8 +22,9 @@ from gpucost.core.training.deadline.runs import Floats, Mask, Terms, Times
 CLASSES = len(AGES)
 _STEPS = 240
 """Steps that the work of a run is cut into, where ticks are not longer and the table does not become too large."""
-_CELLS = 420
+CELLS = 420
 """Cells at most; more slack than that is worth no more."""
+_FEWEST_CELLS = 16
 LARGEST = 50_000
 """Rows x cells at most: 13 MiB."""
 _KEPT = 8
@@ -86,17 +87,19 @@ class Place:
 
 
 def shape_of(terms: Terms) -> Shape:
-    """Steps and cells for runs with these terms."""
-    steps, shape = _STEPS, shape_in_steps(terms, _STEPS)
-    while shape.rows * shape.cells > LARGEST and steps > 1:
-        steps = steps * 3 // 4
-        shape = shape_in_steps(terms, steps)
+    """Steps and cells for runs with these terms, however far away their deadline is."""
+    steps, cells = _STEPS, CELLS
+    shape = shape_in_steps(terms, steps, cells)
+    while shape.rows * shape.cells > LARGEST and (steps > 1 or cells > _FEWEST_CELLS):
+        steps, cells = (steps * 3 // 4, cells) if steps > 1 else (1, cells * 3 // 4)
+        shape = shape_in_steps(terms, steps, cells)
     return shape
 
 
-def shape_in_steps(terms: Terms, steps: int) -> Shape:
+def shape_in_steps(terms: Terms, steps: int, most_cells: int) -> Shape:
     """Steps and cells where the work is cut into so many steps, if ticks are not longer."""
-    step, delay = max(terms.tick, -(-terms.work // steps)), _rounded(terms.changeover)
+    delay = _rounded(terms.changeover)
+    step = max(terms.tick, -(-terms.work // steps), delay // _STEPS)
     if delay == 0:
         cell, per_step, per_changeover = step, 1, 0
     elif delay >= step:
@@ -105,8 +108,9 @@ def shape_in_steps(terms: Terms, steps: int) -> Shape:
     else:
         per_step, per_changeover = round(step / delay), 1
         cell = delay
-    cells = min(_CELLS, terms.slack // cell + 2)
-    rows = -(-terms.time // (cell * per_step)) + 2
+    cells = min(most_cells, terms.slack // cell + 2)
+    reach = min(terms.time, terms.work + terms.changeover + cells * cell)  # no place lies beyond its work and all cells
+    rows = -(-reach // (cell * per_step)) + 2
     return Shape(cell, per_step, per_changeover, rows, max(cells, 3), round(terms.price, 2))
 
 
