@@ -1,9 +1,9 @@
 """How much of the processor choices may take: a little at once, then a share of it, and the oldest question first.
 
-Most choices are remembered (`core.training.deadline.remembered`). One that has to be weighed takes milliseconds, and after
-a start, or when spot comes or goes, hundreds of runs ask at once. So that reactions to everything else stay quick, what
-does not fit into the allowance gets a turn of its own, in the order in which it was asked. The clock is one that never
-jumps; where a deadline is near nobody waits for a turn.
+Most choices are remembered (`core.training.deadline.remembered`). One that has to be weighed takes milliseconds, and
+after a start, or when spot comes or goes, hundreds of runs ask at once. So that reactions to everything else stay
+quick, what does not fit into the allowance gets a turn of its own, in the order in which it was asked. The clock is one
+that never jumps; where a deadline is near nobody waits for a turn.
 """
 
 from __future__ import annotations

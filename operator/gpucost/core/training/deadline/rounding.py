@@ -89,7 +89,8 @@ def shape_for(time_left: Micros, terms: Terms) -> Shape:
     level = round_up(time_left)
     rounded = replace(terms, work=level // 2, time=level, changeover=nearest(terms.changeover))
     shape = shape_in_steps(rounded, _STEPS, CELLS)
-    return replace(shape, cells=max(3, min(shape.cells, LARGEST // shape.rows)))
+    rows = -(-level // shape.step) + 2
+    return replace(shape, rows=rows, cells=max(3, min(shape.cells, LARGEST // rows)))
 
 
 def round_up(time: Micros) -> Micros:
