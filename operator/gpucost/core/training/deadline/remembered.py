@@ -22,7 +22,7 @@ from gpucost.core.clock import MINUTE, Instant, Micros
 from gpucost.core.training.deadline.auto import cheapest
 from gpucost.core.training.deadline.availability import AGES, Sky
 from gpucost.core.training.deadline.choosing import Situation, choose, chosen, observed
-from gpucost.core.training.deadline.guard import Allowed, allowed
+from gpucost.core.training.deadline.guard import Allowed
 from gpucost.core.training.deadline.outlook import Choice, Outlook, PutOff, Zone
 from gpucost.core.training.deadline.rounding import QUARTERS, Question, question_of
 from gpucost.core.training.deadline.runs import ON_DEMAND, SPOT, Runs
@@ -53,7 +53,7 @@ class Remembered:
         return chosen(outlook, self._decide, self._look)
 
     def _decide(self, here: Situation) -> tuple[int, int]:
-        safe, mode = allowed(here.runs, here.terms), int(here.runs.mode[0])
+        safe, mode = here.safe, int(here.runs.mode[0])
         if mode != SPOT and not safe.wait[0] and not (safe.start_spot[0] and here.sky.up[0]):
             return ON_DEMAND, 0  # nothing else is left, whatever it costs
         question = question_of(here.terms, here.runs, here.sky, safe)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from gpucost.core.clock import HOUR, MINUTE, SECOND, Micros
 from gpucost.core.training.deadline.auto import age_class
@@ -86,9 +87,12 @@ def question_of(terms: Terms, runs: Runs, sky: Sky, safe: Allowed) -> Question:
 
 def shape_for(time_left: Micros, terms: Terms) -> Shape:
     """How time is cut for a run that has so much of it left, whatever its work is and was."""
-    level = round_up(time_left)
-    rounded = replace(terms, work=level // 2, time=level, changeover=nearest(terms.changeover))
-    shape = shape_in_steps(rounded, _STEPS, CELLS)
+    return _shape(round_up(time_left), nearest(terms.changeover), terms.price, terms.tick)
+
+
+@lru_cache(maxsize=1024)
+def _shape(level: Micros, delay: Micros, price: float, tick: Micros) -> Shape:
+    shape = shape_in_steps(Terms(level // 2, level, delay, price, tick), _STEPS, CELLS)
     rows = -(-level // shape.step) + 2
     return replace(shape, rows=rows, cells=max(3, min(shape.cells, LARGEST // rows)))
 
