@@ -87,13 +87,13 @@ class Weighing:
             del self._line[question]
             return None
         elif at >= mine.turn:
-            mine.turn = at + self._until_free(at)
+            mine.turn = min(at + self._until_free(at), mine.since + LONGEST)
         return self.now() + round(min(max(mine.turn - at, 0.1), _LOOK_EVERY) * SECOND)
 
     def _next(self, at: float) -> float:
         """The turn after all that were given."""
         last = max((one.turn for one in self._line.values()), default=at)
-        return max(last + self._usual / SHARE, at + self._until_free(at))
+        return min(max(last + self._usual / SHARE, at + self._until_free(at)), at + LONGEST)
 
     def _is_free(self, at: float) -> bool:
         return self._until_free(at) <= 0

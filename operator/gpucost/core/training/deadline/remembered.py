@@ -24,7 +24,7 @@ from gpucost.core.training.deadline.availability import AGES, Sky
 from gpucost.core.training.deadline.choosing import Situation, choose, chosen, observed
 from gpucost.core.training.deadline.guard import Allowed
 from gpucost.core.training.deadline.outlook import Choice, Outlook, PutOff, Zone
-from gpucost.core.training.deadline.rounding import QUARTERS, Question, question_of
+from gpucost.core.training.deadline.rounding import Question, question_of
 from gpucost.core.training.deadline.runs import ON_DEMAND, SPOT, Runs
 from gpucost.core.training.deadline.table import Table, worked_out
 
@@ -63,7 +63,8 @@ class Remembered:
                 raise PutOff(until)
             self._weigh(question)
         self._maps.move_to_end(question)
-        place = question.place(here.outlook.work_left, here.outlook.slack)
+        left = int(here.runs.changeover_left[0])
+        place = question.place(here.outlook.work_left + left, here.outlook.slack - left, here.outlook.changeover)
         return int(self._maps[question][place]), 0
 
     def _weigh(self, question: Question) -> None:
@@ -96,9 +97,9 @@ def map_of(question: Question, plan: Table) -> NDArray[np.int8]:
     work, slack = np.repeat(works, len(slacks)), np.tile(slacks, len(works))
     every = np.ones(len(work), dtype=bool)
     runs = Runs(
-        work,
-        work + slack,
-        np.full(len(work), question.delay * question.quarters // QUARTERS),
+        np.maximum(work - question.left, 0),
+        np.maximum(work + slack, question.left),
+        np.full(len(work), question.left),
         np.full(len(work), question.mode, dtype=np.int8),
         np.zeros(len(work), dtype=np.int16),
         np.zeros(len(work)),

@@ -60,10 +60,18 @@ class Question:
         """What slack is rounded to."""
         return [self.shape.cell * i // 2 for i in range(2 * self.shape.cells - 2)]
 
-    def place(self, work_left: Micros, slack: Micros) -> tuple[int, int]:
-        """Work at its nearest value, slack down to one."""
-        row = round((WORKS - 1) * math.sqrt(work_left / (self.shape.step * self.shape.rows)))
-        return max(1, min(row, WORKS - 1)), min(2 * slack // self.shape.cell, 2 * self.shape.cells - 3)
+    @property
+    def left(self) -> Micros:
+        """What is left of the changeover, rounded down."""
+        return self.delay * self.quarters // QUARTERS
+
+    def place(self, work: Micros, slack: Micros, changeover: Micros) -> tuple[int, int]:
+        """Where to look, with what is left of a changeover counting as work: the nearest values of work and slack;
+        slack that is enough for two changeovers stays enough.
+        """
+        row = round((WORKS - 1) * math.sqrt(work / (self.shape.step * self.shape.rows)))
+        column = round(2 * max(0, slack + 2 * (self.delay - changeover)) / self.shape.cell)
+        return max(1, min(row, WORKS - 1)), min(column, 2 * self.shape.cells - 3)
 
 
 def question_of(terms: Terms, runs: Runs, sky: Sky, safe: Allowed) -> Question:
@@ -79,7 +87,7 @@ def question_of(terms: Terms, runs: Runs, sky: Sky, safe: Allowed) -> Question:
         up,
         int(age_class(ages)[0]),
         mode,
-        min(QUARTERS, -(-QUARTERS * left // delay)),
+        min(QUARTERS, QUARTERS * left // delay),
         bool(safe.wait[0]),
         bool(safe.start_spot[0]) and up,
     )
