@@ -220,6 +220,17 @@ Amount = Annotated[
 ]
 """A non-negative amount of money per hour, as a decimal string."""
 
+Limit = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=20,
+        json_schema_extra=_amount_rules("give the limit as a string such as '500'"),
+    ),
+    AfterValidator(_amount),
+]
+"""A non-negative limit of money or of GPU-hours, as a decimal string."""
+
 MonthlyAmount = Annotated[
     str,
     Field(

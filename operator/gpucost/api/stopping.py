@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from gpucost.api.fields import Amount, ApiModel, DecimalText, Duration, Moment, rule, rules
+from gpucost.api.fields import ApiModel, DecimalText, Duration, Limit, Moment, rule, rules
 from gpucost.api.metrics_sources import MetricName
 from gpucost.core.clock import parse_duration
 from gpucost.core.training.stopping import spec as core
@@ -228,10 +228,10 @@ class RunBudget(ApiModel):
 
     model_config = ConfigDict(json_schema_extra=rules(rule("has(self.cost) || has(self.gpuHours)", _ONE_LIMIT)))
 
-    cost: Amount | None = Field(
+    cost: Limit | None = Field(
         None, description="Limit of money, in the currency of the prices, as a string such as '500'."
     )
-    gpu_hours: Amount | None = Field(None, description="Limit of GPU-hours, as a string such as '800'.")
+    gpu_hours: Limit | None = Field(None, description="Limit of GPU-hours, as a string such as '800'.")
     mode: Mode = Field(
         "Recommend", description="Recommend: only say so. Enforce: ask for a last checkpoint, then suspend the Job."
     )

@@ -18,6 +18,8 @@ from gpucost.core.signals import ENGINE_ACTIVE, GPU_UTIL, METRICS, Device, check
 __all__ = ["ENGINE_ACTIVE", "GPU_UTIL", "METRICS", "Activity", "Held", "PodName", "Sample", "activity"]
 
 PodName = tuple[str, str]
+Exporter = tuple[str, str]
+"""Its job and its instance."""
 Labels = Mapping[str, str]
 
 DUPLICATE = "second exporter of one GPU"
@@ -83,8 +85,11 @@ class _Reading:
 
     device: Device
     weight: int
+    exporter: Exporter
+    """Whose signals these are, but for `others`."""
     signals: dict[str, float] = field(default_factory=dict)
-    exporters: dict[str, tuple[str, str]] = field(default_factory=dict)
+    others: dict[str, Exporter] = field(default_factory=dict)
+    """Whose a signal is, where another exporter told it: as a rule one tells everything of a device."""
 
 
 def pod_of(labels: Labels) -> PodName | None:
@@ -166,20 +171,23 @@ def _take(devices: dict[str, _Reading], metric: str, value: float, labels: Label
     sound = checked(metric, value)
     if isinstance(sound, str):
         return sound
-    identity = device_of(labels)
+    identity, exporter = device_of(labels), _exporter(labels)
     reading = devices.get(identity)
     if reading is None:
         profile = labels.get("GPU_I_PROFILE", "")
         device = Device(labels.get("modelName", ""), mig=bool(labels.get("GPU_I_ID") or profile))
-        reading = devices[identity] = _Reading(device, _slices(profile))
-    exporter = _exporter(labels)
-    before = reading.exporters.get(metric)
+        reading = devices[identity] = _Reading(device, _slices(profile), exporter)
+    before = reading.others.get(metric, reading.exporter) if metric in reading.signals else None
     if before is None or exporter < before or (exporter == before and sound > reading.signals[metric]):
-        reading.exporters[metric], reading.signals[metric] = exporter, sound
+        reading.signals[metric] = sound
+        if exporter != reading.exporter:
+            reading.others[metric] = exporter
+        else:
+            reading.others.pop(metric, None)
     return "" if before is None or before == exporter else DUPLICATE
 
 
-def _exporter(labels: Labels) -> tuple[str, str]:
+def _exporter(labels: Labels) -> Exporter:
     return labels.get("job", ""), labels.get("instance", "")
 
 

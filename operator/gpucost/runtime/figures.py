@@ -20,7 +20,6 @@ def fill(figures: Figures, totals: Totals, world: World, ended: Ended) -> None:
     figures.update_counter(figures.cost, dict(_costs(totals, world, ended)))
     figures.update_counter(figures.gpu_time, dict(_gpu_time(totals, world, ended)))
     figures.gpu_price = dict(_gpu_prices(totals))
-    figures.version += 1
     figures.conservation = totals.difference
     ours = (row for (_, workload), row in totals.workloads.items() if workload.kind == TRAINING_JOB)
     figures.saved = {"placement": sum(row.amounts.saved for row in ours)}

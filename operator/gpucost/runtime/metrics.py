@@ -60,9 +60,6 @@ class Figures:
     tick_seconds: float = 0.0
     ticks: int = 0
 
-    version: int = 0
-    """Counts the changes of `cost`, `gpu_time` and `gpu_price`."""
-
     def update_counter(self, target: dict[Labels, int], values: Mapping[Labels, int]) -> None:
         """Take new totals: a series that fell stays, even when nothing is left; who is gone takes its along."""
         owners = {labels[:3] for labels in values}
@@ -71,7 +68,6 @@ class Figures:
             kept[labels] = max(value, kept.get(labels, 0))
         target.clear()
         target.update(kept)
-        self.version += 1
 
     def large(self) -> Iterator[Family]:
         """The families that grow with the number of workloads and nodes."""
@@ -176,12 +172,12 @@ def _gauge(name: str, text: str, labels: Labels, values: Iterable[tuple[Labels, 
 
 @dataclass
 class Exposition:
-    """The text of a scrape: the registry's families, and the large ones, which are made once for a pass."""
+    """The text of a scrape: the registry's families, and the large ones."""
 
     registry: CollectorRegistry
     figures: Figures
     _large: BulkText = field(default_factory=BulkText)
 
-    def text(self) -> bytes:
-        """Everything, in the text format 0.0.4."""
-        return generate_latest(self.registry) + self._large.of(self.figures.large(), self.figures.version)
+    def pieces(self) -> list[bytes]:
+        """Everything, in the text format 0.0.4; made at once, because figures change while it is sent."""
+        return [generate_latest(self.registry), *self._large.pieces(self.figures.large())]

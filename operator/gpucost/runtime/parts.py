@@ -95,7 +95,7 @@ class Parts:
         self.market = GpuMarket(self.prices, now)
         self.controller.market = self.market.view
         self.controller.choose = Weighing(now, limited=not dry_run).choose
-        self.controller.surroundings = surroundings_of(
+        self.surroundings = surroundings_of(
             self.recorder,
             self.assets,
             self.prices,
@@ -103,7 +103,8 @@ class Parts:
             progress=self.progress,
             totals=lambda: self.totals,
         )
-        self.stays = self.controller.surroundings.stays
+        self.controller.surroundings = self.surroundings
+        self.stays = self.surroundings.stays
         self.stays.keep = settings.details_kept
         self.progress.interval_of = self.controller.intervals.get
         self.publisher = Publisher(

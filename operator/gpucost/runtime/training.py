@@ -33,6 +33,7 @@ from gpucost.effects.status import conditions_json, write_status
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
+from gpucost.runtime import mishaps
 from gpucost.runtime.market import MarketView
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.queue import DirtyKeys
@@ -106,10 +107,12 @@ class TrainingController:
             key = await self.queue.take()
             try:
                 await self.process(key)
-            except Exception:
+            except Exception as error:
                 log.exception("%s: the pass failed", key)
                 self.figures.errors["training"] += 1
                 self.queue.wake_at(key, self.now() + 6 * _RETRY)
+                if (record := self._living(key)) is not None:
+                    await self._tell(record, mishaps.told(record, error))
             finally:
                 self.queue.done(key)
 
@@ -379,7 +382,7 @@ def _same(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     return {k: v for k, v in new.items() if k not in _FLOWING} == {k: v for k, v in old.items() if k not in _FLOWING}
 
 
-async def run_workers(controller: TrainingController, *, count: int = 8) -> None:
+async def run_workers(controller: TrainingController, *, count: int = 24) -> None:
     """Work with a bounded number of keys at the same time; a key is never worked on twice at once."""
     async with asyncio.TaskGroup() as group:
         for _ in range(count):

@@ -99,7 +99,7 @@ def node_record(body: Json) -> Node:
             [
                 (c["type"], f"{c.get('reason', '')} {c.get('message', '')}", instant(c.get("lastTransitionTime")))
                 for c in conditions
-                if c["status"] == "True"
+                if c["status"] == "True" or c["type"] == "Ready"
             ],
             deleting=instant(metadata.get("deletionTimestamp")),
         ),

@@ -16,6 +16,7 @@ from gpucost.core.training.progress import PROMETHEUS
 from gpucost.core.training.promql_text import problem_of
 from gpucost.core.training.push import Push
 from gpucost.runtime.query_feed import MOST_REQUESTS, QueryFeed
+from gpucost.sources.promql import PromQL
 from gpucost.sources.run_queries import MOST_TOGETHER, Question, bundles
 from support.feed_world import FeedWorld, engine_with
 from support.progress_world import BERT
@@ -282,3 +283,17 @@ async def test_other_words_for_the_same_doubt_are_no_news_until_some_minutes_hav
         while world.now - since < 10 * MINUTE:
             await passes(feed, world)
         assert len(world.marked) == marked + 2
+
+
+async def test_what_the_engine_says_of_others_queries_is_not_told_to_a_run(world: FeedWorld) -> None:
+    world.run(ask_for("salaries"), Key("other", "a"))
+    world.run(ask_for("up"))
+    with engine_with(lambda text: (500, f"out of memory in {text}")) as (_, promql):
+        await passes(world.queries(promql), world)
+    (doubt,) = world.doubts().values()
+    assert doubt.message == "Prometheus does not answer (HTTP 500); the operator's log has the reason"
+    down = PromQL("http://user:hunter2@127.0.0.1:9/", timeout=1)
+    world.begin()
+    await passes(world.queries(down), world)
+    (doubt,) = world.doubts().values()
+    assert doubt.message == "Prometheus does not answer; the operator's log has the reason"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from gpucost.core.clock import SECOND, parse_rfc3339
 from gpucost.core.model import Job, JobCondition
 from gpucost.kube.errors import ApiError
@@ -173,6 +175,33 @@ async def test_nothing_is_tried_again_in_a_namespace_that_is_being_deleted():
     await work.process(key)
     assert dict(work.figures.actions) == {("training", "Enforce", "ending"): 1}
     assert server.written == []
+
+
+@pytest.mark.parametrize(
+    ("error", "posted"),
+    [(MemoryError("no room for a table"), ["PassFailed"]), (ApiError(503, reason="ServiceUnavailable"), [])],
+    ids=["a fault", "an API server that is away"],
+)
+async def test_a_pass_that_fails_is_told_once_and_ends_no_later_pass(monkeypatch, error, posted):
+    server = Server()
+    work = controller(server)
+    (record,) = work.world.trainingjobs.values()
+    passes = []
+
+    def decide(_seen: Custom) -> None:
+        passes.append(list(server.written))
+        raise error
+
+    monkeypatch.setattr(work, "decide", decide)
+    task = asyncio.create_task(work.work())
+    for count in (1, 2, 3):
+        work.queue.mark(record.key)
+        async with asyncio.timeout(10):
+            while len(passes) < count:
+                await asyncio.sleep(0.01)
+    task.cancel()
+    assert (server.written, passes[-1]) == (posted, posted)
+    assert work.figures.errors["training"] >= 2
 
 
 def test_the_scene_is_one_in_which_the_job_runs():
