@@ -20,7 +20,7 @@ from gpucost.core.model import CapacityType, Job
 from gpucost.core.training import memory, observe
 from gpucost.core.training.auto.changeover import Changeover, measured
 from gpucost.core.training.auto.checkpointing import Advice, advised
-from gpucost.core.training.auto.sightings import Market, Spot, wants_of
+from gpucost.core.training.auto.sightings import Market, Spot, pool_keys, wants_of
 from gpucost.core.training.auto.stays import Stay, current
 from gpucost.core.training.auto.work import Source, Work, work_left
 from gpucost.core.training.deadline import Capacity, Choice, Outlook, Reason, Span, Zone
@@ -157,15 +157,9 @@ def _bound(state: TrainingState) -> Instant:
 # --- spot -------------------------------------------------------------------------------------------------------------
 
 
-def pool_keys(spec: TrainingSpec) -> tuple[str, ...]:
-    """Label keys of the user's own pools, which only choose a capacity type."""
-    pools = (spec.placement.spot, spec.placement.on_demand)
-    return tuple(sorted({key for pool in pools if pool is not None for key in pool.node_selector}))
-
-
 def wants(job: Job, state: TrainingState, spec: TrainingSpec) -> str:
     """What a run's nodes have to be, as stays of other runs tell it."""
-    return wants_of(job.node_selector, state.requests, pool_keys(spec))
+    return wants_of(job.node_selector, state.requests, pool_keys(spec.placement.selectors))
 
 
 def refusal(mine: Memory) -> tuple[Instant, int] | None:
@@ -179,13 +173,13 @@ def _spot(state: TrainingState, context: TrainingContext, spec: TrainingSpec, mi
     if state.pin is not None:
         selector[ZONE] = state.pin.zone
     return market.spot(
-        wants_of(selector, state.requests, pool_keys(spec)),
+        wants_of(selector, state.requests, pool_keys(spec.placement.selectors)),
         selector,
         state.requests,
         workers=job.parallelism if job is not None else spec.workers,
         refused=refusal(mine),
         now=context.now,
-        pools=pool_keys(spec),
+        pools=pool_keys(spec.placement.selectors),
     )
 
 
