@@ -160,20 +160,21 @@ def _unknown_load(case: Case) -> EndpointDecision | None:
     """While the load is unknown nothing is taken away; more may be asked for, by the specification alone."""
     if case.state.wish is not None and case.state.measured.known:
         return None
-    since, current = case.missing_since, case.target.replicas
-    missing, least = case.spec.missing, case.limits[0]
-    wanted, reason, why = current, "MetricsMissing", "the load is unknown: the replicas stay as they are"
-    if missing.behavior is OnMissing.AT_LEAST and missing.replicas is not None:
-        if since is not None and case.now >= since + missing.after and current < missing.replicas:
-            wanted, why = (
-                missing.replicas,
-                f"the load is unknown: at least {missing.replicas}, as onMissingMetrics says",
-            )
-    if wanted < least:
-        wanted, reason, why = least, "TooFewReplicas", f"at least {least} replicas are asked for"
+    current, (wanted, why) = case.target.replicas, _floor(case)
     if wanted > current and not case.pause.up:
-        return _set(case, Verdict(True, reason, why, None), wanted, reason, why)
-    return _told(case, Verdict(True, reason, why, None), desired=current)
+        return _set(case, Verdict(False, "MetricsMissing", why), wanted, "MetricsMissing", why)
+    why = "the load is unknown: the replicas stay as they are"
+    return _told(case, Verdict(False, "MetricsMissing", why), desired=current)
+
+
+def _floor(case: Case) -> tuple[int, str]:
+    """The number below which the replicas must not be while the load is unknown."""
+    missing, least, since = case.spec.missing, case.limits[0], case.missing_since
+    overdue = since is not None and case.now >= since + missing.after
+    if missing.behavior is OnMissing.AT_LEAST and overdue and least < (missing.replicas or 0):
+        raised = missing.replicas or least
+        return raised, f"the load is unknown: at least {raised} replicas, as onMissingMetrics says"
+    return least, f"the load is unknown, and at least {least} replicas are asked for"
 
 
 # --- the recommendation -----------------------------------------------------------------------------------------------
