@@ -319,7 +319,7 @@ _SPEC_RULES = rules(
         reason="FieldValueRequired",
     ),
     rule(
-        "self.schedules.all(s, (has(s.minReplicas) ? s.minReplicas : self.minReplicas)"
+        "!has(self.schedules) || self.schedules.all(s, (has(s.minReplicas) ? s.minReplicas : self.minReplicas)"
         " <= (has(s.maxReplicas) ? s.maxReplicas : self.maxReplicas))",
         "a schedule's minReplicas must not be above its maxReplicas, and where it gives one only, not cross the other "
         "of the endpoint: give both",
@@ -392,7 +392,7 @@ class InferenceEndpointSpec(ApiModel):
         "`{enabled: true, idleAfter: 30m, holder: {type: KedaHttp, name: llama}}`.",
     )
     schedules: Annotated[tuple[ReplicaSchedule, ...], Field(max_length=32)] = Field(
-        default=(), description=_SCHEDULES, json_schema_extra={"x-kubernetes-list-type": "atomic", "default": []}
+        default=(), description=_SCHEDULES, json_schema_extra={"x-kubernetes-list-type": "atomic"}
     )
     compared_to: ComparedPrice | None = Field(
         None,
