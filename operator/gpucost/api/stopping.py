@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from gpucost.api.fields import ApiModel, DecimalText, Duration, Limit, Moment, rule, rules
+from gpucost.api.fields import ApiModel, DecimalText, Duration, Limit, Moment, Number, rule, rules
 from gpucost.api.metrics_sources import MetricName
 from gpucost.core.clock import parse_duration
 from gpucost.core.training.directions import direction
@@ -18,8 +18,6 @@ from gpucost.core.training.stopping import spec as core
 Type = Literal["Plateau", "Median", "SuccessiveHalving", "Target", "Divergence", "LearningCurve"]
 Mode = Literal["Recommend", "Enforce"]
 
-_NUMBER = r"^-?[0-9]{1,12}(\.[0-9]{1,12})?([eE][+-]?[0-9]{1,2})?$"
-_NUMBER_MESSAGE = "must be a number as a string, such as '0.92' or '1e-3'"
 _FIELDS: dict[str, tuple[str, ...]] = {
     "patience": ("Plateau", "Target", "Divergence"),
     "minDelta": ("Plateau", "LearningCurve"),
@@ -56,23 +54,6 @@ its pods and one more start still fit into the limit. Example:
 
 budget: {cost: "500", mode: Enforce}"""
 
-
-def _number(text: str) -> str:
-    if not re.fullmatch(_NUMBER, text):
-        raise ValueError(_NUMBER_MESSAGE)
-    return text
-
-
-Number = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=32,
-        json_schema_extra=rules(rule(f"self.matches(r'{_NUMBER}')", _NUMBER_MESSAGE)),
-    ),
-    AfterValidator(_number),
-]
-"""A number with a sign, as a string: YAML's own numbers do not survive every tool unchanged."""
 
 _LABEL = r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 _LABEL_MESSAGE = "must be the key of a label, such as gpucost.dev/experiment"

@@ -47,6 +47,10 @@ def rule(kind: str = "Plateau", metric: str = "loss", **fields: Any) -> dict[str
             "spec.earlyStopping[0].minDelta: must be a number from 0 on",
         ),
         (
+            {"earlyStopping": [rule("LearningCurve", target="0.1", minGainPerCost="-1")]},
+            "spec.earlyStopping[0].minGainPerCost: must be above 0, or every gain is worth it and the rule never holds",
+        ),
+        (
             {"earlyStopping": [rule()], "metrics": {"push": "Off"}},
             (
                 "spec.metrics: push is Off and nothing else is set, so no rule of spec.earlyStopping can ever judge; "
