@@ -51,8 +51,9 @@ def _metrics(progress: Progress, source: str) -> list[dict[str, str]]:
     """Values as text, as Kubeflow has them, because JSON has no word for what is not a number."""
     newest: dict[str, tuple[float, str]] = {}
     for one in reversed(progress.reports):
-        if not one.metrics.keys() <= newest.keys():  # nearly all of them tell of the same metrics
-            newest = {name: (value, one.source) for name, value in one.metrics.items()} | newest
+        for name in one.metrics:
+            if name not in newest:  # nearly all reports tell of the same metrics
+                newest[name] = one.metrics[name], one.source
     return [_metric(name, *newest[name], source) for name in sorted(newest)[:MOST_SHOWN]]
 
 

@@ -15,6 +15,7 @@ from gpucost.core.capacity import CAPACITY_LABELS
 from gpucost.core.clock import DAY, HOUR, MINUTE, Instant, Micros
 from gpucost.core.model import CapacityType, Node, Pod, Resources
 from gpucost.core.training.auto.stays import Cause, Stay
+from gpucost.core.training.deadline.outlook import Span
 
 ZONE = "topology.kubernetes.io/zone"
 _ZONES = frozenset({ZONE, "failure-domain.beta.kubernetes.io/zone"})
@@ -29,12 +30,9 @@ _CHOOSERS = frozenset(CAPACITY_LABELS)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Span):
     """Spot capacity in a span: there, or asked for in vain."""
 
-    start: Instant
-    end: Instant
-    available: bool
     zone: str = ""
 
 

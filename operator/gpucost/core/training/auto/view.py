@@ -11,6 +11,7 @@ choice. The policy knows times and prices only; what is different in a real clus
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -22,7 +23,7 @@ from gpucost.core.training.auto.checkpointing import Advice, advised
 from gpucost.core.training.auto.sightings import Market, Spot, pool_keys, wants_of
 from gpucost.core.training.auto.stays import Stay, current
 from gpucost.core.training.auto.work import Source, Work, work_left
-from gpucost.core.training.deadline import Capacity, Choice, Outlook, Reason, Span, Zone, choose
+from gpucost.core.training.deadline import Capacity, Choice, Outlook, Reason, Span, Zone
 from gpucost.core.training.memory import Memory
 from gpucost.core.training.pins import ZONE
 from gpucost.core.training.spec import PlacementPolicy, TrainingSpec
@@ -198,7 +199,7 @@ def _choice(state: TrainingState, context: TrainingContext, spec: TrainingSpec, 
     if view.standing.running is Capacity.ON_DEMAND and outlook.work_left <= view.changeover.start:
         message = "less work is left than a changeover would take"
         return Choice(Capacity.ON_DEMAND, Reason.SPOT_NOT_WORTH_MOVING, message, outlook.now + LOOK_EVERY)
-    chosen = _as_it_is(outlook, view, spec) or choose(outlook)
+    chosen = _as_it_is(outlook, view, spec) or context.choose(outlook)
     if chosen.capacity is Capacity.SPOT and not _may_try(outlook, view, spec):
         return Choice(
             Capacity.ON_DEMAND,
@@ -210,7 +211,7 @@ def _choice(state: TrainingState, context: TrainingContext, spec: TrainingSpec, 
 
 
 def _as_it_is(outlook: Outlook, view: View, spec: TrainingSpec) -> Choice | None:
-    """The choice where it is clear without a policy, which is so for most runs in most passes: weighing costs 25 ms.
+    """The choice where it is clear without a policy, which is so for most runs in most passes: weighing costs some ms.
 
     A run that works on spot stays there until its nodes are lost, and one on on-demand capacity stays while there is
     no spot, or no time for a try.
@@ -306,8 +307,9 @@ def _is_worth_a_try(view: View, spot: Spot, price: float) -> bool:
     return chance * ((1 - price) * lasts - price * cost) > (1 - chance) * cost
 
 
-def _history(spot: Spot | None) -> tuple[Span, ...]:
-    return tuple(Span(one.start, one.end, one.available) for one in spot.spans) if spot is not None else ()
+def _history(spot: Spot | None) -> Sequence[Span]:
+    """As it was gathered: runs that share a history are known by its being the same object."""
+    return spot.spans if spot is not None else ()
 
 
 # --- what it comes to -------------------------------------------------------------------------------------------------
