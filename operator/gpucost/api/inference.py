@@ -176,13 +176,13 @@ class OnMissingMetrics(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "self.behavior != 'AtLeast' || has(self.replicas)",
+                "!has(self.behavior) || self.behavior != 'AtLeast' || has(self.replicas)",
                 _AT_LEAST,
                 field_path=".behavior",
                 reason="FieldValueRequired",
             ),
             rule(
-                "self.behavior == 'AtLeast' || !has(self.replicas)",
+                "!has(self.replicas) || has(self.behavior) && self.behavior == 'AtLeast'",
                 _HOLDS,
                 field_path=".behavior",
                 reason="FieldValueForbidden",
@@ -224,7 +224,7 @@ class ScaleToZero(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "!self.enabled || has(self.holder)",
+                "!has(self.enabled) || !self.enabled || has(self.holder)",
                 "scaling to zero loses requests unless somebody holds them: name the holder, such as {type: KedaHttp, "
                 "name: llama}",
                 field_path=".holder",
@@ -319,7 +319,7 @@ _SPEC_RULES = rules(
         reason="FieldValueRequired",
     ),
     rule(
-        "self.schedules.all(s, (has(s.minReplicas) ? s.minReplicas : self.minReplicas)"
+        "!has(self.schedules) || self.schedules.all(s, (has(s.minReplicas) ? s.minReplicas : self.minReplicas)"
         " <= (has(s.maxReplicas) ? s.maxReplicas : self.maxReplicas))",
         "a schedule's minReplicas must not be above its maxReplicas, and where it gives one only, not cross the other "
         "of the endpoint: give both",
@@ -333,9 +333,9 @@ four replicas in office hours.
 schedules:
 - {start: "0 8 * * 1-5", duration: 10h, timeZone: Europe/Berlin, minReplicas: 4}"""
 _BEHAVIOR = """\
-Limits of how fast the number changes, with the fields and the meaning of autoscaling/v2. Left out, or for a direction \
-that is left out: none, because the recommendation itself waits before it goes down. In a direction that is given, what \
-is left out has the default of autoscaling/v2. Example: at most one pod a minute away.
+Limits of how fast the number changes, with the fields and the meaning of autoscaling/v2. Where it is left out, \
+or a direction of it, there are none: the recommendation itself waits before it goes down. In a direction that is \
+given, what is left out has the default of autoscaling/v2. Example: at most one pod a minute away.
 
 behavior:
   scaleDown:
@@ -392,7 +392,7 @@ class InferenceEndpointSpec(ApiModel):
         "`{enabled: true, idleAfter: 30m, holder: {type: KedaHttp, name: llama}}`.",
     )
     schedules: Annotated[tuple[ReplicaSchedule, ...], Field(max_length=32)] = Field(
-        default=(), description=_SCHEDULES, json_schema_extra={"x-kubernetes-list-type": "atomic", "default": []}
+        default=(), description=_SCHEDULES, json_schema_extra={"x-kubernetes-list-type": "atomic"}
     )
     compared_to: ComparedPrice | None = Field(
         None,

@@ -33,8 +33,8 @@ def _endpoint(model: InferenceEndpointSpec) -> core.EndpointSpec:
         behavior=core.Behavior()
         if model.behavior is None
         else core.Behavior(
-            up=_direction(model.behavior.scale_up, core.HPA_UP),
-            down=_direction(model.behavior.scale_down, core.HPA_DOWN),
+            up=_direction(model.behavior.scale_up, core.Direction(), core.HPA_UP),
+            down=_direction(model.behavior.scale_down, core.OWN_DOWN, core.HPA_DOWN),
         ),
         missing=_missing(model.on_missing_metrics),
         metrics=_metrics(model.metrics),
@@ -58,10 +58,10 @@ def _number(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
 
 
-def _direction(model: ScalingRules | None, default: core.Direction) -> core.Direction:
-    """A direction that is given has the defaults of autoscaling/v2; one that is not given has no limits."""
+def _direction(model: ScalingRules | None, absent: core.Direction, default: core.Direction) -> core.Direction:
+    """A direction that is given has the defaults of autoscaling/v2; one that is not given has `absent`."""
     if model is None:
-        return core.Direction()
+        return absent
     seconds = model.stabilization_window_seconds
     tolerance = default.tolerance
     if model.tolerance is not None:

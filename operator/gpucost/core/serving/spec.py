@@ -89,14 +89,20 @@ class Direction:
     """None: no limit of the rate."""
     tolerance: Decimal = Decimal(0)
     """A change by no more than this part of the present number is not made."""
+    warm_up: Micros = 0
+    """Down: for how long after the first look no replica is taken away."""
+
+
+OWN_DOWN = Direction(warm_up=5 * MINUTE)
+"""Where nothing is said about going down: the recommendation itself is careful, once it has seen some traffic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Behavior:
     """Limits of how the number of replicas changes."""
 
-    up: Direction = Direction()
-    down: Direction = Direction()
+    up: Direction = field(default_factory=Direction)
+    down: Direction = OWN_DOWN
 
 
 class OnMissing(StrEnum):
@@ -197,11 +203,11 @@ class EndpointSpec:
     least: int = 1
     most: int = 10
     mode: Mode = Mode.RECOMMEND
-    slo: Slo = Slo()
-    behavior: Behavior = Behavior()
-    missing: MissingMetrics = MissingMetrics()
+    slo: Slo = field(default_factory=Slo)
+    behavior: Behavior = field(default_factory=Behavior)
+    missing: MissingMetrics = field(default_factory=MissingMetrics)
     metrics: MetricSettings = field(default_factory=MetricSettings)
-    capacity: Capacity = Capacity()
+    capacity: Capacity = field(default_factory=Capacity)
     zero: ScaleToZero | None = None
     windows: tuple[ReplicaWindow, ...] = ()
     compared_to: ApiPrice | None = None
