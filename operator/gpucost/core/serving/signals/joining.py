@@ -97,7 +97,7 @@ def read(group: Group, samples: Iterable[Sample]) -> Answer:
         if part == STAMPS:
             one.stamp = value if one.stamp is None else max(one.stamp, value)
         elif part == BUCKETS:
-            metric, bound = get("__name__", ""), _bound(get("le"))
+            metric, bound = get("__name__", ""), bound_of(get("le"))
             if metric in scales and bound is not None:
                 one.buckets.append((metric, get(model) or "", bound * scales[metric], value))
         else:
@@ -105,7 +105,8 @@ def read(group: Group, samples: Iterable[Sample]) -> Answer:
     return answer
 
 
-def _bound(text: str | None) -> float | None:
+def bound_of(text: str | None) -> float | None:
+    """The bound of a bucket as servers write it; None where it is no number."""
     try:
         bound = float(text or "")
     except ValueError:
