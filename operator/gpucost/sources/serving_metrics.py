@@ -1,8 +1,9 @@
 """Load and latencies of inference servers by PromQL: one request for all metrics of all endpoints of one kind.
 
 The parts of a request (sums, peaks, time stamps, the engine's clock) are joined by `or`, so that they are of one
-instant: a counter and the time of its scrape must not be from two. Inside, a maximum over what a scraper adds joins the same
-target scraped by two jobs, and a sum over what a server adds (engines, reasons of the end) makes one series of a pod.
+instant: a counter and the time of its scrape must not be from two. Inside, a maximum over what a scraper adds joins
+the same target scraped by two jobs, and a sum over what a server adds (engines, reasons of the end) makes one series
+of a pod.
 """
 
 from __future__ import annotations

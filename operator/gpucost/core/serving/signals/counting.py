@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gpucost.core.clock import MINUTE, SECOND, Instant, Micros
 from gpucost.core.serving.signals import presets
@@ -76,7 +76,7 @@ def count(
         return PodCount(PodSignals(ref.name), memory, is_partial=True)
     if now - look.at > STALE:
         return PodCount(_all(ref.name, Stale(now - look.at)), memory, is_partial=True)
-    if memory is not None and look.at <= memory.look.at:  # no scrape since
+    if memory is not None and look.stamp <= memory.look.stamp:  # no scrape since
         return PodCount(memory.signals, memory, Work())
     before = memory.look if memory is not None else _born(ref, look, last)
     look = _with_lazy_counters(look, preset, before)
@@ -95,7 +95,7 @@ def _born(ref: PodRef, look: PodLook, last: Instant | None) -> PodLook | None:
     """The start of a pod that began after the last look, when all of its counters were zero."""
     if last is None or ref.started is None or not last <= ref.started < look.at:
         return None
-    return PodLook(ref.started, _zeros(look.figures))
+    return PodLook(ref.started, look.stamp - (look.at - ref.started), _zeros(look.figures))
 
 
 def _zeros(figures: Figures) -> Figures:
@@ -115,7 +115,7 @@ def _with_lazy_counters(look: PodLook, preset: Preset, before: PodLook | None) -
     if before is not None and any(value for name, (_, value) in before.figures.items() if name in presets.COUNTERS):
         return look
     zeros = {figure: (names[0], 0.0) for figure, names in preset.sums.items() if figure in presets.COUNTERS}
-    return PodLook(look.at, {**zeros, **figures}, look.tenants)
+    return replace(look, figures={**zeros, **figures})
 
 
 # --- one look against another -----------------------------------------------------------------------------------------
@@ -149,12 +149,12 @@ def rate(look: PodLook, before: PodLook | None, figure: str) -> Reading:
     metric, value = look.figures[figure]
     if not math.isfinite(value) or value < 0:
         return Unusable(f"{metric} reads {value}")
-    if before is None or figure not in before.figures or look.at - before.at > STALE:
+    if before is None or figure not in before.figures or look.stamp - before.stamp > STALE:
         return FirstLook()
     name, earlier = before.figures[figure]
     if name != metric or value < earlier:
         return CounterReset()
-    return _known((value - earlier) * SECOND / (look.at - before.at), look.at)
+    return _known((value - earlier) * SECOND / (look.stamp - before.stamp), look.at)
 
 
 def _arrived(look: PodLook, before: PodLook | None, served: Reading) -> Reading:
@@ -169,7 +169,7 @@ def _arrived(look: PodLook, before: PodLook | None, served: Reading) -> Reading:
             change += look.figures[figure][1] - before.figures[figure][1]
     if not math.isfinite(change):
         return Unusable("the number of requests is no number")
-    return _known(max(0.0, served.value + change * SECOND / (look.at - before.at)), look.at)
+    return _known(max(0.0, served.value + change * SECOND / (look.stamp - before.stamp)), look.at)
 
 
 def _gauge(look: PodLook, figure: str, most: float = math.inf) -> Reading:

@@ -119,6 +119,9 @@ class PodLook:
     """What one pod said at its last scrape."""
 
     at: Instant
+    """By our clock, for ages."""
+    stamp: Instant
+    """By the engine's clock, for differences: it is the same at every look at one scrape."""
     figures: Figures = field(default_factory=dict)
     tenants: Mapping[str, Figures] = field(default_factory=dict)
 
@@ -155,7 +158,8 @@ def find(asked: Asked, answer: Answer, at: Instant) -> Found:
         series = [series for series in one.series if not wanted or series[1] == wanted]
         scraped = _scraped(one, answer, at)
         if series and not _is_earlier(ref, scraped):
-            looks[ref.uid] = PodLook(scraped, *_figures(names, series, by_tenant=bool(group.tenant_label)))
+            stamp = scraped if one.stamp is None else round(one.stamp * SECOND)
+            looks[ref.uid] = PodLook(scraped, stamp, *_figures(names, series, by_tenant=bool(group.tenant_label)))
     crowded = math.ceil(most) if most > MOST_SERIES else 0
     others = tuple(name for name, _ in models.most_common(3)) if wanted and models and wanted not in models else ()
     return Found({} if crowded else looks, crowded, others, answer.unnamed)

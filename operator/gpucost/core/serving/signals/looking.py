@@ -176,11 +176,11 @@ def _remembered(memory: Memory, counts: Mapping[str, PodCount], signals: Signals
     windows = {}
     for uid, one in counts.items():
         before, window = memory.pods.get(uid), memory.windows.get(uid, OpenWindow())
-        has_news = one.memory is not None and before is not None and one.memory.look.at > before.look.at
+        has_news = one.memory is not None and before is not None and one.memory.look.stamp > before.look.stamp
         if has_news and one.work is not None and not one.is_partial:
             assert one.memory is not None
             assert before is not None
-            window = _longer(window, one.memory.look.at - before.look.at, one.work, one.signals)
+            window = _longer(window, one.memory.look.stamp - before.look.stamp, one.work, one.signals)
         windows[uid] = window
     pods = {uid: one.memory for uid, one in counts.items() if one.memory is not None}
     return replace(memory, at=at, pods=pods, windows=windows, unknown_since=signals.unknown_since)
