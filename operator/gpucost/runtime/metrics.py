@@ -62,12 +62,15 @@ class Figures:
 
     def update_counter(self, target: dict[Labels, int], values: Mapping[Labels, int]) -> None:
         """Take new totals: a series that fell stays, even when nothing is left; who is gone takes its along."""
-        owners = {labels[:3] for labels in values}
-        kept = {labels: value for labels, value in target.items() if labels[:3] in owners}
+        gone = target.keys() - values.keys()
+        if gone:
+            owners = {labels[:3] for labels in values}
+            for labels in gone:
+                if labels[:3] not in owners:
+                    del target[labels]
         for labels, value in values.items():
-            kept[labels] = max(value, kept.get(labels, 0))
-        target.clear()
-        target.update(kept)
+            if value > target.setdefault(labels, 0):
+                target[labels] = value
 
     def large(self) -> Iterator[Family]:
         """The families that grow with the number of workloads and nodes."""

@@ -160,6 +160,13 @@ def test_divergence_is_judged_from_the_restart_on() -> None:
     assert found(rule(Divergence()), history_with_nan, since=at(4)).holds is False
 
 
+def test_a_run_that_diverges_again_before_it_has_come_as_far_as_before_is_found_at_once() -> None:
+    """Started again from step 200 of 400, it goes wrong at step 300 already."""
+    again = history([0.5, 0.4, NAN, math.inf, 0.45, NAN, math.inf], steps=[100, 200, 300, 400, 200, 300, 310])
+    result = found(rule(Divergence()), again, since=at(4))
+    assert (result.holds, result.reason, result.bad_since) == (True, "NonFinite", at(5))
+
+
 # --- median -----------------------------------------------------------------------------------------------------------
 
 

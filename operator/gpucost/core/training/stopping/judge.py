@@ -115,7 +115,8 @@ def _reported(rule: Rule, names: Sequence[str]) -> str:
 def _apply(rule: Rule, seen: Evidence, since: Instant) -> Finding:
     if isinstance(rule.kind, GROUPED):
         return _compared(rule, rule.kind, seen, since)
-    found = evaluations(seen.progress, rule.metric, rule.sign, period=max(rule.grace, _REPEATED))
+    begins = since if isinstance(rule.kind, Divergence) else 0  # what is trained again may go wrong again
+    found = evaluations(seen.progress.since(begins), rule.metric, rule.sign, period=max(rule.grace, _REPEATED))
     match rule.kind:
         case Plateau() as kind:
             return plateau.plateau(rule, kind, found, since)
