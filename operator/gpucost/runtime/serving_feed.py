@@ -151,8 +151,9 @@ class ServingFeed:
             return
         at, reasons = self.now(), 0
         for one in endpoints:
-            memory, signals = looking.look(self._memory(one), one, find(one, answer, at), at)
-            if signals.availability is Availability.MISSING and one.pods:
+            found = find(one, answer, at)
+            memory, signals = looking.look(self._memory(one), one, found, at)
+            if signals.availability is Availability.MISSING and one.pods and not found.other_models:
                 reason, is_new = await self._reason(group, one, may_ask=reasons < _MOST_REASONS)
                 reasons += is_new
                 if reason:

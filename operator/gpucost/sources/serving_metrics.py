@@ -173,6 +173,7 @@ async def ask_custom(engine: PromQL, questions: Sequence[Question]) -> dict[Ques
 _PREFIXES = {"vllm:": "vllm", "sglang:": "sglang", "tgi_": "tgi", "nv_inference_": "triton", "num_request": "nim"}
 _POD_LABELS = ("exported_pod", "kubernetes_pod_name", "k8s_pod_name", "pod_name", "pod")
 _MOST_PODS = 20
+_DERIVED = ("_bucket", "_sum", "_count", "_created")
 
 
 async def diagnose(engine: PromQL, group: Group, namespace: str, pods: Sequence[str]) -> str:
@@ -185,7 +186,7 @@ async def diagnose(engine: PromQL, group: Group, namespace: str, pods: Sequence[
     known = "|".join(f"{prefix}.*" for prefix in _PREFIXES)
     selector = "{" + ", ".join((f'__name__=~"{known}"', *mine)) + "}"
     names = [
-        one.labels.get("__name__", "") for one in await engine.query(f"topk(20, count by (__name__) ({selector}))")
+        one.labels.get("__name__", "") for one in await engine.query(f"topk(200, count by (__name__) ({selector}))")
     ]
     if names:
         return _other_names(group, sorted(names))
@@ -213,8 +214,11 @@ def _other_names(group: Group, names: Sequence[str]) -> str:
     if not any(name.startswith(prefix) for name in names):
         runtime = next((that for start, that in _PREFIXES.items() if names[0].startswith(start)), "another")
         return f"the pods export {names[0]} and others: is spec.runtime {runtime}?"
+    missing = [those for those in group.preset.sums.values() if not set(those) & set(names)]
+    wanted = " and ".join(those[0] for those in missing[:2])
     known = {name for those in (group.preset.sums, group.preset.peaks) for name in _names(those.values())}
-    unknown = [name for name in names if name not in known] or list(names)
+    unknown = [name for name in names if name not in known and not name.endswith(_DERIVED)]
+    if not wanted or not unknown:
+        return ""
     shown = ", ".join(unknown[:5])
-    missing = group.preset.alive[0]
-    return f"the pods export {shown}, and not {missing}: have names changed? spec.metrics.queries can name them"
+    return f"the pods export {shown}, but not {wanted}: have names changed? spec.metrics.queries can give them"
