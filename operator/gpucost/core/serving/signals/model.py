@@ -1,17 +1,18 @@
 """What is known of an endpoint's load at one look, in types that keep the kinds of ignorance apart.
 
-Autoscalers have scaled production to its minimum because a missing series was read as zero. Here a figure is `Known`, and
-zero is one of its values, or it says why it is not: no series, a stale one, a counter that began anew, a first look at a
-counter, or a value that cannot be. `frozen` draws the conclusion once, for everyone who might lower replicas.
+Autoscalers have scaled production to its minimum because a missing series was read as zero. Here a figure is `Known`,
+and zero is one of its values, or it says why it is not: no series, a stale one, a counter that began anew, a first look
+at a counter, or a value that cannot be. `frozen` draws the conclusion once, for everyone who might lower replicas.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from gpucost.core.clock import Instant, Micros
+from gpucost.core.clock import SECOND, Instant, Micros
+from gpucost.core.serving.spec import EndpointSpec
 
 # --- one figure -------------------------------------------------------------------------------------------------------
 
@@ -45,7 +46,7 @@ class Stale:
     age: Micros
 
     def __str__(self) -> str:
-        return f"stale for {self.age // 1_000_000} s"
+        return f"stale for {self.age // SECOND} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,32 @@ class ReplicaCapacity:
         return self.requests_per_second is not None
 
 
+# --- who is asked about -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PodRef:
+    """A pod of the target, as far as it matters who speaks."""
+
+    uid: str
+    name: str
+    ready_since: Instant | None = None
+    """None: it is not ready, and nothing is expected of it."""
+    started: Instant | None = None
+    """When its containers were started last; samples from before are of an earlier pod of the same name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An endpoint whose signals are wanted."""
+
+    uid: str
+    namespace: str
+    spec: EndpointSpec
+    pods: tuple[PodRef, ...] = ()
+    """Pods that the target's selector finds, without those that have ended."""
+
+
 # --- pods and the whole -----------------------------------------------------------------------------------------------
 
 
@@ -267,19 +294,3 @@ class Signals:
     def measured(self) -> Instant | None:
         """When the load was measured."""
         return self.arrived.at if isinstance(self.arrived, Known) else None
-
-    def without(self, availability: Availability, message: str, at: Instant) -> Signals:
-        """What remains when a look brought nothing: what was learned before, and no figure of the load."""
-        return Signals(
-            at,
-            availability,
-            message,
-            frozen=message,
-            unknown_since=self.unknown_since if self.unknown_since is not None else at,
-            capacity=self.capacity,
-            slo=self.slo,
-        )
-
-    def with_capacity(self, capacity: ReplicaCapacity) -> Signals:
-        """With what a replica serves."""
-        return replace(self, capacity=capacity)
