@@ -211,6 +211,9 @@ class Operator:
         await with_runs(parts.runs.book, accounting, ledger)
         stack.push_async_callback(parts.runs.book.flush)
         stack.push_async_callback(parts.stays.flush)
+        await parts.accounts.begin(accounting, ledger)
+        stack.push_async_callback(partial(parts.accounts.past.flush, at_once=True))
+        parts.accounts.holders.engine = engine
         for fact, node in await accounting.call(
             lambda: ledger.ended_pods(kind=TRAINING_JOB, capacity_type=CapacityType.SPOT)
         ):
@@ -240,6 +243,7 @@ class Operator:
         self.tasks.start(run_workers(parts.controller), "training")
         self.tasks.start(parts.serving.controller.run(), "serving")
         self.tasks.start(parts.serving.pulse(), "pulse of endpoints")
+        self.tasks.start(parts.accounts.holders.keep(), "holders of requests")
         self.tasks.start(self._flushes(), "flush")
         self.tasks.start(self._ticks(), "tick")
         if sampling.exporters is not None and settings.scrape_seconds < settings.tick_seconds:
@@ -313,6 +317,7 @@ class Operator:
             await parts.progress.flush()
             await parts.runs.book.flush()
             await parts.stays.flush()
+            await parts.accounts.past.flush()
 
     async def _ticks(self) -> None:
         period = self.settings.tick_seconds
@@ -345,6 +350,7 @@ class Operator:
             parts.recorder.endings.interruptions_of,
             parts.stays.of,
             parts.runs.book.counted,
+            units=parts.accounts.unit_costs,
         )
 
     def _alive(self) -> str | None:
