@@ -33,6 +33,7 @@ from gpucost.core.serving.telling import scaled, steps_of
 BEGIN = 1_000_000 * MINUTE
 RATE = Direction(policies=(RatePolicy(is_percent=False, value=2, period=60 * SECOND),))
 BEHAVIORS = (Behavior(), Behavior(HPA_UP, HPA_DOWN), Behavior(RATE, RATE), Behavior(Direction(), Direction()))
+UNKNOWN = Measured(known=False)
 KNOWN = Measured(True, "MetricsFound", "")
 SPEC = EndpointSpec(TargetRef("Deployment", "llama"), Runtime.VLLM, least=2, most=10, mode=Mode.AUTO)
 
@@ -46,7 +47,7 @@ class World:
     now: int = BEGIN
     version: int = 1
     wish: Wish | None = None
-    measured: Measured = Measured(known=False)
+    measured: Measured = UNKNOWN
     rivals: tuple[Rival, ...] | None = ()
     target: Unresolved | None = None
     annotations: dict[str, str] = field(default_factory=dict)
