@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from gpucost.cli.simulate_serving import serving
 from gpucost.core.clock import HOUR, MINUTE, Micros
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class _Amount(click.ParamType[Any]):
 @click.group("simulate", context_settings=_SETTINGS, short_help="Play recorded traces through the policies.")
 def simulate() -> None:
     """Play recorded traces through the operator's own policies. Needs no cluster."""
+
+
+simulate.add_command(serving)
 
 
 @simulate.command("training", epilog=_EPILOG, context_settings=_SETTINGS, short_help="Training with a deadline.")

@@ -1,13 +1,15 @@
-"""The world of serving: replicas of one endpoint and one queue, in steps of 15 s, for all settings of a policy at once.
+"""The world of serving: replicas of one endpoint and one queue, in steps of 15 s, for all settings of a policy at
+once.
 
-At the beginning of a step the policy sees how many replicas there are and the metrics of the last step that ended 30 s ago,
-and decides. A replica that is asked for is billed from then on and serves when its ready time is over, at the beginning of
-a step. Removed are those that are not ready first, the youngest of them, and they are gone at once. What arrives waits in
-one queue, first in, first out, and ready replicas take from it like a fluid. A request is late when it is not served in the
-step in which it arrives or the next.
+At the beginning of a step the policy sees how many replicas there are and the metrics of the last step that ended 30
+s ago, and decides. A replica that is asked for is billed from then on and serves when its ready time is over, at the
+beginning of a step. Removed are those that are not ready first, the youngest of them, and they are gone at once. What
+arrives waits in one queue, first in, first out, and ready replicas take from it like a fluid. A request is late when
+it is not served in the step in which it arrives or the next.
 
-Replicas go in the reverse order of their coming, so a replica is ready if and only if the total was never below its number
-since its ready time began: the number of ready replicas is the smallest total over that time. No list of them is needed.
+Replicas go in the reverse order of their coming, so a replica is ready if and only if the total was never below its
+number since its ready time began: the number of ready replicas is the smallest total over that time. No list of them
+is needed.
 """
 
 from __future__ import annotations
@@ -99,7 +101,7 @@ class Fleet:
                 told(step, arrived * self.unit, served * self.unit, missed * self.unit, ready, self.total)
         late += self.last_late()
         whole = max(float(self.work[first:until].sum()), 1e-12)
-        return Span(late / whole, tight / whole, billed * (STEP_SECONDS / 3600), changes)
+        return Span(late / whole, tight / whole, np.asarray(billed * (STEP_SECONDS / 3600), dtype=np.float64), changes)
 
     def last_late(self) -> Floats:
         """Late of the last step's requests, if the same replicas served on and nothing more came."""

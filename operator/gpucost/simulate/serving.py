@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucost.core.serving.replicas.policies import columns, settings
+from gpucost.core.serving.replicas.policies import Times, columns, settings
 from gpucost.core.serving.replicas.seen import STEP_SECONDS
 from gpucost.simulate.arrivals import DAY_SECONDS, BadTrace, Requests
-from gpucost.simulate.fleet import AGE, Fleet, Span, Times, Told
+from gpucost.simulate.fleet import AGE, Fleet, Span, Told
 from gpucost.simulate.tuning import for_target, frontier
 
 POLICIES = ("gpucost", "hpa", "kpa", "keda", "static")
@@ -30,11 +30,22 @@ class BadQuestion(Exception):
     """The endpoint does not fit the trace; one line says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of one setting, in requests and replicas."""
+
+    step: int
+    arrived: float
+    served: float
+    ready: int
+    billed: int
+
+
 class Timeline(Protocol):
     """Told of every step of the results of one setting."""
 
-    def step(self, step: int, arrived: float, served: float, late_before: float, ready: int, billed: int) -> None:
-        """A step; `late_before` is of the step before it."""
+    def step(self, one: Step, late_before: float) -> None:
+        """A step, and what was late of the step before it."""
         ...
 
     def last(self, late: float) -> None:
@@ -110,8 +121,10 @@ def _train_steps(trace: Requests, question: Question) -> int:
     if train >= trace.steps:
         raise BadTrace(
             [
-                f"{trace.name}: {days:.4g} days are not longer than the {question.train_days:g} training days "
-                "(--train-days); give a longer trace or fewer training days"
+                (
+                    f"{trace.name}: {days:.4g} days are not longer than the {question.train_days:g} training days "
+                    "(--train-days); give a longer trace or fewer training days"
+                )
             ]
         )
     if train < 1:
@@ -176,9 +189,10 @@ class _Run:
 
 
 def _told(timeline: Timeline, place: int) -> Told:
-    def tell(step: int, arrived: float, served: NDArray[np.float64], late: NDArray[np.float64], *counts: object) -> None:
+    def tell(
+        step: int, arrived: float, served: NDArray[np.float64], late: NDArray[np.float64], *counts: object
+    ) -> None:
         ready, billed = (int(np.asarray(one)[place]) for one in counts)
-        timeline.step(step, arrived, float(served[place]), float(late[place]), ready, billed)
+        timeline.step(Step(step, arrived, float(served[place]), ready, billed), float(late[place]))
 
     return tell
-

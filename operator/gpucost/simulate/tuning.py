@@ -1,8 +1,9 @@
-"""Chooses settings of a policy by what they did on the training days: one for a target, and a frontier from cheap to safe.
+"""Chooses settings of a policy by what they did on the training days: one for a target, and a frontier from cheap to
+safe.
 
-The same for every policy: all its settings play the training days at once; chosen is the cheapest that keeps the target.
-Beyond the point where nothing is late any more a frontier goes on with what leaves the most room for a little more money,
-because the days to come may be worse than those that were seen.
+The same for every policy: all its settings play the training days at once; chosen is the cheapest that keeps the
+target. Beyond the point where nothing is late any more a frontier goes on with what leaves the most room for a little
+more money, because the days to come may be worse than those that were seen.
 """
 
 from __future__ import annotations

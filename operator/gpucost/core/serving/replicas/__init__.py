@@ -1,8 +1,9 @@
-"""How many replicas of an inference server should exist, so that its requests are served in time at the least GPU-hours.
+"""How many replicas of an inference server should exist, so that its requests are served in time at the least GPU-
+hours.
 
-`decide` answers for one endpoint of the operator; the policies behind it answer for hundreds of settings at once in the
-simulator. What is asked and what is answered is in `outlook`, which needs no numpy: the rest is imported at the first
-question, so that an operator without endpoints does not carry it.
+`decide` answers for one endpoint of the operator; the policies behind it answer for hundreds of settings at once in
+the simulator. What is asked and what is answered is in `outlook`, which needs no numpy: the rest is imported at the
+first question, so that an operator without endpoints does not carry it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ __all__ = ["Limits", "Observation", "Params", "Reason", "Recommendation", "decid
 
 
 def decide(state: Any, observation: Observation, params: Params = Params()) -> tuple[Any, Recommendation]:  # noqa: B008
-    """The next state and the number of replicas; `state` is None at the first question and is never changed in place."""
+    """The next state and the number of replicas; `state` is None at first, and is never changed in place."""
     answer: tuple[Any, Recommendation] = import_module("gpucost.core.serving.replicas.deciding").decide(
         state, observation, params
     )

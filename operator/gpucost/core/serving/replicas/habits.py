@@ -1,11 +1,11 @@
 """What usually becomes of the load within the time that a replica takes: learned from the endpoint's own past.
 
-Two windows matter from any moment on. *Near* is until a replica asked for now would be ready: whoever removes one has to do
-without it for as long. *Far* is what comes after that: whoever asks for one has it then. For each, a curve tells in which part
-of the window the load exceeded its present level by a factor. Factors are measured in units of a scale, which is the rise
-that is to be expected: larger after restless hours and from low levels, smaller from high ones. The scale is a regression
-on these, and one curve of what was exceeded in units of it serves every hour of the day; recorded traffic is too short for
-tables by hour or level, which predicted worse.
+Two windows matter from any moment on. *Near* is until a replica asked for now would be ready: whoever removes one has
+to do without it for as long. *Far* is what comes after that: whoever asks for one has it then. For each, a curve
+tells in which part of the window the load exceeded its present level by a factor. Factors are measured in units of a
+scale, which is the rise that is to be expected: larger after restless hours and from low levels, smaller from high
+ones. The scale is a regression on these, and one curve of what was exceeded in units of it serves every hour of the
+day; recorded traffic is too short for tables by hour or level, which predicted worse.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 POINTS, FIRST, GAP = 160, -3.0, 0.1
 """Of a curve, in units of the scale."""
-UNITS: Floats = FIRST + GAP * np.arange(POINTS)
+UNITS: Floats = FIRST + GAP * np.arange(POINTS, dtype=np.float64)
 EVERY = 4
 """Steps between samples."""
 LEAST_SCALE, MOST_SCALE = 0.04, 1.0
@@ -84,17 +84,20 @@ class Habits:
         beginning = _PRIOR / (1 + np.exp(UNITS / 0.35))
         self.exceeded = np.stack([beginning, beginning])
         self.samples, self.weight = 0, _PRIOR
-        self._prepare()
+        self._offsets_of_windows()
+        self.refresh()
 
-    def _prepare(self) -> None:
-        """What follows from the rest."""
+    def refresh(self) -> None:
+        """Make what follows from the sums."""
+        self.curves = self._curves()
+
+    def _offsets_of_windows(self) -> None:
         lead, end = self.windows.lead, self.windows.end
         self._offsets = np.arange(1, end + 1)
         ends = np.arange(end) + 1
         self._starts = np.maximum(ends - _SMOOTH, 0)
         self._widths = (ends - self._starts).astype(np.float64)
         self._near, self._far = slice(0, lead + 1), slice(max(lead - 1, 0), end)
-        self.curves = self._curves()
 
     def update(self, rate: float, level: float, base: float) -> float:
         """Take a step in; tell the scale. `base` is the level that is forecast, `level` without a forecast."""

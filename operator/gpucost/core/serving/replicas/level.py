@@ -1,8 +1,9 @@
 """How much arrives now, out of rates that are noisy and levels that jump.
 
-A filter over a grid of levels: in each step the level stays or, seldom, jumps; what is seen is the level times noise. It
-follows a jump within one or two steps and averages over many where nothing happens, which no window does. It tells a
-mean and an upper level, which with some chance is not exceeded: after a step that may be a jump or noise the two differ.
+A filter over a grid of levels: in each step the level stays or, seldom, jumps; what is seen is the level times noise.
+It follows a jump within one or two steps and averages over many where nothing happens, which no window does. It tells
+a mean and an upper level, which with some chance is not exceeded: after a step that may be a jump or noise the two
+differ.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Params:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What is known of an endpoint when a decision is due. Rates are averages over the step that ended at `measured`."""
+    """What is known when a decision is due. Rates are averages over the step that ended at `measured`."""
 
     now: Instant
     measured: Instant

@@ -1,10 +1,10 @@
 """The policy of the operator: each replica has to be worth what it costs.
 
-A replica is kept while it may be needed before it could be had again, and asked for when it may be needed once it is there;
-what "may" means are two chances, `keep` and `add`, which are the price of a replica's time in terms of late requests. What
-is needed for the present load comes on top, less what a queue may hold without anyone being late. After a jump that was
-not foreseen everything that arrives is late until the queue is gone: so as many replicas are asked for as empty it quickly
-after their start, counted from what will wait by then, and none is removed before.
+A replica is kept while it may be needed before it could be had again, and asked for when it may be needed once it is
+there; what "may" means are two chances, `keep` and `add`, which are the price of a replica's time in terms of late
+requests. What is needed for the present load comes on top, less what a queue may hold without anyone being late.
+After a jump that was not foreseen everything that arrives is late until the queue is gone: so as many replicas are
+asked for as empty it quickly after their start, counted from what will wait by then, and none is removed before.
 """
 
 from __future__ import annotations
@@ -42,8 +42,7 @@ class Own:
         """As many as are needed now, and as are worth their cost."""
         expected = self.expected = self.demand.update(seen.arrived)
         self.backlog = self._backlog(expected.level, seen)
-        allowed = FREE * seen.ready
-        waits = (self.backlog > allowed) | (seen.queue > allowed)
+        waits = self.waits(seen)
         now = self._now(expected.level, seen, waits)
         share = self.lead / (self.lead + BUDGET) * expected.base / self.busy
         rises = needed(expected.curves.far, self._log_add), needed(expected.curves.near, self._log_keep)
@@ -52,6 +51,12 @@ class Own:
         high = np.maximum(np.ceil(keep - _EXACT), low)
         high = np.where(waits, np.maximum(high, seen.total), high)
         found: Counts = np.maximum(np.clip(seen.total, low, high), 1).astype(np.int64)
+        return found
+
+    def waits(self, seen: Seen) -> NDArray[np.bool_]:
+        """Whether more waits, or will, than is late for nobody."""
+        allowed = FREE * seen.ready
+        found: NDArray[np.bool_] = (self.backlog > allowed) | (seen.queue > allowed)
         return found
 
     def _backlog(self, load: float, seen: Seen) -> Floats:

@@ -26,8 +26,8 @@ AXES: Mapping[str, Mapping[str, Sequence[float]]] = {
     "keda": {"target": _TARGETS, "window": (1, 2, 4), "down": _DOWN, "rate": (0, 1)},
     "static": {"replicas": tuple(range(1, 201))},
 }
-"""What each is tuned over: about as many settings for every policy. Windows and delays are in steps of 15 s, chances are
-parts of a time, `drain` is in steps, `queue` in steps of work."""
+"""What each is tuned over: hundreds of settings for every policy. Windows, delays and `drain` are in steps of 15 s,
+targets and `busy` in parts of a replica, chances (`keep`, `add`) in parts of a time, `queue` in steps of work."""
 
 DEFAULTS: Mapping[str, Mapping[str, float]] = {
     "gpucost": {"keep": 3e-3, "add": 0.07, "drain": 2.0, "busy": 0.93},

@@ -1,8 +1,8 @@
 """Policies to compare with: what people run today, with the parameters that they have.
 
 `hpa` is autoscaling/v2 on two metrics (how busy ready replicas are, and the queue), `kpa` Knative's autoscaler on
-concurrency, `keda` a Prometheus trigger behind an HPA, `static` a fixed number. Concurrency is what is served in a step
-and what waits: by Little's law the requests in flight, in units of what a replica holds when it is full.
+concurrency, `keda` a Prometheus trigger behind an HPA, `static` a fixed number. Concurrency is what is served in a
+step and what waits: by Little's law the requests in flight, in units of what a replica holds when it is full.
 """
 
 from __future__ import annotations

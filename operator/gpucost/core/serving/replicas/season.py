@@ -1,8 +1,8 @@
 """Whether yesterday or last week tells what comes, and if so, what.
 
-The forecast of a season is that the level changes as it did a day (or a week) ago. It is used only while it has proved
-itself: while its errors, over the last days and at the distance that matters, were clearly smaller than those of the
-forecast that nothing changes. On traffic without such seasons it is never used.
+The forecast of a season is that the level changes as it did a day (or a week) ago. It is used only while it has
+proved itself: while its errors, over the last days and at the distance that matters, were clearly smaller than those
+of the forecast that nothing changes. On traffic without such seasons it is never used.
 """
 
 from __future__ import annotations

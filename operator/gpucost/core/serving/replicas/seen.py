@@ -17,7 +17,7 @@ STEP_SECONDS = 15
 
 @dataclass(slots=True)
 class Seen:
-    """Metrics as they were some steps ago, replicas as they are. Loads are in replicas' worth, work in replica-steps."""
+    """Metrics of some steps ago, replicas as they are. Loads are in replicas' worth, work in replica-steps."""
 
     step: int
     """Counts the steps."""
@@ -84,7 +84,10 @@ class Largest:
     def _group(self) -> None:
         self._groups = [(int(width), np.flatnonzero(self.widths == width)) for width in np.unique(self.widths)]
         size = len(self._ring)
-        self._rows = {width: (np.arange(width)[None, :] + np.arange(size)[:, None] + 1 - width) % size for width, _ in self._groups}
+        self._rows = {
+            width: (np.arange(width)[None, :] + np.arange(size)[:, None] + 1 - width) % size
+            for width, _ in self._groups
+        }
 
     def add(self, values: Counts) -> Counts:
         """Add a step and tell the largest."""
