@@ -117,8 +117,8 @@ def serving(
 ) -> None:
     """What an inference server would have cost, and how many requests had been late, by replica policy.
 
-    The policy gpucost is the operator's. Every policy is tuned on the first days of the trace, by the same tuner, and all
-    are played on the rest with the same arrivals.
+    The policy gpucost is the operator's. Every policy is tuned on the first days of the trace, by the same tuner, and
+    all are played on the rest with the same arrivals.
     """
     core, files = import_module("gpucost.simulate.serving"), import_module("gpucost.simulate.arrivals")
     endpoint = core.Endpoint(replica_throughput, ready_seconds, Decimal(str(gpu_price)))

@@ -60,15 +60,16 @@ class Fleet:
         self.totals = np.full((max(1, ready_steps), count), begin, dtype=np.int64)
         """Of the last steps, in a ring; `step` is where the oldest is."""
         self.queue = np.zeros(count)
-        self.served_before = np.full((AGE, count), float(self.work[0]))
-        self.queue_before = np.zeros((AGE, count))
+        self.served_before = [np.full(count, float(self.work[0]))] * AGE
+        self.queue_before = [np.zeros(count)] * AGE
         self.step = 0
 
     def take(self, columns: Chosen) -> None:
         """Go on with these settings only."""
         self.total, self.queue = self.total[columns], self.queue[columns]
         self.totals = self.totals[:, columns]
-        self.served_before, self.queue_before = self.served_before[:, columns], self.queue_before[:, columns]
+        self.served_before = [one[columns] for one in self.served_before]
+        self.queue_before = [one[columns] for one in self.queue_before]
 
     def play(
         self,

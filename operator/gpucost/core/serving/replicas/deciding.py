@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpucost.core.clock import SECOND, format_duration
+from gpucost.core.clock import SECOND, Instant, format_duration
 from gpucost.core.serving.replicas.habits import FIRST, exceeded
 from gpucost.core.serving.replicas.outlook import STEP, Limits, Observation, Params, Reason, Recommendation
 from gpucost.core.serving.replicas.own import Own
@@ -36,7 +36,7 @@ class State:
     params: Params
     times: Times
     step: int = 0
-    measured: int = -1
+    measured: Instant | None = None
     """When the metrics were from that were last taken in."""
 
 
@@ -63,7 +63,7 @@ def _missing(seen: Observation, state: State) -> str | None:
             return f"{name} is not known"
         if not math.isfinite(value) or value < 0 or (name == "throughput" and value == 0):
             return f"{name} of {value:g} is absurd"
-    return "no newer metrics" if seen.measured <= state.measured else None
+    return "no newer metrics" if state.measured is not None and seen.measured <= state.measured else None
 
 
 def _times(seen: Observation) -> Times:

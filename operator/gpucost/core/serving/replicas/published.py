@@ -53,7 +53,7 @@ class Hpa:
         return self._limited.limit(np.maximum(wanted, 1), seen.total)
 
     def _by_utilisation(self, busy: Floats, seen: Seen) -> Counts:
-        """Missing pods count as idle on the way up and as on target on the way down; never across the present number."""
+        """Missing pods count as idle on the way up, as on target on the way down; never past the present number."""
         total = np.maximum(seen.total, 1)
         plain = busy / np.maximum(seen.ready, 1) / self.target
         up = busy / self.target / total
