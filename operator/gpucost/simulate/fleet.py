@@ -85,7 +85,7 @@ class Fleet:
         for step in range(first, until):
             if step % _SELDOM == 0:
                 progress(step)
-            ready, coming = self._course()
+            ready, coming = self._course(ahead=policy.foresees)
             decided = np.clip(policy.decide(self._seen(step, ready, coming)), 1, self.most)
             changes += decided != self.total
             ready = self._change(decided, ready)
@@ -109,11 +109,13 @@ class Fleet:
         found: Floats = np.minimum(np.maximum(self.queue - self._course()[0], 0.0), self.work[self.step - 1])
         return found
 
-    def _course(self) -> tuple[Counts, Floats]:
-        """Ready replicas now, and the replica-steps until a new one would be ready, if the total stays."""
+    def _course(self, *, ahead: bool = False) -> tuple[Counts, Floats]:
+        """Ready replicas now, and (`ahead`) the replica-steps until a new one would be ready, if the total stays."""
         ready_steps = self.times.ready
         if ready_steps == 0:
             return self.total, np.zeros(len(self.total))
+        if not ahead:
+            return self.totals.min(axis=0), np.zeros(len(self.total))
         newest = (self.step - 1) % ready_steps
         order = (newest - np.arange(ready_steps)) % ready_steps
         course = np.minimum.accumulate(self.totals[order], axis=0)

@@ -20,6 +20,7 @@ class Told:
 
     totals: list[int]
     shown: list[Seen] = field(default_factory=list)
+    foresees: bool = True
 
     def decide(self, seen: Seen) -> Counts:
         self.shown.append(seen)

@@ -26,6 +26,8 @@ _EXACT = 1e-9
 class Own:
     """`gpucost`: one stream of arrivals, any number of settings."""
 
+    foresees = True
+
     def __init__(self, *, lead: int, age: int, keep: Floats, add: Floats, drain: Floats, busy: Floats) -> None:
         self.demand = Demand(lead)
         self.lead, self.age = lead, age
@@ -43,7 +45,7 @@ class Own:
         expected = self.expected = self.demand.update(seen.arrived)
         self.backlog = self._backlog(expected.level, seen)
         waits = self.waits(seen)
-        now = self._now(expected.level, seen, waits)
+        now = self._now(expected.level, seen)
         share = self.lead / (self.lead + BUDGET) * expected.base / self.busy
         rises = needed(expected.curves.far, self._log_add), needed(expected.curves.near, self._log_keep)
         add, keep = (np.maximum(share * np.exp(rise * expected.scale), now) for rise in rises)
@@ -66,11 +68,12 @@ class Own:
         left: Floats = np.maximum(seen.queue + load * self.lead - seen.coming - self.age * seen.ready, 0.0)
         return left
 
-    def _now(self, load: float, seen: Seen, waits: NDArray[np.bool_]) -> Floats:
-        """What the present load needs, with what waits."""
+    def _now(self, load: float, seen: Seen) -> Floats:
+        """What the present load needs, with what will wait when more could be there."""
         steady = (load * self.lead + seen.queue) / (self.lead + BUDGET)
-        drained = load + (np.maximum(self.backlog, seen.queue) - FREE * seen.ready / 2) * self.busy / self.drain
-        found: Floats = np.where(waits, np.maximum(steady, drained), steady) / self.busy
+        allowed = FREE * seen.ready
+        drained = load + (self.backlog - allowed / 2) * self.busy / self.drain
+        found: Floats = np.where(self.backlog > allowed, np.maximum(steady, drained), steady) / self.busy
         return found
 
     def take(self, columns: Chosen) -> None:

@@ -41,6 +41,8 @@ class _Limited:
 class Hpa:
     """Utilisation of ready replicas and length of the queue; the larger of the two wishes."""
 
+    foresees = False
+
     def __init__(self, *, target: Floats, window: Floats, down: Floats, queue: Floats) -> None:
         self.target, self.queue = target, queue
         self._busy, self._waiting = Mean(window.astype(np.int64)), Mean(window.astype(np.int64))
@@ -81,6 +83,7 @@ class Keda:
     The trigger is concurrency, or (`rate` = 1) what arrives with a second one on the queue.
     """
 
+    foresees = False
     POLL = 2
     """Steps."""
 
@@ -109,6 +112,8 @@ class Keda:
 
 class Kpa:
     """Knative: a stable window, and a panic when the last step alone asks for twice what is ready."""
+
+    foresees = False
 
     PANIC, UP, DOWN = 2.0, 1000, 2
     _NEVER = -(10**9)
@@ -142,6 +147,8 @@ class Kpa:
 
 class Static:
     """Always the same number."""
+
+    foresees = False
 
     def __init__(self, *, replicas: Floats) -> None:
         self.replicas = replicas.astype(np.int64)

@@ -30,11 +30,14 @@ class Seen:
     total: Counts
     """With those that are not ready yet."""
     coming: Floats
-    """Replica-steps that ready replicas would give until one asked for now is ready, if the total stayed."""
+    """Replica-steps that ready replicas would give until one asked for now is ready, if the total stayed; 0 for policies that do not ask."""
 
 
 class Policy(Protocol):
     """Decides totals; one column for every setting."""
+
+    foresees: bool
+    """It looks at what is coming."""
 
     def decide(self, seen: Seen) -> Counts:
         """How many replicas should exist in every column."""
