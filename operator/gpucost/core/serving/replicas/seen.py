@@ -30,7 +30,8 @@ class Seen:
     total: Counts
     """With those that are not ready yet."""
     coming: Floats
-    """Replica-steps that ready replicas would give until one asked for now is ready, if the total stayed; 0 for policies that do not ask."""
+    """Replica-steps that ready replicas would give until one asked for now is ready, if the total stayed.
+    0 for policies that do not ask."""
 
 
 class Policy(Protocol):
