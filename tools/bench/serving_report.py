@@ -27,8 +27,8 @@ policy's frontier of 8 to 25 settings, of which those that another beats in both
 safe. *Best* is the best of hpa, kpa and keda at that point; where none of them gets there, `static`. What is played is
 described in the [guide](../guide/simulate-serving.md), what the policies do in [decisions](../decisions/replicas.md).
 
-The trace is ServeGen's (Apache-2.0), which is not part of this repository. The Azure LLM trace of 2023 lasts an hour and
-cannot be tuned on days.
+The trace is ServeGen's (Apache-2.0), which is not part of this repository. The Azure LLM trace of 2023 lasts an
+hour, so it has no days to tune on.
 """
 
 

@@ -22,6 +22,7 @@ _LADDER = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 240)
 """Ready times in steps for which habits are learned: the next larger one counts, so that a ready time that is learned a
 little differently every time does not throw away what is known."""
 _MOST_AGE = 40
+_MAY_BE_ZERO = {"rate", "floor"}
 
 
 class BadParams(Exception):
@@ -79,7 +80,7 @@ def _begun(params: Params, times: Times) -> State:
     if unknown:
         raise BadParams(f"values: {', '.join(sorted(unknown))}: {params.policy} has {', '.join(AXES[params.policy])}")
     values = {**DEFAULTS[params.policy], **params.values}
-    if not all(math.isfinite(value) and value > 0 for name, value in values.items() if name != "rate"):
+    if not all(math.isfinite(value) and value > 0 for name, value in values.items() if name not in _MAY_BE_ZERO):
         raise BadParams("values: every value is a number above 0")
     return State(columns(params.policy, [values], times), params, times)
 

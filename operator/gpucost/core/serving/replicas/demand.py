@@ -8,6 +8,7 @@ import numpy as np
 
 from gpucost.core.serving.replicas.habits import Curves, Habits, Windows
 from gpucost.core.serving.replicas.level import FLOOR, Level
+from gpucost.core.serving.replicas.peaks import Peaks
 from gpucost.core.serving.replicas.season import Season
 
 
@@ -22,6 +23,8 @@ class Expected:
     """The upper level with the forecast change of a season."""
     scale: float
     curves: Curves
+    peak: float
+    """What the level exceeds in one hour of ten."""
     season: str
 
 
@@ -30,18 +33,20 @@ class Demand:
 
     def __init__(self, lead: int) -> None:
         windows = Windows.of(lead)
-        self.level, self.season = Level(), Season(windows.lead + windows.far // 2)
+        self.level, self.peaks = Level(), Peaks()
+        self.season = Season(windows.lead + windows.far // 2)
         self.plain, self.seasonal = Habits(windows), Habits(windows)
 
     def update(self, rate: float) -> Expected:
         """Take a step in."""
         mean, upper = (max(value, FLOOR) for value in self.level.update(rate))
-        shift = self.season.update(mean)
-        base = upper * float(np.exp(shift))
+        shift, peak = self.season.update(mean), self.peaks.update(mean)
         scale = self.plain.update(rate, upper, upper)
+        plain = Expected(upper, mean, upper, scale, self.plain.curves, peak, "none")
         if self.season.name == "none" and self.seasonal.count == 0:
-            return Expected(upper, mean, upper, scale, self.plain.curves, "none")
-        with_season = self.seasonal.update(rate, upper, base)
+            return plain
+        base = upper * float(np.exp(shift))
+        scale = self.seasonal.update(rate, upper, base)
         if self.season.name == "none":
-            return Expected(upper, mean, upper, scale, self.plain.curves, "none")
-        return Expected(upper, mean, base, with_season, self.seasonal.curves, self.season.name)
+            return plain
+        return Expected(upper, mean, base, scale, self.seasonal.curves, peak, self.season.name)

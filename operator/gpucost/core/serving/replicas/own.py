@@ -28,11 +28,13 @@ class Own:
 
     foresees = True
 
-    def __init__(self, *, lead: int, age: int, keep: Floats, add: Floats, drain: Floats, busy: Floats) -> None:
+    def __init__(
+        self, *, lead: int, age: int, keep: Floats, add: Floats, drain: Floats, busy: Floats, floor: Floats
+    ) -> None:
         self.demand = Demand(lead)
         self.lead, self.age = lead, age
         """Steps from the step of the metrics until a replica asked for now is ready, and until now."""
-        self.keep, self.add, self.drain, self.busy = keep, add, drain, busy
+        self.keep, self.add, self.drain, self.busy, self.floor = keep, add, drain, busy, floor
         self.expected: Expected | None = None
         self.backlog: Floats = np.zeros(len(keep))
         self._logarithms()
@@ -45,7 +47,7 @@ class Own:
         expected = self.expected = self.demand.update(seen.arrived)
         self.backlog = self._backlog(expected.level, seen)
         waits = self.waits(seen)
-        now = self._now(expected.level, seen)
+        now = np.maximum(self._now(expected.level, seen), self.floor * expected.peak)
         share = self.lead / (self.lead + BUDGET) * expected.base / self.busy
         rises = needed(expected.curves.far, self._log_add), needed(expected.curves.near, self._log_keep)
         add, keep = (np.maximum(share * np.exp(rise * expected.scale), now) for rise in rises)
@@ -78,6 +80,6 @@ class Own:
 
     def take(self, columns: Chosen) -> None:
         """Go on with these columns only."""
-        for name in ("keep", "add", "drain", "busy", "backlog"):
+        for name in ("keep", "add", "drain", "busy", "floor", "backlog"):
             setattr(self, name, getattr(self, name)[columns])
         self._logarithms()
