@@ -24,7 +24,7 @@ class Expected:
     scale: float
     curves: Curves
     peak: float
-    """What the level exceeds in one hour of ten."""
+    """The highest level of the last weeks, up to an hour ago."""
     season: str
 
 

@@ -27,7 +27,7 @@ _SMOOTH = 3
 """Steps over which a load is averaged before it counts as exceeding: a queue of a step hurts nobody."""
 _WARM = 240
 """Steps before the first sample."""
-_RESTLESS, _LONG = 480, 2880
+_RESTLESS, _LONG = 960, 2880
 """Half-lives in steps of the mean change and of the usual level."""
 _MEMORY = 0.5 ** (1 / (7 * 1440))
 """Of a sample: a half-life of 7 days."""

@@ -20,7 +20,7 @@ _KEEP = (1e-5, 1e-4, 5e-4, 2e-3, 5e-3, 0.012, 0.03, 0.1, 0.4)
 _ADD = (1e-4, 3e-3, 0.015, 0.04, 0.1, 0.3, 0.7)
 
 AXES: Mapping[str, Mapping[str, Sequence[float]]] = {
-    "gpucost": {"keep": _KEEP, "add": _ADD, "drain": (2.0, 6.0, 30.0), "busy": (0.93, 1.02), "floor": (0.0, 0.75, 1.0)},
+    "gpucost": {"keep": _KEEP, "add": _ADD, "drain": (2.0, 6.0, 30.0), "busy": (0.93, 1.02), "floor": (0.0, 0.6, 0.85)},
     "hpa": {"target": _TARGETS, "window": (1, 2, 4), "down": _DOWN, "queue": (1.0,)},
     "kpa": {"target": _TARGETS, "window": (2, 4, 8), "delay": _DOWN},
     "keda": {"target": _TARGETS, "window": (1, 2, 4), "down": _DOWN, "rate": (0, 1)},
@@ -28,7 +28,7 @@ AXES: Mapping[str, Mapping[str, Sequence[float]]] = {
 }
 """What each is tuned over: hundreds of settings for every policy. Windows, delays and `drain` are in steps of 15 s,
 targets and `busy` in parts of a replica, chances (`keep`, `add`) in parts of a time, `queue` in steps of work,
-`floor` in parts of what the load exceeds in one hour of ten."""
+`floor` in parts of the highest load of four weeks."""
 
 DEFAULTS: Mapping[str, Mapping[str, float]] = {
     "gpucost": {"keep": 3e-3, "add": 0.07, "drain": 2.0, "busy": 0.93, "floor": 0.0},
