@@ -22,6 +22,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from pydantic import ValidationError
 
+from gpucost.core.clock import SECOND
 from gpucost.core.model import CapacityType
 from gpucost.kube import paths
 from gpucost.kube.errors import ApiError, Unreachable
@@ -199,6 +200,10 @@ class Operator:
         self.tasks.start(backfill.keep(), "history")
         for feed in feeds_of(settings, parts.progress, parts.board, parts.figures, client=parts.client, engine=engine):
             self.tasks.start(feed, "metrics of runs")
+        loads = parts.serving.listen(
+            engine, every=int(settings.metrics_seconds * SECOND), allowed=settings.metrics_queries
+        )
+        self.tasks.start(loads.keep(), "metrics of endpoints")
         await self._go_on(stack, sampling)
 
     async def _catch_up(
