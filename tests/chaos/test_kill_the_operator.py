@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -66,6 +68,73 @@ def test_a_move_cut_off_by_kill_9_is_finished_exactly_once(team: Team, operator:
     assert [stay.node for stay in count.stays()] == [dear, cheap]
     assert overlaps(count.stays()) == []
     assert_paid_exactly(operator.api_url, team, count)
+
+
+def test_a_move_under_a_deadline_and_a_due_run_cut_off_by_kill_9_are_each_done_once(
+    team: Team, operator: OperatorProcess
+) -> None:
+    dear = team.add_node("on-demand")
+    nightly = team.template(**SHUTDOWN)
+    nightly["metadata"]["annotations"] |= run_for(1)
+    operator.start()
+    due = datetime.now(UTC) + timedelta(seconds=65)  # the minute that begins in 5 to 65 s
+    with IndependentCount(team.cluster, team.namespace) as count:
+        team.train("nightly", template=nightly, schedule={"runs": {"cron": f"{due.minute} {due.hour} * * *"}})
+        placement = {"policy": "Auto", "schedulingTimeout": "1s"}
+        deadline = {"completeBy": after(hours=4), "expectedDuration": "3h"}
+        team.train(template=team.template(**SHUTDOWN), placement=placement, **deadline)
+        wait_for(lambda: team.notes().get("placement") == "spot", 20, "it asks for spot, and there is none")
+
+        team.change(completeBy=after(hours=3, minutes=10))
+        _cut_off(operator, {"the move": lambda: suspended(team), "the run": lambda: bool(_runs(team))})
+
+        team.until_runs_on(dear)
+        wait_for(lambda: team.condition("Migrating")["status"] == "False", 20, "the move is over")
+        [run] = _runs(team)
+        name = run["metadata"]["name"]
+        wait_for(lambda: team.condition("Complete", name).get("status") == "True", 30, f"{name} is complete")
+        wait_for(lambda: team.events("RunStarted", "nightly"), 20, "the run is told")
+        last = wait_for(lambda: _ended(team), 20, lambda: str(team.status("nightly")))
+        team.change(suspend=True)
+        wait_for(lambda: not team.pods(), 20, "all have ended")
+        wait_for(lambda: len(count.gone) >= 1 and count.settled(), 10, "the second count saw it")
+
+    assert (last["name"], len(_runs(team))) == (name, 1)
+    assert sorted(job["metadata"]["name"] for job in team.cluster.api.list(team.path("jobs"))) == sorted(["bert", name])
+    assert team.notes()["move-reason"] in {"DeadlineNear", "DeadlineOutOfReach"}
+    assert len(team.events("MovedToOnDemand")) == len(team.events("RunStarted", "nightly")) == 1
+    assert not [e for e in (*team.events(), *team.events(name="nightly")) if e.get("series")]
+    assert [stay.node for stay in count.stays()] == [dear, dear]
+    assert_paid_exactly(operator.api_url, team, count)
+
+
+def after(**span: float) -> str:
+    return (datetime.now(UTC) + timedelta(**span)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _cut_off(operator: OperatorProcess, moments: dict[str, Callable[[], bool]]) -> None:
+    """Kill the operator in each of some moments, in whatever order they come, and start it again."""
+    left = dict(moments)
+
+    def come() -> list[str]:
+        return [name for name, came in left.items() if came()]
+
+    while left:
+        found = wait_for(come, 80, str(list(left)), interval=0.002)
+        operator.kill9()
+        for name in found:
+            del left[name]
+        operator.start()
+
+
+def _runs(team: Team) -> list[dict[str, Any]]:
+    return team.cluster.api.list(team.path("trainingjobs") + "?labelSelector=gpucost.dev/scheduled-by%3Dnightly")
+
+
+def _ended(team: Team) -> dict[str, Any] | None:
+    """The last run as its schedule shows it, once that is complete."""
+    last: dict[str, Any] = team.status("nightly").get("runs", {}).get("last", {})
+    return last if last.get("result") == "Complete" else None
 
 
 def test_a_creation_cut_off_by_kill_9_makes_one_job(team: Team, operator: OperatorProcess) -> None:

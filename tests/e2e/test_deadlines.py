@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from e2e.test_what_runs_report import projected
 from gpucost.sdk import Run
 from local import wait_for
 from local.karpenter import L4, Karpenter
 from support.independent_count import moment
 from support.operator_world import Team, team_in
+from support.reporting_pod import projected
 
 if TYPE_CHECKING:
     from support.live import Live

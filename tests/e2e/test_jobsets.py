@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ from local import queues, wait_for
 from local.webhooks import JOINED
 from support import session_cluster
 from support.independent_count import IndependentCount, overlaps
-from support.operator_world import Team, assert_paid_exactly, closed, costs, last_hour, open_now
+from support.operator_world import Team, assert_paid_exactly, closed, costs, last_hour
 
 if TYPE_CHECKING:
     from support.live import Live
@@ -28,6 +29,10 @@ def jobset_team(live: Live, team: Team) -> Team:
     session_cluster.with_controller(queues.JOBSET)
     live.cluster.api.merge(f"/api/v1/namespaces/{team.namespace}", {"metadata": {"labels": {JOINED: "true"}}})
     return team
+
+
+def after(**span: float) -> str:
+    return (datetime.now(UTC) + timedelta(**span)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def path(team: Team, name: str = "") -> str:
@@ -79,7 +84,9 @@ def selectors(team: Team) -> dict[str, Any]:
     return {job["metadata"]["name"]: job["spec"]["template"]["spec"]["nodeSelector"] for job in jobs}
 
 
-def test_a_jobset_moves_to_spot_and_back_by_its_own_rules(live: Live, jobset_team: Team) -> None:
+def test_a_jobset_moves_to_spot_under_a_deadline_and_back_by_a_window_by_its_own_rules(
+    live: Live, jobset_team: Team
+) -> None:
     team = jobset_team
     dear, cheap = team.add_node("on-demand"), team.add_node("spot")
     with IndependentCount(live.cluster, team.namespace) as count:
@@ -87,8 +94,12 @@ def test_a_jobset_moves_to_spot_and_back_by_its_own_rules(live: Live, jobset_tea
         team.train(workloadRef=REF, schedule={"windows": [closed()]})
         until_workers_run_on(team, dear)
 
-        team.change(schedule={"windows": [open_now()]})
+        soon = {"completeBy": after(hours=9), "expectedDuration": "2h"}
+        team.change(schedule=None, placement={"policy": "Auto"}, **soon)
         until_workers_run_on(team, cheap)
+        decided = wait_for(lambda: team.status().get("deadline"), 20, "the deadline is watched")
+        assert (decided["decision"], decided["workLeftFrom"]) == ("KeepingSpot", "Time"), decided
+        assert team.condition("DeadlineAtRisk")["status"] == "False"
         mine = {"mark": team.mark}
         workers = {**mine, CAPACITY: "spot"}
         expected = {"gang-driver-0": mine, "gang-workers-0": workers, "gang-workers-1": workers}
@@ -98,7 +109,8 @@ def test_a_jobset_moves_to_spot_and_back_by_its_own_rules(live: Live, jobset_tea
         assert stored["metadata"]["annotations"]["gpucost.dev/placement"] == "spot"
         assert team.status()["placement"]["current"] == "Spot"
 
-        team.change(schedule={"windows": [closed()]})
+        scheduled = {"placement": {"policy": "Scheduled"}, "schedule": {"windows": [closed()]}}
+        team.change(completeBy=None, expectedDuration=None, **scheduled)
         until_workers_run_on(team, dear)
         assert {one.get(CAPACITY) for one in selectors(team).values()} == {None, "on-demand"}
         wait_for(lambda: team.events("MovedToOnDemand"), 20, "both moves are told")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,6 +48,10 @@ def queued(team: Team, **spec: Any) -> dict[str, Any]:
     return {"template": template, **spec}
 
 
+def after(**span: float) -> str:
+    return (datetime.now(UTC) + timedelta(**span)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def workload(team: Team, name: str) -> dict[str, Any]:
     """The Workload that Kueue keeps for a Job."""
     return workload_of(team, team.job(name)["metadata"]["uid"])
@@ -83,12 +88,17 @@ def test_a_queue_places_runs_and_pausing_one_makes_room_for_the_next(live: Live,
         team.until_runs_on(cheap, "first")
         assert team.status("first")["placement"]["current"] == "Spot"
         assert "chose where it runs" in ready(team, "first")[1]
-        team.train("second", **queued(team))
+        auto = {"placement": {"policy": "Auto"}, "completeBy": after(hours=8), "expectedDuration": "2h"}
+        team.train("second", **queued(team, **auto))
         team.until_runs_on(dear, "second")
+        wait_for(lambda: "chose where it runs" in ready(team, "second")[1], 20, "Auto would be on spot, and says so")
         team.train("third", **queued(team))
         wait_for(lambda: "insufficient" in ready(team, "third")[1], 20, lambda: f"third waits: {ready(team, 'third')}")
         assert ready(team, "third")[0] == "Queued"
         assert "gpucost" not in setters(team, "first")
+        assert team.condition("DeadlineAtRisk", "second")["status"] == "False"
+        assert "gpucost" not in setters(team, "second")
+        assert team.job("second")["metadata"]["generation"] == 2, "made, and started by Kueue: nobody else changed it"
 
         team.change("first", suspend=True)
         wait_for(lambda: workload(team, "first")["spec"]["active"] is False, 20, "it is taken out of its queue")

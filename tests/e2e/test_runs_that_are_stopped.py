@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from e2e.test_what_runs_report import projected
 from gpucost.cli.commands import cost
 from gpucost.sdk import Run
 from local import wait_for
 from support.operator_world import Team
+from support.reporting_pod import projected
 
 pytestmark = pytest.mark.cluster
 

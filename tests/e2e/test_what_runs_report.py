@@ -11,32 +11,12 @@ from typing import Any
 
 import pytest
 
-from gpucost.sdk import CA_CERT, TOKEN, URL, Run
+from gpucost.sdk import CA_CERT, URL, Run
 from local import wait_for
 from support.operator_world import Team
+from support.reporting_pod import projected, token_of
 
 pytestmark = pytest.mark.cluster
-
-
-def token_of(team: Team, pod: dict[str, Any], audience: str) -> str:
-    """A token as the kubelet asks for it: for the pod's account, bound to the pod."""
-    metadata = pod["metadata"]
-    reference = {"kind": "Pod", "apiVersion": "v1", "name": metadata["name"], "uid": metadata["uid"]}
-    spec = {"audiences": [audience], "expirationSeconds": 3600, "boundObjectRef": reference}
-    account = f"/api/v1/namespaces/{team.namespace}/serviceaccounts/default/token"
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-    return str(team.cluster.api.create(account, body)["status"]["token"])
-
-
-def projected(team: Team, pod: dict[str, Any], folder: Path) -> dict[str, str]:
-    """The pod's environment with its projected volume as files, as the kubelet makes them."""
-    sources = next(v for v in pod["spec"]["volumes"] if v["name"] == "gpucost-progress")["projected"]["sources"]
-    token, authority = sources[0]["serviceAccountToken"], sources[1]["downwardAPI"]["items"][0]
-    annotation = authority["fieldRef"]["fieldPath"].removeprefix("metadata.annotations['").removesuffix("']")
-    (folder / token["path"]).write_text(token_of(team, pod, token["audience"]))
-    (folder / authority["path"]).write_text(pod["metadata"]["annotations"][annotation])
-    values = {one["name"]: one.get("value", "") for one in pod["spec"]["containers"][0]["env"]}
-    return {URL: values[URL], CA_CERT: str(folder / "ca.crt"), TOKEN: str(folder / "token")}
 
 
 def send(environment: dict[str, str], token: str, url: str = "") -> int:

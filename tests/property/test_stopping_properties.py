@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from gpucost.core.training.spec import PlacementPolicy, TrainingSpec
 from gpucost.core.training.stopping.budget import Spending
 from gpucost.core.training.stopping.idle import Span, Times, Worker, idle
 from gpucost.core.training.stopping.judge import Evidence, judge
+from gpucost.core.training.stopping.series import Point
 from gpucost.core.training.stopping.spec import (
     DEFAULT_GROUP,
     Divergence,
@@ -34,7 +36,7 @@ from gpucost.core.training.stopping.spec import (
     Target,
 )
 from gpucost.core.training.stopping.stop import RESUME
-from gpucost.core.training.stopping.trials import Trial
+from gpucost.core.training.stopping.trials import Trial, curve_of
 from property.test_training_world import MOMENTS, STEPS, assert_converges, perform, specs, start
 from support.curves import BEGIN, history
 from support.training_cases import running
@@ -247,3 +249,29 @@ def test_no_history_makes_a_plan_that_stops_runs_misbehave_and_the_user_always_g
     world.user_edits(replace(world.spec, stopping=Stopping(), suspend=False))
     assert_converges(world)
     assert not any(one["type"] == "EarlyStopped" and one["status"] == "True" for one in world.status["conditions"])
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 50), st.floats(-100, 100)), min_size=1, max_size=20),
+    st.integers(0, 600),
+)
+def test_a_running_mean_is_that_of_all_values_up_to_a_step_each_for_its_steps(
+    jumps: list[tuple[int, float]], asked: int
+) -> None:
+    told, step = [], 0
+    for jump, value in jumps:
+        step += jump
+        told.append(Point(step, step, value))
+    curve = curve_of(told)
+    part = [point for point in told if (point.step or 0) <= asked]
+    found = curve.mean_at(asked)
+    if not part or asked > step:
+        assert found is None
+    else:
+        each = [
+            value
+            for before, point in zip([0, *(one.step or 0 for one in part)], part, strict=False)
+            for value in [point.value] * max(1, (point.step or 0) - before)
+        ]
+        assert found == pytest.approx(sum(each) / len(each), abs=1e-9)
+    assert curve.first_from(asked) == next((point for point in told if (point.step or 0) >= asked), None)

@@ -10,13 +10,16 @@ from typing import Any
 
 
 class ReportServer:
-    """Keeps every message with its headers; `answers` are taken in turn, the last one repeats."""
+    """Keeps every message with its headers; `answers` are taken in turn, the last one repeats.
 
-    def __init__(self, *answers: tuple[int, Any], delay: float = 0.0) -> None:
+    The first `stuck` answers stop half-way: the rest of what was announced takes a second.
+    """
+
+    def __init__(self, *answers: tuple[int, Any], delay: float = 0.0, stuck: int = 0) -> None:
         self.answers = list(answers) or [(200, {"accepted": True, "checkpoint": False})]
         self.messages: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.delay = delay
+        self.delay, self.stuck = delay, stuck
         self._heard = threading.Condition()
         outer = self
 
@@ -31,7 +34,10 @@ class ReportServer:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
-                self.wfile.write(text)
+                self.wfile.write(text[:1])
+                if len(outer.messages) <= outer.stuck:
+                    time.sleep(1)
+                self.wfile.write(text[1:])
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""

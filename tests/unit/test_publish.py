@@ -6,8 +6,8 @@ from gpucost.core.publish import Budget, Published, urgency
 FIVE = 5 * MINUTE
 
 
-def shown(at=0, total=100, hourly=10, state="running"):
-    return Published(at, total, hourly, state)
+def shown(at=0, total=100, hourly=10, state="running", wasted=0):
+    return Published(at, total, hourly, state, wasted)
 
 
 def test_the_first_write_and_a_new_state_are_urgent():
@@ -29,6 +29,16 @@ def test_a_larger_move_is_more_urgent():
     assert small is not None
     assert large is not None
     assert small < large
+
+
+def test_work_found_to_be_lost_is_a_change_where_nothing_else_changes_any_more():
+    running = urgency(shown(total=1000), shown(at=FIVE, total=1000, wasted=9), interval=FIVE)
+    assert running is None
+    assert urgency(shown(total=1000), shown(at=FIVE, total=1000, wasted=10), interval=FIVE) is not None
+    ended = shown(total=1000, hourly=0, state="ended")
+    assert urgency(ended, shown(at=FIVE, total=1000, hourly=0, state="ended", wasted=1), interval=FIVE) is not None
+    assert urgency(ended, shown(at=1, total=1000, hourly=0, state="ended", wasted=1), interval=FIVE) is None
+    assert urgency(ended, shown(at=FIVE, total=1000, hourly=0, state="ended"), interval=FIVE) is None
 
 
 def test_becoming_unknown_is_a_change():

@@ -79,7 +79,8 @@ class Schedule(ApiModel):
 
     time_zone: TimeZone = Field(
         "UTC",
-        description="IANA time zone in which `windows[].start` is read: UTC, Europe/Berlin, America/New_York.",
+        description="IANA time zone in which `windows[].start` and `runs.cron` are read: UTC, Europe/Berlin, "
+        "America/New_York.",
     )
     windows: Annotated[tuple[Window, ...], Field(min_length=1, max_length=32)] | None = Field(
         None, description=_WINDOWS

@@ -94,9 +94,9 @@ def agent(*, once: bool, log_format: str, log_level: str, node_name: str, **rest
 
     \b
     Examples:
-      gpucost agent --once                              what the GPUs do now, for people
-      gpucost agent --once --kubelet-socket ''          the same where there is no kubelet
-      gpucost agent --wait                              as the chart's DaemonSet runs it
+      gpucost agent --once                        what the GPUs do now, for people
+      gpucost agent --once --kubelet-socket ''    the same without a kubelet
+      gpucost agent --wait                        as the chart's DaemonSet runs it
       gpucost agent --listen 127.0.0.1:9400 --period 5
 
     Exit status: 0 when told to stop, 2 for wrong use or without a driver.

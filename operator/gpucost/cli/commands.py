@@ -8,7 +8,7 @@ from gpucost.cli import costs_view, diff_view, explain_view, idle_view
 from gpucost.cli.costs_view import OF_A_NAMESPACE, View
 from gpucost.cli.estimate import estimate, predict
 from gpucost.cli.export_days import cost_export
-from gpucost.cli.options import current, shared, without_namespace
+from gpucost.cli.options import NO_NAMESPACE, PRINTED, current, flags, shared
 from gpucost.cli.questions import Asker
 from gpucost.cli.resume import resume
 from gpucost.cli.runs import report, savings, simulate
@@ -105,13 +105,13 @@ def pod(name: str | None) -> None:
     epilog="\b\nExamples:\n  kubectl cost node --window today\n  kubectl cost node gpu-0 -o json",
 )
 @click.argument("name", required=False)
-@shared
+@flags("all_namespaces", "selector", "window", "rate", "sort_by", "idle", *PRINTED)
 def node(name: str | None) -> None:
     """What pods held of each node, of all or of NAME, and what nobody held.
 
     Nodes belong to no namespace, so this takes the right to list costs of all of them.
     """
-    asker = Asker(without_namespace(current()))
+    asker = Asker(current(NO_NAMESPACE))
     costs_view.show(View(asker.costs("node", None), asker.options, name=name))
 
 
@@ -157,7 +157,7 @@ def label(key: str, value: str | None) -> None:
     epilog="\b\nExamples:\n  kubectl cost idle\n  kubectl cost idle --window 24h -o wide\n"
     "  kubectl cost idle -o csv > idle.csv",
 )
-@shared
+@flags("all_namespaces", "window", "rate", "sort_by", *PRINTED)
 def idle() -> None:
     """Which nodes and volumes cost money for nothing, now and in the window, worst first.
 
@@ -165,7 +165,7 @@ def idle() -> None:
     given to anybody, or nobody measured. Below a node: the pods that held its GPUs without computing. You need the
     right to list costs of all namespaces.
     """
-    asker = Asker(without_namespace(current(), selector=False))
+    asker = Asker(current(NO_NAMESPACE))
     idle_view.show(asker.nodes(sitters=idle_view.SITTERS), asker.options)
 
 
@@ -191,7 +191,10 @@ def diff(by: str, against: str | None, fail_above: str | None) -> None:
     New rows are those that cost nothing before, gone ones those that cost nothing any more.
     """
     limit = diff_view.parse_limit(fail_above) if fail_above else None
-    asker = Asker(current() if by != "node" else without_namespace(current()))
+    options = current()
+    if by == "node" and options.namespace:
+        raise click.UsageError(NO_NAMESPACE["namespace"])
+    asker = Asker(options)
     everywhere = by not in OF_A_NAMESPACE
     namespace = None if by == "node" else asker.namespaces_of(everywhere=everywhere)
     new = asker.costs(by, namespace)
@@ -212,7 +215,7 @@ def diff(by: str, against: str | None, fail_above: str | None) -> None:
     "  kubectl cost explain node/gpu-0                who paid for this node",
 )
 @click.argument("workload", metavar="KIND/NAME")
-@shared
+@flags("namespace", "window", *PRINTED)
 def explain(workload: str) -> None:
     """The arithmetic behind a cost: every stretch of time x share x price.
 

@@ -16,11 +16,12 @@ from typing import Any
 import click
 
 from gpucost.api.convert import PriceList, price_list, training_spec
+from gpucost.api.unknown import unknown_fields
 from gpucost.cli import estimate_view
 from gpucost.cli.failures import Failure
 from gpucost.cli.known_runs import KnownRuns
 from gpucost.cli.manifests import Document, read
-from gpucost.cli.options import Options, current, plain, shared
+from gpucost.cli.options import OF_A_RUN, Options, current, flags
 from gpucost.cli.questions import Asker
 from gpucost.core.clock import Instant, parse_rfc3339
 from gpucost.core.model import CapacityType
@@ -84,7 +85,7 @@ class Run:
 @click.option("--offline", is_flag=True, help="Ask no cluster: built-in prices, and PriceBooks in the files.")
 @click.option("--gpu", metavar="MODEL", help="GPU model to reckon with, such as H100, whatever the manifest says.")
 @click.option("--start", metavar="TIME", help="When it would start, such as 2026-12-01T18:00:00Z.  [default: now]")
-@shared
+@flags(*OF_A_RUN)
 def estimate(files: tuple[str, ...], fail_above: str | None, offline: bool, gpu: str | None, start: str | None) -> None:
     """What TrainingJobs will take and cost before they run, and what would cost less.
 
@@ -93,7 +94,7 @@ def estimate(files: tuple[str, ...], fail_above: str | None, offline: bool, gpu:
     what it assumes. Nothing is applied.
     """
     limit, begin = _limit(fail_above), _start(start)
-    options = plain(current())
+    options = current()
     documents = read(files)
     specs = _valid([one for one in documents if one.kind == _KIND], documents)
     prices = _prices(documents, options, offline=offline)
@@ -138,7 +139,7 @@ def _valid(jobs: Sequence[Document], documents: Sequence[Document]) -> list[tupl
     wrong, good = [], []
     for document in jobs:
         read_spec = training_spec(document.body)
-        found = list(read_spec.problems)
+        found = [*read_spec.problems, *unknown_fields(document.body)]
         if read_spec.value is not None:
             found += problems(read_spec.value, name=document.name)
             good.append((document, read_spec.value))

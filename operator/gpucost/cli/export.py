@@ -33,14 +33,20 @@ Examples:
   gpucost export focus --to ./focus
   gpucost export focus --to s3://finance/gpucost --window lastmonth
   gpucost export focus --to gs://finance/gpucost --since last
-  gpucost export focus --to november.csv --format csv --single --window lastmonth
+  gpucost export focus --to november.csv --format csv --single \\
+    --window lastmonth
   gpucost export focus --to ./focus --dry-run
 """
 
 
 @click.group("export", context_settings=_SETTINGS)
 def export() -> None:
-    """Write costs for other tools."""
+    """Write costs for other tools.
+
+    \b
+    Examples:
+      gpucost export focus --to ./focus
+    """
 
 
 @export.command(context_settings=_SETTINGS, epilog=_EXAMPLES, short_help="Write FOCUS 1.3 files, one folder a day.")

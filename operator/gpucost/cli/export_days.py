@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from gpucost.cli.failures import Failure
-from gpucost.cli.options import Options, current, shared
+from gpucost.cli.options import CLUSTER, Options, current, flags
 from gpucost.cli.questions import Asker
 from gpucost.core.clock import DAY, floor_to, format_rfc3339, to_datetime
 from gpucost.core.timeline import Interval
@@ -51,14 +51,14 @@ _TITLES = ("day", "namespace", "workload", "category", "name", "currency", *_FIE
     "  kubectl cost export --by workload -n research --window 30d > research.csv",
 )
 @click.option("--by", type=click.Choice(("pod", "workload")), default="pod", show_default=True, help="A row a day for.")
-@shared
+@flags("namespace", "all_namespaces", "selector", "window", *CLUSTER)
 def cost_export(by: str) -> None:
     """Costs by day and pod (or workload) as CSV, of what you may see.
 
     Days are UTC, the first and the last may be partial. What has no price has an empty cost. For FOCUS files of a whole
     cluster, see `gpucost export focus`.
     """
-    options = current()
+    options = current({"output": "the export is CSV: leave out -o"})
     try:
         span = parse_window(options.window, time.time_ns() // 1000)
     except WindowError as error:

@@ -43,7 +43,7 @@ def print_grid(grid: Grid, *, headers: bool = True, cut: bool = True) -> None:
 
 
 def print_line(text: str = "", style: str = "") -> None:
-    """Print one line, broken at ` · ` where the terminal is too narrow for it."""
+    """Print one line, broken at ` · ` where the terminal is too narrow for it, else between words."""
     limit, lines = width(), [""]
     for part in text.split(" · "):
         longer = f"{lines[-1]} · {part}" if lines[-1] else part
@@ -51,7 +51,19 @@ def print_line(text: str = "", style: str = "") -> None:
             lines.append(f"  {part}")
         else:
             lines[-1] = longer
-    _print((line, style) for line in lines)
+    _print((part, style) for line in lines for part in _broken(line, limit))
+
+
+def _broken(line: str, limit: int) -> list[str]:
+    """A line in parts that fit; a word that is too long for one keeps its length, so that it can be copied."""
+    if len(line) <= limit:
+        return [line]
+    indent = line[: len(line) - len(line.lstrip())]
+    wrap = import_module("textwrap").TextWrapper(
+        limit, initial_indent=indent, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False
+    )
+    parts: list[str] = wrap.wrap(line.strip())
+    return parts
 
 
 def markdown(titles: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> str:

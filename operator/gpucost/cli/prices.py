@@ -38,7 +38,13 @@ A file of two prices:
 
 @click.group(context_settings=_SETTINGS, short_help="Read and write tables of prices.")
 def prices() -> None:
-    """Turn tables of prices (CSV) into PriceBooks, and back. The columns are described in docs/guide/prices.md."""
+    """Turn tables of prices (CSV) into PriceBooks, and back. The columns are described in docs/guide/prices.md.
+
+    \b
+    Examples:
+      gpucost prices import prices.csv > book.yaml
+      gpucost prices export contract-2026 > prices.csv
+    """
 
 
 def _cluster_options(command: Any) -> Any:

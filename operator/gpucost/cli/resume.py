@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from gpucost.cli.failures import Failure, NotFound, NotServed
-from gpucost.cli.options import current, shared
+from gpucost.cli.options import current, flags
 from gpucost.cli.questions import NO_PARAMETERS, TRAININGJOBS
 from gpucost.core.money import parse_amount
 from gpucost.core.training.stopping.spec import BUDGET
@@ -41,16 +41,14 @@ Examples:
 @click.argument("name")
 @click.option("--budget", metavar="AMOUNT", help="New spec.budget.cost, in the currency of the prices.")
 @click.option("--gpu-hours", metavar="HOURS", help="New spec.budget.gpuHours.")
-@shared
+@flags("namespace", "context", "kubeconfig")
 def resume(name: str, budget: str | None, gpu_hours: str | None) -> None:
     """Let the TrainingJob NAME go on after early stopping, idle GPUs, its budget, or spec.suspend.
 
     The rule that had stopped it judges only what the run does from now on, so it does not strike again at once. A
     budget has to be raised. Needs the right to patch trainingjobs.gpucost.dev. Exit code 2 when it cannot be resumed.
     """
-    options = current()
-    if options.all_namespaces:
-        raise click.UsageError("one run is resumed: leave out -A, and say its namespace with -n")
+    options = current({"all_namespaces": "one run is resumed: leave out -A, and say its namespace with -n"})
     door: Any = import_module("gpucost.cli.cluster").ClusterDoor(options.kubeconfig, options.context)
     namespace = options.namespace or door.namespace
     path = f"{TRAININGJOBS}/namespaces/{namespace}/trainingjobs/{name}"
@@ -148,6 +146,6 @@ def _nothing_to_do(status: Body, stop: Body | None) -> str:
         if found.get(kind, {}).get("status") == "True":
             raise Failure(f"it has ended ({found[kind].get('reason')}: {found[kind].get('message')})")
     suspended = found.get("Suspended", {})
-    if suspended.get("status") == "True" and suspended.get("reason") != "Moving":
+    if suspended.get("status") == "True" and suspended.get("reason") not in {"Moving", "Resuming"}:
         raise Failure(f"nothing that this command resumes ({suspended.get('reason')}: {suspended.get('message')})")
     return "is not stopped: nothing to do"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gpucost.cli import run_view, savings_view, simulation_view
-from gpucost.cli.options import current, plain, shared
+from gpucost.cli.options import OF_A_RUN, PRINTED, current, flags
 from gpucost.cli.questions import Asker
 from gpucost.core.clock import parse_duration, parse_rfc3339
 from gpucost.web.names import canonical
@@ -19,7 +19,7 @@ _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
     short_help="What one run has cost for what.",
     epilog="\b\nExamples:\n  kubectl cost report run bert -n research",
 )
-@shared
+@flags(*OF_A_RUN)
 def report() -> None:
     """Reports about what is over, or going on."""
 
@@ -33,13 +33,13 @@ def report() -> None:
     "  kubectl cost report run bert -n research -o json | jq .total.saved",
 )
 @click.argument("name")
-@shared
+@flags(*OF_A_RUN)
 def run(name: str) -> None:
     """What the TrainingJob NAME has cost: per step, per improvement of its metrics, by place, and what was wasted.
 
     Saved is what the same time would have cost more on demand, at the prices of then.
     """
-    asker = Asker(plain(current()))
+    asker = Asker(current())
     run_view.show(asker.run_report(_bare(name)), asker.options)
 
 
@@ -54,7 +54,7 @@ def run(name: str) -> None:
 @click.option("--deadline", metavar="DURATION", help="From the start of the run, such as 36h.  [default: completeBy]")
 @click.option("--complete-by", metavar="TIME", help="Instead: an instant, such as 2026-12-01T08:00:00Z.")
 @click.option("--changeover", metavar="DURATION", help="What one change of nodes costs.  [default: measured, else 12m]")
-@shared
+@flags(*OF_A_RUN)
 def simulate(name: str, deadline: str | None, complete_by: str | None, changeover: str | None) -> None:
     """What the TrainingJob JOB would have cost under Auto, on demand, and on spot capacity.
 
@@ -65,7 +65,7 @@ def simulate(name: str, deadline: str | None, complete_by: str | None, changeove
         raise click.UsageError("--deadline and --complete-by exclude each other")
     terms = {"deadline": _duration(deadline, "--deadline"), "changeover": _duration(changeover, "--changeover")}
     terms["completeBy"] = _moment(complete_by)
-    asker = Asker(plain(current()))
+    asker = Asker(current())
     given = {key: value for key, value in terms.items() if value is not None}
     simulation_view.show(asker.simulation(_bare(name), given), asker.options)
 
@@ -76,10 +76,10 @@ def simulate(name: str, deadline: str | None, complete_by: str | None, changeove
     short_help="What was saved, and against what.",
     epilog="\b\nExamples:\n  kubectl cost savings --window month\n  kubectl cost savings -n research -o csv",
 )
-@shared
+@flags("namespace", "all_namespaces", "window", *PRINTED)
 def savings() -> None:
     """What was saved in the window by namespace and policy, and against what that is measured."""
-    asker = Asker(plain(current()))
+    asker = Asker(current())
     savings_view.show(asker.savings(asker.namespaces_of(everywhere=True)), asker.options)
 
 

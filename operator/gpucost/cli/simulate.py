@@ -66,7 +66,13 @@ class _Amount(click.ParamType[Any]):
 
 @click.group("simulate", context_settings=_SETTINGS, short_help="Play recorded traces through the policies.")
 def simulate() -> None:
-    """Play recorded traces through the operator's own policies. Needs no cluster."""
+    """Play recorded traces through the operator's own policies. Needs no cluster.
+
+    \b
+    Examples:
+      gpucost simulate training --trace us-west-2a.json --work-hours 48 \\
+        --deadline-hours 52 --changeover 12 --spot-price 1 --on-demand-price 3
+    """
 
 
 simulate.add_command(serving)

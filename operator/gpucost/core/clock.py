@@ -22,6 +22,8 @@ DAY: Micros = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ONE = timedelta(microseconds=1)
+_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _ONE
+_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _ONE
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|h|m|s|d)")
 _UNITS: dict[str, Micros] = {"us": 1, "ms": 1_000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 
@@ -39,14 +41,20 @@ def to_datetime(instant: Instant) -> datetime:
 
 
 def parse_rfc3339(text: str) -> Instant:
-    """Parse an RFC 3339 time such as `2026-11-01T00:00:00Z`; fractions beyond microseconds are cut off."""
+    """Parse an RFC 3339 time such as `2026-11-01T00:00:00Z`; fractions beyond microseconds are cut off.
+
+    What would be before the year 1 or after 9999 in UTC is a `ValueError` too: it could not be written again.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"not an RFC 3339 time: {text!r} (want 2026-11-01T00:00:00Z)") from None
     if moment.tzinfo is None:
         raise ValueError(f"time without a zone: {text!r} (append Z for UTC)")
-    return from_datetime(moment)
+    found = from_datetime(moment)
+    if not _FIRST <= found <= _LAST:
+        raise ValueError(f"not a time of the years 1 to 9999 in UTC: {text!r}")
+    return found
 
 
 def format_rfc3339(instant: Instant) -> str:

@@ -2,7 +2,8 @@
 
 A notice comes seconds to minutes before the node goes (120 s on AWS, 15 to 120 s on GKE, 30 s on Azure), which is time
 for one more checkpoint. Periodic checkpoints stay the guarantee; this makes the loss smaller. Names as documented by
-aws-node-termination-handler, GKE, AKS' node problem detector, Karpenter and the cluster autoscaler.
+aws-node-termination-handler, GKE, AKS' node problem detector and auto-drain, Karpenter, the cluster autoscaler and the
+kubelet. GKE has no daemon of its own any more: there the kubelet's graceful shutdown is the whole notice.
 """
 
 from __future__ import annotations
@@ -51,18 +52,35 @@ _TAINTS: Mapping[str, tuple[Why, bool]] = {
     "ToBeDeletedByClusterAutoscaler": (Why.CONSOLIDATION, True),
     "node.cloudprovider.kubernetes.io/shutdown": (Why.MAINTENANCE, True),
     "node.kubernetes.io/out-of-service": (Why.MAINTENANCE, True),
+    "remediator.kubernetes.azure.com/unschedulable": (Why.MAINTENANCE, True),
 }
-_CONDITIONS: Mapping[str, tuple[Why, bool]] = {
+_SCHEDULED: Mapping[str, tuple[Why, bool]] = {
     "PreemptScheduled": (Why.SPOT, True),
     "TerminateScheduled": (Why.MAINTENANCE, True),
+    "RedeployScheduled": (Why.MAINTENANCE, True),
+    "RebootScheduled": (Why.MAINTENANCE, True),
 }
-"""Conditions of AKS nodes; `VMEventScheduled` says in its reason or message which event."""
+"""What AKS calls Azure's scheduled events that end pods (a freeze does not), as conditions and as reasons of Events."""
+_CONDITIONS: Mapping[str, tuple[Why, bool]] = {
+    **_SCHEDULED,
+    "PreemptionScheduled": (Why.SPOT, True),
+    "GracefulNodeShutdownInProgress": (Why.MAINTENANCE, True),
+    "DrainInProgress": (Why.MAINTENANCE, True),
+    "MaintenanceInProgress": (Why.MAINTENANCE, True),
+}
+"""Conditions of AKS nodes, and Kubernetes' own of a node's life."""
+_VM_EVENT = "VMEventScheduled"
+"""AKS' condition of every scheduled event; its reason or message says which, such as `Preempt Scheduled: ...`."""
+_SHUTTING_DOWN = "node is shutting down"
+"""What the kubelet says in the condition Ready once the machine has begun to shut down."""
 _EVENTS: Mapping[str, tuple[Why, bool]] = {
     "SpotInterrupted": (Why.SPOT, True),
     "SpotRebalanceRecommendation": (Why.SPOT, False),
-    "PreemptScheduled": (Why.SPOT, True),
     "SpotInterruption": (Why.SPOT, True),
     "RebalanceRecommendation": (Why.SPOT, False),
+    "ScheduledEvent": (Why.MAINTENANCE, True),
+    "ASGLifecycle": (Why.CONSOLIDATION, True),
+    **_SCHEDULED,
 }
 """Reasons of Events about nodes: Karpenter's, aws-node-termination-handler's and AKS'."""
 _STRONGEST = (Why.SPOT, Why.CONSOLIDATION, Why.MAINTENANCE, Why.UNKNOWN)
@@ -74,17 +92,25 @@ def notice_of(
     *,
     deleting: Instant | None = None,
 ) -> Notice | None:
-    """What a node itself says: its taints (key, time), its true conditions (type, words, time), its deletion."""
+    """What a node itself says: its taints (key, time), its conditions that are true (type, words, time) and whatever
+    Ready is, its deletion."""
     found = [Notice(*_split(_TAINTS[key], f"taint {key}", since)) for key, since in taints if key in _TAINTS]
     for kind, words, since in conditions:
-        if kind in _CONDITIONS:
-            found.append(Notice(*_split(_CONDITIONS[kind], f"condition {kind}", since)))
-        elif kind == "VMEventScheduled" and ("Preempt" in words or "Terminate" in words):
-            why = Why.SPOT if "Preempt" in words else Why.MAINTENANCE
-            found.append(Notice(why, f"condition {kind}", since))
+        meaning = _condition(kind, words)
+        if meaning is not None:
+            found.append(Notice(*_split(meaning, f"condition {kind}", since)))
     if deleting is not None:
         found.append(Notice(Why.UNKNOWN, "deletion of the Node", deleting))
     return strongest(found)
+
+
+def _condition(kind: str, words: str) -> tuple[Why, bool] | None:
+    """What a condition says of the node's end; None when nothing."""
+    if kind == _VM_EVENT:
+        return next((known for name, known in _SCHEDULED.items() if name.removesuffix("Scheduled") in words), None)
+    if kind == "Ready":
+        return (Why.MAINTENANCE, True) if _SHUTTING_DOWN in words else None
+    return _CONDITIONS.get(kind)
 
 
 def event_notice(reason: str, at: Instant) -> Notice | None:

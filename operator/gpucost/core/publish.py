@@ -1,7 +1,8 @@
 """When a cost is worth writing: the write budget of annotations and status.
 
 A value that everybody can see needs no write every tick. It is written when the state of the object changes, and else
-when it moved by one percent and the last write is some minutes old. All objects share one budget; the most changed come
+when it moved by one percent and the last write is some minutes old; what costs nothing any more is shown to the last
+micro-unit, because no later write would bring what was missed. All objects share one budget; the most changed come
 first.
 """
 
@@ -23,6 +24,7 @@ class Published:
     total: Micro | None
     hourly: Micro | None
     state: str = ""
+    wasted: Micro | None = None
 
 
 def urgency(last: Published | None, new: Published, *, interval: Micros) -> float | None:
@@ -31,8 +33,16 @@ def urgency(last: Published | None, new: Published, *, interval: Micros) -> floa
         return float("inf")
     if new.at - last.at < interval:
         return None
-    moved = max(_relative(last.total, new.total), _relative(last.hourly, new.hourly))
-    return moved if moved >= _MOVED else None
+    moved = max(_relative(last.total, new.total), _relative(last.hourly, new.hourly), _waste_moved(last, new))
+    is_final = new.hourly == 0 and moved > 0
+    return moved if moved >= _MOVED or is_final else None
+
+
+def _waste_moved(last: Published, new: Published) -> float:
+    """How much of the total was found to be wasted, or not to be."""
+    if last.wasted is None or new.wasted is None or not new.total:
+        return 0.0
+    return abs(new.wasted - last.wasted) / new.total
 
 
 def _relative(old: Micro | None, new: Micro | None) -> float:

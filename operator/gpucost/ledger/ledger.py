@@ -430,6 +430,10 @@ class Ledger:
         """From the start of a workload's first pod to the end of its last, or to now; None when it had none."""
         return self._read(lambda db: lifetimes.lifetime(db, namespace, workload, now))
 
+    def first_held(self, namespace: str, kind: str, names: Collection[str]) -> dict[str, Instant]:
+        """When workloads held something first, by name, or the beginning of that hour or day."""
+        return self._read(lambda db: lifetimes.first_held(db, namespace, kind, names))
+
     def nodes_like(self, span: Interval, names: Collection[str]) -> list[tuple[NodeFact, tuple[PriceFact, ...]]]:
         """Nodes in a span of the type of those that are named, with their prices over time."""
         return self._read(lambda db: lifetimes.nodes_like(db, span, names))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gpucost.api.convert import training_spec
-from gpucost.core.clock import Instant
+from gpucost.core.clock import MINUTE, Instant, Micros
 from gpucost.core.model import Job, Key, Pod
 from gpucost.core.training.doubts import Doubt
 from gpucost.core.training.metric_sources import MetricSources
@@ -18,6 +18,7 @@ from gpucost.runtime.world import Custom, World
 
 ENDED = frozenset({"Succeeded", "Failed"})
 _MOST_EARLIER = 3
+_WORDS_STAY: Micros = 10 * MINUTE
 _NAMES = ("prometheus", "log", "terminationMessage")
 
 
@@ -79,6 +80,8 @@ class DoubtBoard:
     now: Callable[[], Instant]
     mark: Callable[[Key], None]
     _doubts: dict[tuple[str, str], tuple[Doubt, ...]] = field(default_factory=dict)
+    _worded: dict[tuple[str, str], tuple[int, Instant]] = field(default_factory=dict)
+    """Of which generation, and when, the words of the doubts are."""
 
     def of(self, key: Key) -> Sequence[Doubt] | None:
         """All doubts about one run; None while no source of it has been asked."""
@@ -88,18 +91,32 @@ class DoubtBoard:
         return [doubt for one in asked for doubt in one] if asked else None
 
     def put(self, record: Custom, source: str, doubts: Sequence[Doubt]) -> None:
-        """What one source doubts of one run from now on; a doubt that is not new keeps its beginning."""
-        before = self._doubts.get((record.uid, source))
+        """What one source doubts of one run from now on; a doubt that is not new keeps its beginning.
+
+        Its words stay for a while too: which series a query has, or which port was refused, is another at every look,
+        and each change would be a write of the status.
+        """
+        place, now = (record.uid, source), self.now()
+        before = self._doubts.get(place)
         begun = {(one.field, one.reason): one.since for one in before or ()}
-        now = self.now()
         after = tuple(replace(one, since=begun.get((one.field, one.reason), now)) for one in doubts)
-        self._doubts[record.uid, source] = after
-        if before != after:
-            self.mark(record.key)
+        if before == after or (before is not None and _alike(before, after) and self._says_still(record, place, now)):
+            return
+        self._doubts[place], self._worded[place] = after, (record.generation, now)
+        self.mark(record.key)
+
+    def _says_still(self, record: Custom, place: tuple[str, str], now: Instant) -> bool:
+        generation, since = self._worded[place]
+        return generation == record.generation and now - since < _WORDS_STAY
 
     def clear(self, asked: Sequence[Custom], source: str) -> None:
         """Forget what a source doubted of runs that are not asked about any more."""
         living = {record.uid for record in asked}
         for uid, name in list(self._doubts):
             if name == source and uid not in living:
-                del self._doubts[uid, name]
+                del self._doubts[uid, name], self._worded[uid, name]
+
+
+def _alike(before: Sequence[Doubt], after: Sequence[Doubt]) -> bool:
+    """Whether the same is doubted for the same reasons, in whatever words."""
+    return [(one.field, one.reason) for one in before] == [(one.field, one.reason) for one in after]

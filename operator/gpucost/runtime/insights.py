@@ -27,7 +27,7 @@ from gpucost.runtime.market import MarketView
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 from gpucost.web import documents, run_documents, simulations
 from gpucost.web import schema_runs as schema
-from gpucost.web.insights import Terms
+from gpucost.web.insights import LONGEST, Terms
 from gpucost.web.provider import CostProvider
 from gpucost.web.schema import Metadata
 from gpucost.web.schema_estimates import OfferList
@@ -217,6 +217,8 @@ def _deadline(record: Custom | None, terms: Terms, start: Instant) -> Instant:
         raise Refused(
             400, f"the deadline {run_documents.moment(found)} is before the run began ({run_documents.moment(start)})"
         )
+    if found - start > LONGEST:
+        raise Refused(400, f"the deadline {run_documents.moment(found)} is more than a year after the run began")
     return found
 
 

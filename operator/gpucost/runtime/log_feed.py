@@ -33,6 +33,12 @@ MOST_READS = 64
 _AT_ONCE = 8
 _BYTES_A_SECOND = 1024 * 1024
 """What one run may keep us reading for long; a log that grows faster is read in parts."""
+_REST = 4.0
+"""How many times as long as reading took in one pass the next one waits: all logs together take a fifth of a core."""
+_MOST_BUSY = 3.0
+"""Seconds of CPU after which a pass begins with no other log; what waited longest comes first in the next one."""
+_ONE_RUN = 50
+"""How many times as long as its lines took a log is left alone."""
 _BEHIND: Micros = MINUTE
 _ALL_LINES = 1 << 60
 _FIELD, _ENDING_FIELD = "spec.metrics.log", "spec.metrics.terminationMessage"
@@ -63,21 +69,28 @@ class LogFeed:
     client: KubeClient
     now: Callable[[], Instant]
     every: Micros = 15 * SECOND
+    busy: float = 0.0
+    """Seconds of CPU that the present pass, or the last one, took for lines."""
     _standing: dict[str, _Standing] = field(default_factory=dict)
     _finders: dict[str, Find] = field(default_factory=dict)
 
     async def keep(self) -> None:
         """Pass after pass; a failure of one is logged."""
         while True:
-            await asyncio.sleep(self.every / SECOND / 3)
+            await asyncio.sleep(self.rest())
             try:
                 await self.once()
             except Exception:
                 log.exception("metrics in logs: the pass failed")
                 self.figures.errors["metric logs"] += 1
 
+    def rest(self) -> float:
+        """Seconds until the next pass."""
+        return max(self.every / SECOND / 3, self.busy * _REST)
+
     async def once(self) -> None:
         """One pass."""
+        self.busy = 0.0
         every = list(self.subjects.all())
         self._forget(every)
         logged = [one for one in every if one.sources.log is not None and one.pod.phase in {"Running", *ENDED}]
@@ -88,7 +101,11 @@ class LogFeed:
         heard = [one for one in every if one.sources.termination_message]
         self.board.clear([one.record for one in heard], TERMINATION)
         for subject in heard:
-            self._hear_last_words(subject)
+            try:
+                self._hear_last_words(subject)
+            except Exception:  # one run's words must not keep the others from being heard
+                log.exception("%s: its last words could not be taken in", subject.record.key)
+                self.figures.errors["metric logs"] += 1
 
     async def _look_at(self, logged: Sequence[Subject]) -> None:
         due = sorted((one for one in logged if self._is_due(one)), key=lambda one: self._of(one).due)
@@ -123,19 +140,29 @@ class LogFeed:
 
     async def _look(self, subject: Subject, gate: asyncio.Semaphore) -> None:
         async with gate:
-            standing, has_ended = self._of(subject), subject.pod.phase in ENDED
-            assert subject.sources.log is not None
+            if self.busy > _MOST_BUSY:
+                return
+            standing = self._of(subject)
             try:
-                found = await self._read(subject, subject.sources.log, standing)
+                await self._look_once(subject, standing)
             except ApiError as error:
                 self._put(subject, await self._refused(subject, standing, error))
             except Unreachable as error:
                 self._later(standing)
                 self._put(subject, Doubt(_FIELD, UNREACHABLE, str(error)[:300]))
-            else:
-                standing.failures, standing.done = 0, has_ended and found.is_all
-                standing.due = self.now() + max(self.every, found.size * SECOND // _BYTES_A_SECOND)
-                self._put(subject, self._doubt(standing, found))
+            except Exception:  # one run's log must not keep the others from being read
+                self._later(standing)
+                log.exception("%s: its log could not be taken in", subject.record.key)
+                self.figures.errors["metric logs"] += 1
+
+    async def _look_once(self, subject: Subject, standing: _Standing) -> None:
+        has_ended = subject.pod.phase in ENDED
+        assert subject.sources.log is not None
+        found = await self._read(subject, subject.sources.log, standing)
+        standing.failures, standing.done = 0, has_ended and found.is_all
+        wait = max(found.size * SECOND // _BYTES_A_SECOND, round(found.busy * _ONE_RUN * SECOND))
+        standing.due = self.now() + max(self.every, wait)
+        self._put(subject, self._doubt(standing, found))
 
     async def _read(self, subject: Subject, pattern: LogPattern, standing: _Standing) -> LogRead:
         pod, container = subject.pod, pattern.container or standing.container
@@ -155,6 +182,7 @@ class LogFeed:
                 raise
             return LogRead(standing.place)  # the earlier log is gone
         standing.place = found.place
+        self.busy += found.busy
         if not found.is_all and self.now() - found.place.at > _BEHIND:
             standing.place = Place(self.now() - self.every)  # it grows faster than it is read: what is between is lost
             self.figures.dropped[LOG, "", "log grows too fast"] += 1

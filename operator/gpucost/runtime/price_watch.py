@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gpucost.core import exported as seen
 from gpucost.core.allocate import FOREVER
 from gpucost.core.clock import DAY, MINUTE, Instant
-from gpucost.core.model import NodeFact
+from gpucost.core.model import NodeFact, PriceFact
 from gpucost.core.tariff import Commitment
 from gpucost.core.timeline import Interval
 from gpucost.runtime.accounting import Accounting
@@ -47,26 +47,33 @@ class PriceWatch:
     source: ExportedPrices | None = None
     dirty: bool = False
     """Whether a book has changed since the last pass."""
+    _changed: bool = False
+    """Whether prices have changed since nodes were priced last."""
+    _recovered: dict[str, list[PriceFact]] = field(default_factory=dict)
+    """Timelines of nodes that are covered in another way since then."""
     _asked: Instant = 0
     _filled: bool = False
     _saved: str = ""
     _recalled: tuple[Commitment, ...] = ()
 
     async def tick(self, accounting: Accounting) -> None:
-        """One pass; nodes whose prices change by it are priced anew."""
-        changed = False
+        """One pass; nodes whose prices change by it are priced anew.
+
+        Not before what is in force is in the ledger; while that is away, what has changed is kept for a later pass.
+        """
         if self.dirty:
             self.dirty = False
-            changed = self.prices.reload()
-        changed |= await self._exported()
+            self._changed |= self.prices.reload()
+        self._changed |= await self._exported()
         await self._recall(accounting)
-        recovered = self.prices.cover(self.recorder.nodes.values())
+        self._recovered |= self.prices.cover(self.recorder.nodes.values())
         self.prices.tidy()
         await self._save(accounting)
-        self.recorder.repriced(recovered)
-        if changed:
+        self.recorder.repriced(self._recovered)
+        if self._changed:
             self.recorder.reprice()
             self.assets.reprice()
+        self._changed, self._recovered = False, {}
         self._report()
 
     async def _recall(self, accounting: Accounting) -> None:

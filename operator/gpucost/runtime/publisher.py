@@ -7,7 +7,9 @@ from the object itself, so a restart writes nothing again.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -27,6 +29,10 @@ from gpucost.runtime.caches import Caches
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 
 _REFUSED_FOR = MINUTE
+_WRITE_SECONDS = 10.0
+"""How long one write may take with all its tries: a webhook that hangs must not stop the pass over everything else."""
+_PASS_SECONDS = 30.0
+"""How long one pass may write; what is left is compared again in the next one."""
 _WHERE: Mapping[str, tuple[Callable[[str, str], str], str]] = {
     "Job": (paths.job, "batch/v1"),
     jobset.KIND: (paths.jobset, jobset.API_VERSION),
@@ -75,9 +81,9 @@ class Publisher:
             if worth is not None:
                 ranked.append((worth, target))
         ranked.sort(key=lambda pair: (-pair[0], pair[1].uid))
-        done = 0
+        done, begun = 0, time.monotonic()
         for _, target in ranked:
-            if not self.budget.take(totals.at):
+            if time.monotonic() - begun > _PASS_SECONDS or not self.budget.take(totals.at):
                 break
             if await target.write():
                 self.written[target.uid] = target.new
@@ -110,8 +116,9 @@ class Publisher:
         for record in self.world.trainingjobs.values():
             row = totals.of(record.namespace, _workload(record))
             if row is not None and row.amounts.held_time:
-                hourly = shown(row, totals.at).hourly
-                new = replace(shown(row, totals.at), state=_state("", hourly))
+                lost = self.lost_of(record.namespace, _workload(record))
+                new = shown(row, totals.at, lost)
+                new = replace(new, state=_state("", new.hourly))
                 yield Target(record.uid, shown_in_status(record.status), new, _bound(self.write_status, record))
 
     def _jobs(self, totals: Totals) -> Iterable[Target]:
@@ -126,7 +133,7 @@ class Publisher:
                 metadata = {"name": job.name, "namespace": job.namespace, "uid": job.uid}
                 path, version = _WHERE[job.kind]
                 write = self._annotate(path(job.namespace, job.name), version, job.kind, metadata, values)
-                yield Target(job.uid, shown_in_annotations(job.annotations), shown(row, totals.at), write)
+                yield Target(job.uid, shown_in_annotations(job.annotations), shown(row, totals.at, lost), write)
 
     def _namespaces(self, totals: Totals) -> Iterable[Target]:
         for record in self.caches.namespaces.items.values():
@@ -156,12 +163,18 @@ class Publisher:
     ) -> Callable[[], Awaitable[bool]]:
         async def write() -> bool:
             try:
-                await write_annotations(
-                    self.client, path=path, api_version=api_version, kind=kind, metadata=metadata, annotations=values
-                )
-            except (ApiError, Unreachable) as error:
+                async with asyncio.timeout(_WRITE_SECONDS):
+                    await write_annotations(
+                        self.client,
+                        path=path,
+                        api_version=api_version,
+                        kind=kind,
+                        metadata=metadata,
+                        annotations=values,
+                    )
+            except (ApiError, Unreachable, TimeoutError) as error:
                 if not (isinstance(error, ApiError) and error.status in {404, 409}):
-                    log.warning("annotations of %s not written: %s", path, error)
+                    log.warning("annotations of %s not written: %s", path, error or "no answer in time")
                 return False
             return True
 
@@ -181,12 +194,13 @@ def _state(amounts_confidence: str, hourly: Micro | None) -> str:
     return f"{amounts_confidence}/{'unknown' if hourly is None else 'running' if hourly else 'stopped'}"
 
 
-def shown(row: Row, at: Instant) -> Published:
-    """What an object should show."""
+def shown(row: Row, at: Instant, lost: Pico = 0) -> Published:
+    """What an object should show; `lost` is the cost of work that has to be done again."""
     known = row.amounts.known_cost
     hourly = None if row.hourly is None else to_micro(row.hourly)
     total = None if known is None else to_micro(known)
-    return Published(at, total, hourly, _state(confidence(row.amounts), hourly))
+    wasted = None if known is None else to_micro(min(row.amounts.held + lost, known))
+    return Published(at, total, hourly, _state(confidence(row.amounts), hourly), wasted)
 
 
 def shown_in_annotations(annotations: Mapping[str, str]) -> Published | None:
@@ -195,7 +209,8 @@ def shown_in_annotations(annotations: Mapping[str, str]) -> Published | None:
         at = parse_rfc3339(annotations[PREFIX + "as-of"])
         hourly = _micro(annotations.get(PREFIX + "cost-hourly"))
         total = _micro(annotations.get(PREFIX + "cost-total"))
-        return Published(at, total, hourly, _state(annotations[PREFIX + "confidence"], hourly))
+        wasted = _micro(annotations.get(PREFIX + "cost-wasted"))
+        return Published(at, total, hourly, _state(annotations[PREFIX + "confidence"], hourly), wasted)
     except (KeyError, ValueError):
         return None
 
@@ -207,7 +222,8 @@ def shown_in_status(status: Mapping[str, object]) -> Published | None:
         return None
     try:
         hourly = _micro(cost.get("hourly"))
-        return Published(parse_rfc3339(cost["asOf"]), _micro(cost.get("total")), hourly, _state("", hourly))
+        at, total = parse_rfc3339(cost["asOf"]), _micro(cost.get("total"))
+        return Published(at, total, hourly, _state("", hourly), _micro(cost.get("wasted")))
     except (TypeError, ValueError):
         return None
 

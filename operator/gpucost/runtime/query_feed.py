@@ -100,7 +100,11 @@ class QueryFeed:
             return
         fresh = await self._ask_all([question for those in questions.values() for question in those])
         for subject in asked:
-            self._conclude(subject, questions[subject.record.uid], fresh)
+            try:
+                self._conclude(subject, questions[subject.record.uid], fresh)
+            except Exception:  # one run's answers must not keep the others from being told
+                log.exception("%s: answers could not be taken in", subject.record.key)
+                self.figures.errors["metric queries"] += 1
 
     def _forget(self, questions: Iterable[Question]) -> None:
         wanted = set(questions)
@@ -175,7 +179,9 @@ class QueryFeed:
         """The engine itself is in trouble: all wait, twice as long each time."""
         self._troubles += 1
         self._rests_until = self.now() + min(_LONGEST_WAIT // 2, self.every << min(self._troubles, 10))
-        trouble = Unknown(UNREACHABLE, f"Prometheus does not answer: {error}"[:300])
+        # What the engine says may hold queries of other users: it is for the log.
+        status = f" (HTTP {error.status})" if error.status is not None else ""
+        trouble = Unknown(UNREACHABLE, f"Prometheus does not answer{status}; the operator's log has the reason")
         for standing in self._standing.values():
             if standing.answer is None or isinstance(standing.answer, float):
                 standing.answer = trouble

@@ -1,9 +1,14 @@
-"""Keys that have to be looked at: coalesced, never twice at the same time, and again at a chosen instant."""
+"""Keys that have to be looked at: coalesced, never twice at the same time, and again at a chosen instant.
+
+The namespaces take turns, and each has a bounded number of keys in work: where every write hangs, such as behind a
+webhook that does not answer, the objects of one namespace keep those of the others from being looked at no longer.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from gpucost.core.clock import SECOND, Instant
@@ -13,10 +18,13 @@ from gpucost.core.model import Key
 class DirtyKeys:
     """A set of dirty keys. A key that is marked while it is worked on is handed out again afterwards."""
 
-    def __init__(self, now: Callable[[], Instant]) -> None:
-        """`now` is the clock that wake-up instants refer to."""
+    def __init__(self, now: Callable[[], Instant], *, at_once: int = 6) -> None:
+        """`now` is the clock that wake-up instants refer to; `at_once` keys of one namespace are in work at most."""
         self._now = now
-        self._ready: dict[Key, None] = {}
+        self._at_once = at_once
+        self._ready: OrderedDict[str, dict[Key, None]] = OrderedDict()
+        """By namespace, the one whose turn is next first."""
+        self._busy: Counter[str] = Counter()
         self._working: set[Key] = set()
         self._again: set[Key] = set()
         self._alarms: list[tuple[Instant, Key]] = []
@@ -24,15 +32,17 @@ class DirtyKeys:
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._ready) + len(self._working)
+        return sum(map(len, self._ready.values())) + len(self._working)
 
     def mark(self, key: Key) -> None:
         """Look at a key as soon as possible."""
         if key in self._working:
             self._again.add(key)
-        elif key not in self._ready:
-            self._ready[key] = None
-            self._changed.set()
+        else:
+            keys = self._ready.setdefault(key.namespace, {})
+            if key not in keys:
+                keys[key] = None
+                self._changed.set()
 
     def wake_at(self, key: Key, instant: Instant | None) -> None:
         """Look at a key again at an instant; replaces an earlier wish, None takes it back."""
@@ -45,7 +55,7 @@ class DirtyKeys:
 
     def forget(self, key: Key) -> None:
         """The object is gone."""
-        self._ready.pop(key, None)
+        self._unready(key)
         self._again.discard(key)
         self._due.pop(key, None)
 
@@ -53,10 +63,12 @@ class DirtyKeys:
         """Wait for the next key; call `done` when finished with it."""
         while True:
             self._ring()
-            if self._ready:
-                key = next(iter(self._ready))
-                del self._ready[key]
+            key = self._next()
+            if key is not None:
+                self._ready.move_to_end(key.namespace)
+                self._unready(key)
                 self._working.add(key)
+                self._busy[key.namespace] += 1
                 return key
             self._changed.clear()
             try:
@@ -64,9 +76,28 @@ class DirtyKeys:
             except TimeoutError:
                 continue
 
+    def _next(self) -> Key | None:
+        """The oldest key of the namespace whose turn it is."""
+        for namespace, keys in self._ready.items():
+            if self._busy[namespace] < self._at_once:
+                return next(iter(keys))
+        return None
+
+    def _unready(self, key: Key) -> None:
+        keys = self._ready.get(key.namespace, {})
+        keys.pop(key, None)
+        if not keys:
+            self._ready.pop(key.namespace, None)
+
     def done(self, key: Key) -> None:
         """The key was looked at."""
-        self._working.discard(key)
+        if key in self._working:
+            self._working.discard(key)
+            self._busy[key.namespace] -= 1
+            if not self._busy[key.namespace]:
+                del self._busy[key.namespace]
+            if self._ready:
+                self._changed.set()
         if key in self._again:
             self._again.discard(key)
             self.mark(key)

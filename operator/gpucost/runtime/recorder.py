@@ -230,13 +230,14 @@ class Recorder:
     def drain(self) -> tuple[list[Fact], Prices, bool]:
         """Everything to write, and whether that is all there is (no pod waits for its node to become known).
 
-        A node's event follows its pod's within seconds. A pod whose node stays unknown for longer sits on one that was
-        gone before we came; it must not hold back the marks, or a crash meanwhile would lose what happened to others.
+        Pods that have ended come first: after a start the caches show before what came after. A node's event follows
+        its pod's within seconds. A pod whose node stays unknown for longer sits on one that was gone before we came; it
+        must not hold back the marks, or a crash meanwhile would lose what happened to others.
         """
         facts, self._queue = self._queue, []
         self._look_again_at_pods()
         dirty, self._dirty = self._dirty, {}
-        for pod in dirty.values():
+        for pod in sorted(dirty.values(), key=lambda one: (one.ended is None, one.ended or one.created)):
             if pod.bound is None or pod.node_name is None:
                 continue
             node = self._node_at(pod.node_name, pod.bound)

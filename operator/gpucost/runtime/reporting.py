@@ -36,7 +36,7 @@ async def intake_of(
     if not settings.progress_url or not (settings.api_listen or settings.progress_listen):
         return Intake()
     authority = await lasting_authority(client, settings.namespace, secret_name(settings.service_name))
-    api = ProgressApi(TokenReviews(client, AUDIENCE, now), histories)
+    api = ProgressApi(TokenReviews(client, AUDIENCE, now, histories.world.pods.__contains__), histories)
     return Intake(api, authority, Reporting(settings.progress_url, authority.pem.decode()))
 
 

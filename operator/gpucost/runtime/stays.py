@@ -17,8 +17,18 @@ from gpucost.core.money import Pico
 from gpucost.core.notices import Why
 from gpucost.core.timeline import Interval
 from gpucost.core.training import memory
-from gpucost.core.training.auto.sightings import HORIZON, Market, rooms_of, wants_of
-from gpucost.core.training.auto.stays import Cause, PodSeen, Stay, cause_of, current, with_pod, with_report
+from gpucost.core.training.auto.sightings import HORIZON, Market, pool_keys, rooms_of, wants_of
+from gpucost.core.training.auto.stays import (
+    MOST_KEPT,
+    Cause,
+    PodSeen,
+    Stay,
+    cause_of,
+    current,
+    last_held,
+    with_pod,
+    with_report,
+)
 from gpucost.core.training.auto.work import lost_span
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.waste import lost_by_cause
@@ -31,6 +41,8 @@ log = logging.getLogger(__name__)
 _MARKET_AGE = 5 * SECOND
 _BOOKED_AFTER = 20 * SECOND
 """How long after the end of a stay its lost work is priced: the facts about it are written by then."""
+_MOST_BOOKED = 32
+"""Lost work that is priced in one pass."""
 _TIDY_EVERY = HOUR
 
 Write = Callable[[Mapping[str, tuple[Stay, ...]]], Awaitable[None]]
@@ -108,13 +120,12 @@ class RunStays:
     def pod_vanished(self, fact: PodFact, end: Instant) -> None:
         """A pod of the ledger went while nobody watched."""
         record = self._record(fact)
-        stays = self.of(record.uid) if record is not None else ()
-        if record is None or not stays or stays[-1].ended is not None:
+        here = last_held(self.of(record.uid)) if record is not None else None
+        if record is None or here is None or here.ended is not None:
             return
-        capacity = stays[-1].capacity
-        cause = cause_of("vanished", capacity=capacity, suspended=self._suspended(record, fact.start))
-        seen = PodSeen(max(stays[-1].start, min(fact.start, end)), fact.start, capacity, "", None, end, cause)
-        self._take(record.uid, seen, stays[-1].wants)
+        cause = cause_of("vanished", capacity=here.capacity, suspended=self._suspended(record, fact.start))
+        seen = PodSeen(max(here.start, min(fact.start, end)), fact.start, here.capacity, "", None, end, cause)
+        self._take(record.uid, seen, here.wants)
 
     def reported(self, uid: str, progress: Progress) -> None:
         """Note when a run first reported from its present nodes: its early reports are thinned out later."""
@@ -128,7 +139,7 @@ class RunStays:
     def refused(self, record: Custom, since: Instant, wants: str) -> None:
         """A run has asked for spot capacity since an instant and found none."""
         stay = Stay(since, CapacityType.SPOT, ended=self.now(), cause=Cause.UNAVAILABLE, wants=wants, booked=True)
-        self._put(record.uid, (*self.of(record.uid), stay))
+        self._put(record.uid, (*self.of(record.uid), stay)[-MOST_KEPT:])
 
     def _take(self, uid: str, seen: PodSeen, wants: str) -> None:
         before = self.of(uid)
@@ -194,14 +205,18 @@ class RunStays:
             log.warning("stays of %d runs wait for the ledger: %s", len(changed), error)
 
     async def book(self) -> None:
-        """Price the work that was lost with stays that have ended."""
+        """Price the work that was lost with stays that have ended, some in each pass: each is a question to the ledger,
+        and a zone that is taken back ends hundreds at once.
+        """
         if self.cost is None:
             return
+        left = _MOST_BOOKED
         for record in tuple(self.world.trainingjobs.values()):
             stays = self.of(record.uid)
             due = [stay for stay in stays if not stay.booked and stay.ended is not None and stay.cause is not None]
             for stay in due:
-                if stay.ended is not None and self.now() - stay.ended >= _BOOKED_AFTER:
+                if left and stay.ended is not None and self.now() - stay.ended >= _BOOKED_AFTER:
+                    left -= 1
                     await self._book(record, stay)
 
     async def _book(self, record: Custom, stay: Stay) -> None:
@@ -227,6 +242,4 @@ def _is_old(stays: Iterable[Stay], horizon: Instant) -> bool:
 
 def pools_of(record: Custom) -> tuple[str, ...]:
     """Label keys of the user's own pools, which only choose a capacity type."""
-    return tuple(
-        sorted({key for name in ("spot", "onDemand") for key in record.part("placement", name, "nodeSelector")})
-    )
+    return pool_keys(record.part("placement", name, "nodeSelector") for name in ("spot", "onDemand"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any
 
 from gpucost.core.clock import HOUR, SECOND, Instant, parse_rfc3339
@@ -42,6 +43,7 @@ class StoppingSources:
     """Nobody can be asked about namesakes: count everything (a dry run)."""
     quiet: QuietHistory = field(init=False)
     measured_since: Instant = field(init=False)
+    _trials: dict[Key, Trial] = field(default_factory=dict)
     _groups: dict[tuple[str, str, str], tuple[Instant, list[Key]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -68,7 +70,14 @@ class StoppingSources:
         if not value:
             return None
         others = (key for key in self._members(record.namespace, label, value) if key != record.key)
-        return tuple(Trial(key.name, self.progress_of(key)) for key in others)
+        return tuple(map(self._trial, others))
+
+    def _trial(self, key: Key) -> Trial:
+        """The same object for as long as the run says nothing new, for what it remembers of its curves."""
+        known, progress = self._trials.get(key), self.progress_of(key)
+        if known is None or known.progress is not progress:
+            known = self._trials[key] = Trial(key.name, progress)
+        return known
 
     def _members(self, namespace: str, label: str, value: str) -> list[Key]:
         """Listed anew every few seconds: thousands of runs that ask about each other must not cost their square."""
@@ -113,10 +122,22 @@ class StoppingSources:
         """Find out, once for each run with a budget, what its namesakes had cost before it was created."""
         for uid in self.bases.keys() - self.world.trainingjob_uids:
             del self.bases[uid]
-        for record in list(self.world.trainingjobs.values()):
+        for key in self._trials.keys() - self.world.trainingjobs.keys():
+            del self._trials[key]
+        asked: dict[str, list[tuple[Custom, Row]]] = {}
+        for record in self.world.trainingjobs.values():
             if record.spec.get("budget") is not None and record.uid not in self.bases:
                 row = totals.workloads.get((record.namespace, Workload(TRAINING_JOB, record.name)))
                 if row is not None:
+                    asked.setdefault(record.namespace, []).append((record, row))
+        for namespace, found in asked.items():
+            names = [record.name for record, _ in found]
+            question = partial(accounting.ledger.first_held, namespace, TRAINING_JOB, names)
+            first = await accounting.call(question)
+            for record, row in found:
+                if first.get(record.name, 0) >= record.created:  # as nearly always: nobody had the name before
+                    self.bases[record.uid] = Amounts()
+                else:
                     since = await _since_creation(accounting, record, totals.at)
                     self.bases[record.uid] = _difference(row.amounts, since)
 

@@ -64,6 +64,10 @@ class Surroundings:
         """Fields of `TrainingContext`."""
         return {"notices": self.going.notices(), "market": self.stays.market()}
 
+    def tidy(self) -> None:
+        """Forget what is gone."""
+        self.rates.forget(self.world.trainingjob_uids)
+
     def done(self, record: Custom, action: Action) -> None:
         """An action was carried out: a try of spot that failed is something that others learn from."""
         if not isinstance(action, PatchJob):

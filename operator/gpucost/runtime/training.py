@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from gpucost.core.capacity import Provider
 from gpucost.core.clock import SECOND, Instant, Micros, parse_rfc3339
 from gpucost.core.model import Key, Workload
 from gpucost.core.training.auto import shown
+from gpucost.core.training.deadline import Choice, Outlook, PutOff, choose
 from gpucost.core.training.doubts import Doubt
 from gpucost.core.training.plan import plan
 from gpucost.core.training.progress import Progress
@@ -31,9 +33,11 @@ from gpucost.effects.status import conditions_json, write_status
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
+from gpucost.runtime import mishaps
 from gpucost.runtime.market import MarketView
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.queue import DirtyKeys
+from gpucost.runtime.rejections import Rejection
 from gpucost.runtime.runs.keeper import RunKeeper
 from gpucost.runtime.stopping import StoppingSources
 from gpucost.runtime.surroundings import Surroundings
@@ -42,29 +46,12 @@ from gpucost.runtime.world import TRAINING_JOB, Custom, World
 log = logging.getLogger(__name__)
 
 _RETRY = 5 * SECOND
-_REJECTED_FOR = 60 * SECOND
 _PROGRESS_EVERY = 30 * SECOND
 _FLOWING = frozenset({"cost", "trainerStatus"}) | shown.FLOWING
 _POLICY = "training"
 _TOLD_AT_MOST = 1_000
 _DECIDE_AGAIN = frozenset({Result.CONFLICT, Result.REJECTED, Result.ENDING})
 """After these the decision is void, and so is its story."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """What the API server refused to one generation of one TrainingJob. What it refuses may change (a quota, a
-    webhook, a name that is taken), so it is asked again after a while.
-    """
-
-    uid: str
-    generation: int
-    problems: tuple[str, ...]
-    at: Instant
-
-    def concerns(self, record: Custom, now: Instant) -> bool:
-        """Whether it still says something about the object as it is now."""
-        return (self.uid, self.generation) == (record.uid, record.generation) and now - self.at < _REJECTED_FOR
 
 
 @dataclass
@@ -98,6 +85,8 @@ class TrainingController:
     """What GPUs cost here."""
     surroundings: Surroundings | None = None
     """What is known of a run's nodes, stays and prices."""
+    choose: Callable[[Outlook], Choice] = choose
+    """What decides under a deadline."""
     converted: dict[Key, tuple[Mapping[str, Any], Converted[TrainingSpec]]] = field(default_factory=dict)
     """Specifications as they were read last, each with what it was read from."""
     intervals: dict[Key, Micros] = field(default_factory=dict)
@@ -106,6 +95,8 @@ class TrainingController:
     rejections: dict[Key, Rejection] = field(default_factory=dict)
     told: dict[Key, set[tuple[str, str, str]]] = field(default_factory=dict)
     """Events posted since the start; the API server refuses what was posted before it."""
+    costs_due: set[Key] = field(default_factory=set)
+    """TrainingJobs whose cost is worth a write of the status."""
     services: set[tuple[Key, str]] = field(default_factory=set)
     ending: set[str] = field(default_factory=set)
     """UIDs of TrainingJobs whose namespace is being deleted: nothing can be made there any more."""
@@ -116,23 +107,29 @@ class TrainingController:
             key = await self.queue.take()
             try:
                 await self.process(key)
-            except Exception:
+            except Exception as error:
                 log.exception("%s: the pass failed", key)
                 self.figures.errors["training"] += 1
                 self.queue.wake_at(key, self.now() + 6 * _RETRY)
+                if (record := self._living(key)) is not None:
+                    await self._tell(record, mishaps.told(record, error))
             finally:
                 self.queue.done(key)
 
     async def process(self, key: Key) -> None:
         """One pass over one TrainingJob."""
-        record = self.world.trainingjobs.get(key)
-        if record is None or record.deleting:
-            self._forget(key)
-            return
-        if record.uid in self.ending:
+        record = self._living(key)
+        if record is None:
             return
         await self.prepare(record)
-        decision = self.decide(record)
+        record = self._living(key)  # it may be another one by now: asking takes its time
+        if record is None:
+            return
+        try:
+            decision = self.decide(record)
+        except PutOff as later:  # nothing is done, and nothing said, before its turn
+            self.queue.wake_at(record.key, later.until)
+            return
         if decision.ask_checkpoint:
             self.ask_checkpoint(record.key)
         outcomes = await self._act(record, decision)
@@ -143,28 +140,29 @@ class TrainingController:
             await self._say(record, _with_refusal(decision, outcomes))
         self._wake(record, decision, outcomes)
 
+    def _living(self, key: Key) -> Custom | None:
+        """The TrainingJob as it was watched last; None when there is nothing to do for it any more."""
+        record = self.world.trainingjobs.get(key)
+        if record is None or record.deleting:
+            self._forget(key)
+            return None
+        return None if record.uid in self.ending else record
+
     async def publish_cost(self, record: Custom) -> bool:
-        """Write the cost of a TrainingJob, and whatever else is news; whether it was written.
+        """Have the status written with the cost as of now, by the worker that takes the key next.
 
-        A decision that acts is not told before its actions are carried out: that is for the workers to do, and their
-        status brings the cost along.
+        Whoever decides about a run writes its status, and nobody else: of two writers the slower one would put back
+        what the other had decided meanwhile. A decision that acts is carried out before the status tells of it.
         """
-        try:
-            await self.prepare(record)
-            decision = self.decide(record)
-            if decision.actions or decision.records:
-                self.queue.mark(record.key)
-                return False
-            return await self._say(record, decision, cost_is_news=True)
-        except Exception:  # one object that cannot be decided must not end the pass over all others
-            log.exception("%s: the cost was not written", record.key)
-            self.figures.errors["training"] += 1
-            return False
+        self.costs_due.add(record.key)
+        self.queue.mark(record.key)
+        return True
 
-    async def _say(self, record: Custom, decision: Decision, *, cost_is_news: bool = False) -> bool:
+    async def _say(self, record: Custom, decision: Decision) -> None:
         """Events first: they are news against the stored status, so one that the status overtakes is never told."""
         await self._tell(record, decision)
-        return await self.report(record, decision, cost_is_news=cost_is_news)
+        if await self.report(record, decision, cost_is_news=record.key in self.costs_due):
+            self.costs_due.discard(record.key)
 
     async def prepare(self, record: Custom) -> None:
         """Ask the world what the next decision has to know and no watch tells."""
@@ -185,7 +183,8 @@ class TrainingController:
         """Look at everything before anything is decided: whether a run is known already depends on all others."""
         for record in list(self.world.trainingjobs.values()):
             try:
-                self.decide(record)
+                with suppress(PutOff):
+                    self.decide(record)
             except Exception:
                 log.exception("%s: could not be looked at", record.key)
 
@@ -249,6 +248,7 @@ class TrainingController:
             measured_since=self.stopping.measured_since if self.stopping is not None else 0,
             rejection=rejection.problems if rejection is not None and current else (),
             reporting=self.reporting,
+            choose=self.choose,
             living=self.world.trainingjob_uids,
             absent_kinds=self.world.absent_kinds,
             quotes=(market := self.market()).quotes,
@@ -305,7 +305,7 @@ class TrainingController:
         if rejection is not None and not rejection.concerns(record, self.now()):
             del self.rejections[record.key]
             rejection = None
-        again = rejection.at + _REJECTED_FOR if rejection is not None else None
+        again = rejection.expires if rejection is not None else None
         wishes = [at for at in (decision.wake_at, again, self.now() + _RETRY if retry else None) if at is not None]
         self.queue.wake_at(record.key, min(wishes, default=None))
 
@@ -314,6 +314,7 @@ class TrainingController:
         self.told.pop(key, None)
         self.intervals.pop(key, None)
         self.converted.pop(key, None)
+        self.costs_due.discard(key)
         self.services = {(k, uid) for k, uid in self.services if k != key}
         self.ending &= {record.uid for record in self.world.trainingjobs.values()}
         self.queue.forget(key)
@@ -381,7 +382,7 @@ def _same(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     return {k: v for k, v in new.items() if k not in _FLOWING} == {k: v for k, v in old.items() if k not in _FLOWING}
 
 
-async def run_workers(controller: TrainingController, *, count: int = 8) -> None:
+async def run_workers(controller: TrainingController, *, count: int = 24) -> None:
     """Work with a bounded number of keys at the same time; a key is never worked on twice at once."""
     async with asyncio.TaskGroup() as group:
         for _ in range(count):

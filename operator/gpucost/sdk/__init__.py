@@ -29,6 +29,7 @@ Python 3.8 or later.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
@@ -40,8 +41,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -62,6 +64,9 @@ _GO_ON, _SAVE, _STOP = 0, 1, 2
 _LONGEST_PAUSE = 60.0
 _MOST_WAITING = 16
 _MOST_METRICS = 128
+_LONGEST_NAME = 128
+_LEFT_BEHIND = 3600.0
+"""Age in seconds at the start of a process from which nobody writes at an unfinished checkpoint any more."""
 _MARKER = ".gpucost-restored"
 
 
@@ -110,6 +115,9 @@ class Run:
         self._pid = os.getpid()
         self._before: Any = None
         self._caught = False
+        self._told_all = True
+        if self._url:
+            atexit.register(_close, weakref.ref(self))
         if catch_sigterm:
             self._catch()
 
@@ -136,7 +144,9 @@ class Run:
     def wish(self) -> int:
         """What is to be done now, all workers agreed: 0 go on, 1 save a checkpoint, 2 save one and stop."""
         mine = _STOP if self.stopping else _SAVE if self._is_due() else _GO_ON
-        return mine if self.agree is None else int(self.agree(mine))
+        agreed = mine if self.agree is None else int(self.agree(mine))
+        self.stopping = self.stopping or agreed == _STOP
+        return agreed
 
     def _is_due(self) -> bool:
         return self._asked or (self.interval is not None and time.monotonic() - self._saved_at >= self.interval)
@@ -148,7 +158,8 @@ class Run:
         except Exception as error:
             if not stopping:
                 raise
-            print(f"gpucost: the last checkpoint failed, the one before it counts: {error!r}", file=sys.stderr)
+            with self._counted():
+                print(f"gpucost: the last checkpoint failed, the one before it counts: {error!r}", file=sys.stderr)
 
     @contextmanager
     def saving(self, step: int | None = None) -> Iterator[None]:
@@ -160,9 +171,12 @@ class Run:
     def saved(self, step: int | None = None, duration: float | None = None) -> None:
         """A checkpoint is complete; `duration` in seconds."""
         self._saved_at, self._asked = time.monotonic(), False
+        if self._is_elsewhere():
+            return
         with self._counted():
-            told = {"step": step, "durationSeconds": duration, "time": _now()}
+            told = {"step": _whole(step), "durationSeconds": _decimal(duration), "time": _now()}
             with self._lock:
+                self._told_all = False
                 self._checkpoints.append({key: value for key, value in told.items() if value is not None})
                 del self._checkpoints[:-_MOST_WAITING]
             self._wake()
@@ -182,18 +196,19 @@ class Run:
         Values that are not plain numbers, such as tensors on a GPU, are converted only when a report is due: the
         conversion waits for the GPU.
         """
-        if not self._url:
+        if not self._url or self._is_elsewhere():
             return
         with self._counted():
-            self._dear.update(metrics or {})
             is_due = time.monotonic() >= self._due
+            for name, value in (metrics or {}).items():
+                self._dear[name] = value if is_due or isinstance(value, (int, float)) else _copy(value)
             values = self._converted(plain_only=not is_due)
             state = self._described(step, progress)
             with self._lock:
                 self._state = state
                 self._metrics.update(values)
-                self._news = True
-            if is_due:
+                self._news, self._told_all = True, False
+            if is_due or self._thread is None:
                 self._wake()
 
     def _converted(self, *, plain_only: bool = False) -> dict[str, float]:
@@ -203,12 +218,16 @@ class Run:
             if isinstance(value, (int, float)) or not plain_only:
                 del self._dear[name]
                 with self._counted():
+                    if not (0 < len(name) <= _LONGEST_NAME and name.isprintable()):
+                        raise ValueError(f"{name[:40]!r} is no name of a metric")
                     values[name] = float(value)
         return values
 
     def _described(self, step: int | None, progress: float | None) -> dict[str, Any]:
+        step = _whole(step)
         if self._first_step is None and step is not None:
             self._first_step = step
+        progress = self._share(progress)
         if progress is None and step is not None and self.total_steps:
             progress = min(1.0, step / self.total_steps)
         told = {
@@ -217,6 +236,13 @@ class Run:
         }
         status = {key: value for key, value in told.items() if value is not None}
         return {"step": step, "status": status}
+
+    def _share(self, progress: Any) -> float | None:
+        with self._counted():
+            if progress is None or 0 <= float(progress) <= 1:
+                return _decimal(progress)
+            raise ValueError(f"progress must be from 0 to 1, not {progress!r}")
+        return None
 
     def _remaining(self, step: int | None) -> int | None:
         done = (step or 0) - (self._first_step or 0)
@@ -235,13 +261,18 @@ class Run:
         self.failures += 1
         self.last_failure = why
 
+    def _is_elsewhere(self) -> bool:
+        """Whether this is a process that was forked from the one that reports: it has no thread, and perhaps a lock
+        that nobody will give back."""
+        return os.getpid() != self._pid
+
     # --- the thread -----------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        if not self._url or os.getpid() != self._pid:
+        if not self._url:
             return
         with self._lock:
-            if self._thread is None and not self._closing:
+            if not self._closing and not (self._thread and self._thread.is_alive()):
                 self._thread = threading.Thread(target=self._work, name="gpucost reports", daemon=True)
                 self._thread.start()
             self._lock.notify_all()
@@ -288,8 +319,7 @@ class Run:
         try:
             reply = self._post(body)
         except urllib.error.HTTPError as error:
-            with error:
-                self._failed(f"HTTP {error.code}: {error.read(500).decode(errors='replace')}")
+            self._failed(f"HTTP {error.code}: {_words(error)}")
             if error.code not in (401, 408, 429) and error.code < 500:  # with 401 the token is read anew
                 self._told(body)  # it will never be taken
             else:
@@ -338,37 +368,62 @@ class Run:
     # --- begin and end --------------------------------------------------------------------------------------------
 
     def _catch(self) -> None:
-        def note(_number: int, _frame: Any) -> None:
-            self.stopping = True
+        def note(number: int, frame: Any) -> None:
+            if self._caught and not self._is_elsewhere():
+                self.stopping = True
+            elif callable(self._before):  # workers that load data are forked with this handler, and ended by SIGTERM
+                self._before(number, frame)
+            else:
+                signal.signal(number, signal.SIG_DFL if self._before is None else self._before)
+                os.kill(os.getpid(), number)
 
         with self._counted():  # only the main thread may set handlers
-            self._before = signal.signal(signal.SIGTERM, note)
-            self._caught = True
+            before = signal.signal(signal.SIGTERM, note)
+            if not self._caught:
+                self._before, self._caught = before, True
 
     def close(self) -> None:
-        """Send what is left, within `timeout`, and give SIGTERM back."""
+        """Send what is left, within `timeout`, and give SIGTERM back. What is reported afterwards is told too, such as
+        an evaluation of the result."""
+        if self._is_elsewhere():
+            return
+        self._told_all = True
         with self._counted():
             values = self._converted()
             with self._lock:
                 self._metrics.update(values)
                 self._closing, self._due = True, 0.0
                 self._lock.notify_all()
-            thread = self._thread
-            if thread is None and (self._news or self._checkpoints) and self._url and os.getpid() == self._pid:
+            thread = self._thread if self._thread and self._thread.is_alive() else None
+            if thread is None and (self._news or self._checkpoints) and self._url:
                 thread = self._thread = threading.Thread(target=self._work, daemon=True)
                 thread.start()
             if thread is not None:
                 thread.join(self._timeout)
+            if thread is None or not thread.is_alive():
+                self._thread = None
+        self._closing = False
         if self._caught:
             with self._counted():
                 signal.signal(signal.SIGTERM, self._before if self._before is not None else signal.SIG_DFL)
             self._caught = False
+
+    def _at_exit(self) -> None:
+        if not self._told_all:
+            self.close()
 
     def __enter__(self) -> Run:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _close(run: Callable[[], Run | None]) -> None:
+    """At the end of a process that has not said that it ends."""
+    found = run()
+    if found is not None:
+        found._at_exit()
 
 
 def _rank() -> int:
@@ -386,6 +441,27 @@ def _positive(found: Any) -> float | None:
     return value if 0 < value < 1e9 else None
 
 
+def _whole(number: Any) -> int | None:
+    """As JSON knows it: numbers of numpy and torch are none there."""
+    return None if number is None else int(number)
+
+
+def _decimal(number: Any) -> float | None:
+    return None if number is None else float(number)
+
+
+def _copy(value: Any) -> Any:
+    """A tensor as it is now, without its graph: the loop may go on adding to it before it is told."""
+    return value.detach().clone() if hasattr(value, "detach") and hasattr(value, "clone") else value
+
+
+def _words(error: urllib.error.HTTPError) -> str:
+    """What the server says, as far as it does."""
+    with suppress(Exception), error:
+        return error.read(500).decode(errors="replace")
+    return "the answer broke off"
+
+
 def _now() -> str:
     seconds = time.time()
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1e6):06d}Z"
@@ -394,10 +470,15 @@ def _now() -> str:
 @contextmanager
 def replacing(path: str) -> Iterator[str]:
     """A name to write to, as a file or a folder, that takes the place of `path` when all is written: half a checkpoint
-    replaces no good one."""
+    replaces no good one, and leaves nothing behind."""
     unfinished = _unfinished(path)
     _remove(unfinished)
-    yield unfinished
+    try:
+        yield unfinished
+    except BaseException:
+        with suppress(OSError):
+            _remove(unfinished)
+        raise
     if os.path.isdir(unfinished):
         _remove(path)
     else:
@@ -424,6 +505,7 @@ class Checkpoints:
 
     def __init__(self, folder: str, keep: int = 3, prefix: str = "checkpoint-") -> None:
         self.folder, self.keep, self.prefix = folder, max(1, keep), prefix
+        self._begun = time.time()
 
     @contextmanager
     def writing(self, step: int) -> Iterator[str]:
@@ -431,8 +513,16 @@ class Checkpoints:
         os.makedirs(self.folder, exist_ok=True)
         with replacing(self.path(step)) as path:
             yield path
-        for old in _all(self.folder, self.prefix)[: -self.keep]:
-            _remove(old.path)
+        for old in (*_all(self.folder, self.prefix)[: -self.keep], *self._left_behind()):
+            with suppress(OSError):  # the new one is there: what cannot be removed now is tried again with the next
+                _remove(old.path)
+
+    def _left_behind(self) -> Iterator[Found]:
+        """Unfinished checkpoints of processes that were killed."""
+        for one in _all(self.folder, _unfinished(self.prefix)):
+            with suppress(OSError):
+                if os.path.getmtime(one.path) < self._begun - _LEFT_BEHIND:
+                    yield one
 
     def path(self, step: int) -> str:
         """Where the checkpoint of a step is."""
@@ -531,7 +621,7 @@ def hugging_face(run: Run | None = None) -> Any:
 
     class GpucostCallback(TrainerCallback):  # type: ignore[misc]
         begun: float | None = None
-        reports_itself = False
+        reports_itself = ends_early = False
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.reports_itself = "kubeflow" in (args.report_to or ())
@@ -548,15 +638,19 @@ def hugging_face(run: Run | None = None) -> Any:
             mine.report(state.global_step)
             wish = mine.wish()
             control.should_save = control.should_save or wish != _GO_ON
-            control.should_training_stop = control.should_training_stop or wish == _STOP
+            self.ends_early = wish == _STOP
+            control.should_training_stop = control.should_training_stop or self.ends_early
             self.begun = time.monotonic()
             return control
+
+        def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.begun = time.monotonic()  # it comes before saving, and is no part of it
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             mine.saved(state.global_step, time.monotonic() - self.begun if self.begun else None)
 
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if mine.stopping:
+            if self.ends_early:  # so agreed: SIGTERM alone reaches every worker at another moment
                 mine.exit()
             mine.close()
 

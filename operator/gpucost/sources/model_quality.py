@@ -21,4 +21,6 @@ async def quality_of(engine: PromQL | None, query: str) -> float | Unknown:
     if len(found) > 1:
         return Unknown(f"the query finds {len(found)} series; make one of them, as min(...) does")
     value = found[0].value
-    return Unknown("the query gives NaN") if math.isnan(value) else value
+    if not math.isfinite(value):  # nobody can tell a division by zero from a model that has gone wrong
+        return Unknown(f"the query gives {'NaN' if math.isnan(value) else 'infinity'}")
+    return value

@@ -33,6 +33,9 @@ _BUSY = (429, 502, 503, 504)
 """Answers after which the same question may be put again at once; a query that timed out is not repeated."""
 _UNAVAILABLE = 503
 _REFUSED = re.compile(r"HTTP Status Code (?P<status>\d+) \((?P<body>b['\"].*)\)", re.DOTALL)
+_USER = re.compile(r"//[^/@]*@")
+_NOT_TOLD = re.compile(r" with url: \S+|<[^<>]* object at 0x[0-9a-f]+>: ")
+"""Of the client's errors: the whole request, with queries of several users, and addresses in memory."""
 _POINTS = 10_000
 """Engines refuse more than 11,000 points a series; a longer range is asked for in pieces."""
 
@@ -78,6 +81,11 @@ class PromQL:
     _connection: PrometheusConnect | None = None
     _connecting: Lock = field(default_factory=Lock)
 
+    @property
+    def shown(self) -> str:
+        """The URL without a user and a password: errors are logged, and told to users."""
+        return _USER.sub("//", self.url)
+
     async def query(self, promql: str, at: Instant | None = None) -> list[Series]:
         """The value of every series now, or at an instant; `PrometheusError` when there is no answer."""
         result = await self._ask(lambda connection: connection.custom_query(promql, params=_at(at)))
@@ -121,13 +129,13 @@ class PromQL:
         try:
             result = question(self._connect())
         except PrometheusApiClientException as error:
-            raise _refusal(self.url, error) from None
+            raise _refusal(self.shown, error) from None
         except requests.Timeout as error:
-            raise PrometheusError(f"{self.url}: {_first_line(error)}", timed_out=True) from None
+            raise PrometheusError(f"{self.shown}: {_first_line(error)}", timed_out=True) from None
         except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-            raise PrometheusError(f"{self.url}: {_first_line(error)}") from None
+            raise PrometheusError(f"{self.shown}: {_first_line(error)}") from None
         if not isinstance(result, list):
-            raise PrometheusError(f"{self.url}: the answer is no list of series; is this the URL of a PromQL engine?")
+            raise PrometheusError(f"{self.shown}: the answer is no list of series; is this the URL of a PromQL engine?")
         return result
 
     def _connect(self) -> PrometheusConnect:
@@ -223,4 +231,4 @@ def _refusal(url: str, error: Exception) -> PrometheusError:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:300]
+    return _NOT_TOLD.sub("", (str(error) or type(error).__name__).splitlines()[0])[:300]

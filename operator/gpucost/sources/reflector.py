@@ -193,9 +193,14 @@ class Reflector(Generic[R]):
         uid = body["metadata"]["uid"]
         try:
             record = self.parse(body)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             self.rejected += 1
             log.warning("skipping %s %s: %s: %s", self.path, uid, type(error).__name__, error)
+            if kind != "DELETED" or uid not in self.items:
+                return
+            self.handler(
+                Change(self.items.pop(uid), None, seen=not missed, last_seen=missed)
+            )  # it is gone all the same
             return
         old = self.items.get(uid)
         if kind == "DELETED":

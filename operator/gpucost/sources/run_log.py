@@ -10,12 +10,14 @@ and read again next time.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import re2
 
 from gpucost.core.clock import SECOND, Instant, Micros, floor_to, format_rfc3339, parse_rfc3339
+from gpucost.core.training.metric_sources import PATTERN_MEMORY
 from gpucost.core.training.observed import merged, push_of
 from gpucost.core.training.push import Push
 from gpucost.kube import paths
@@ -26,6 +28,8 @@ LONGEST_LINE = 64 * 1024
 """Bytes of a line that are looked at."""
 MOST_BYTES = 24 * 1024 * 1024
 """Read at one time; a line of 10 MB is passed in one go."""
+MOST_BUSY = 1.0
+"""Seconds of CPU for one look: many short lines that all match cost much more than their bytes."""
 SPACING: Micros = 5 * SECOND
 """At most one report in so much time of the log, as a run that pushes may send."""
 _FIRST_LINES = 5000
@@ -68,6 +72,8 @@ class LogRead:
     """Each with the instant of its line, at most one in `SPACING`."""
     size: int = 0
     """Bytes that were read."""
+    busy: float = 0.0
+    """Seconds of CPU that their lines took."""
     is_all: bool = True
     """Whether the end of what was written was reached."""
     foreign: str = ""
@@ -107,6 +113,7 @@ def finder(pattern: str) -> Find:
     """Looks for a pattern in a line and gives the named groups that took part; raises `re2.error` for a bad one."""
     options = re2.Options()
     options.log_errors = False
+    options.max_mem = PATTERN_MEMORY
     compiled = re2.compile(pattern, options)
 
     def find(line: bytes) -> Mapping[str, str] | None:
@@ -129,6 +136,7 @@ class _Reader:
     place: Place
     find: Find
     size: int = 0
+    busy: float = 0.0
     waste: int = 0
     """Bytes that were read before."""
     foreign: str = ""
@@ -199,10 +207,12 @@ def _params(what: Log, place: Place) -> dict[str, str]:
 async def _read(chunks: AsyncIterator[bytes], reader: _Reader, lines: LineSplitter) -> bool:
     """Whether everything was read."""
     async for chunk in chunks:
+        begun = time.thread_time()
         reader.size += len(chunk)
         for line in lines.feed(chunk):
             reader.line(line)
-        if reader.size > MOST_BYTES:
+        reader.busy += time.thread_time() - begun
+        if reader.size > MOST_BYTES or reader.busy > MOST_BUSY:
             return False
         await asyncio.sleep(0)  # a log that arrives quickly must not keep everybody else waiting
     return True
@@ -217,4 +227,4 @@ def _result(reader: _Reader, lines: LineSplitter, before: Place, *, is_all: bool
         place = replace(place, at=max(place.at, at or 0), skip=True)
     elif waste > _WASTE and floor_to(place.at, SECOND) == floor_to(before.at, SECOND):
         place = replace(place, skip=True)
-    return LogRead(place, tuple(reader.found), reader.size, is_all, reader.foreign)
+    return LogRead(place, tuple(reader.found), reader.size, reader.busy, is_all, reader.foreign)

@@ -1,17 +1,18 @@
 """Asks the API server whose token it is (TokenReview), and remembers the answer for a while.
 
 A run reports every few seconds with the same token, so the API server is asked once in some minutes per pod. Somebody
-who sends made-up tokens costs the API server no more than a few questions a second. Tokens are remembered by their
-digest only.
+who sends made-up tokens costs the API server no more than a few questions a second, and nobody else an answer: a token
+that claims to be of a pod that is there is asked about at that pod's own pace. What a token claims decides about its
+place in the queue and nothing more. Tokens are remembered by their digest only.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import json
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ _BAD_FOR = MINUTE
 _MOST = 8192
 _LONGEST_TOKEN = 16 * 1024
 _SECONDS = 5.0
+_TOKENS_OF_A_POD = 5
 _USER = "system:serviceaccount:"
 _POD, _POD_UID = "authentication.kubernetes.io/pod-name", "authentication.kubernetes.io/pod-uid"
 
@@ -56,8 +58,12 @@ class TokenReviews:
     client: KubeClient
     audience: str
     now: Callable[[], Instant]
+    exists: Callable[[str], bool] = lambda _uid: False
+    """Whether there is a pod of a UID."""
     _known: OrderedDict[bytes, tuple[Instant, BoundPod | None]] = field(default_factory=OrderedDict)
     _pace: Bucket = field(default_factory=_questions)
+    _paces: OrderedDict[str, Bucket] = field(default_factory=OrderedDict)
+    """By UID of the pod that tokens claim to be of."""
 
     async def pod_of(self, token: str) -> BoundPod | None:
         """The pod that a token was issued for; None when it is not valid. Raises `CannotAsk`."""
@@ -67,11 +73,21 @@ class TokenReviews:
         until, pod = self._known.get(digest, (0, None))
         if now < until:
             return pod
-        if self._pace.take(now):
+        if self._pace_of(token).take(now):
             raise CannotAsk("too many new tokens at once")
         pod = await self._ask(token)
         self._remember(digest, pod, now + _BAD_FOR if pod is None else min(now + _GOOD_FOR, _end_of(token, now)))
         return pod
+
+    def _pace_of(self, token: str) -> Bucket:
+        uid = claimed_pod(token)
+        if not uid or not self.exists(uid):
+            return self._pace
+        pace = self._paces.setdefault(uid, Bucket(burst=_TOKENS_OF_A_POD, period=10 * SECOND))
+        self._paces.move_to_end(uid)
+        while len(self._paces) > _MOST:
+            self._paces.popitem(last=False)
+        return pace
 
     async def _ask(self, token: str) -> BoundPod | None:
         body = {
@@ -108,10 +124,24 @@ def pod_in(status: Mapping[str, Any], audience: str) -> BoundPod | None:
     return BoundPod(namespace, name, uid) if is_account and namespace and uid else None
 
 
+def claimed_pod(token: str) -> str:
+    """UID of the pod that a token says it is bound to, which anybody can write; empty when it says none."""
+    claims = _claims(token).get("kubernetes.io")
+    pod = claims.get("pod") if isinstance(claims, Mapping) else None
+    return str(pod.get("uid") or "") if isinstance(pod, Mapping) else ""
+
+
 def _end_of(token: str, now: Instant) -> Instant:
     """When a token that is known to be genuine ends; now when it does not say."""
+    end = _claims(token).get("exp")
+    return int(end) * SECOND if isinstance(end, int | float) and math.isfinite(end) else now
+
+
+def _claims(token: str) -> Mapping[str, Any]:
+    """What stands in a JSON web token, unverified; empty for anything else."""
     try:
         payload = token.split(".")[1]
-        return int(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]) * SECOND
-    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
-        return now
+        found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, Mapping) else {}

@@ -24,7 +24,8 @@ from gpucost.web.status import Refused, dumps
 M = TypeVar("M", bound=ApiModel)
 
 _BASE = f"/apis/{schema.GROUP}/{schema.VERSION}"
-_LONGEST = 366 * 24 * 3600 * 10**6
+LONGEST: Micros = 366 * 24 * 3600 * 10**6
+"""Of a simulated run, and what it may be given: it is played tick by tick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def _duration(request: web.Request, name: str) -> Micros | None:
         found = parse_duration(text)
     except ValueError as error:
         raise Refused(400, f"parameter {name}: {error}", field=name) from None
-    if not 0 < found <= _LONGEST:
+    if not 0 < found <= LONGEST:
         raise Refused(400, f"parameter {name}: {text!r} is not between 0 and a year", field=name)
     return found
 

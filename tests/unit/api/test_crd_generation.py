@@ -176,3 +176,12 @@ class Fixed(BaseModel):
 def test_what_a_crd_cannot_say_is_refused_at_generation(model: type[BaseModel], words: str) -> None:
     with pytest.raises(NotStructural, match=words):
         structural(model)
+
+
+def test_a_budget_is_called_a_limit_and_no_price() -> None:
+    crd = yaml.safe_load(render_all()["gpucost.dev_trainingjobs.yaml"])
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    budget = spec["properties"]["budget"]["properties"]
+    for name in ("cost", "gpuHours"):
+        messages = [one["message"] for one in budget[name]["x-kubernetes-validations"]]
+        assert messages[0] == "must not be negative; give the limit as a string such as '500'"

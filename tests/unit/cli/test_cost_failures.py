@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -251,8 +253,58 @@ def test_every_command_has_help_with_examples(kubectl_cost: Run, command: tuple[
     result = kubectl_cost(*command, "--help")
     assert result.exit_code == 0
     assert "Examples:" in result.stdout
-    assert f"[default: {DEFAULT_WINDOW}]" in result.stdout
+    assert ("--window" in result.stdout) == (f"[default: {DEFAULT_WINDOW}]" in result.stdout)
     assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def commands(group: click.Group, *names: str) -> Iterator[tuple[str, ...]]:
+    yield names
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        if isinstance(found, click.Group):
+            yield from commands(found, *names, name)
+        else:
+            yield (*names, name)
+
+
+@pytest.mark.parametrize("command", list(commands(gpucost_group)), ids=" ".join)
+def test_every_tool_has_help_with_examples(command: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(gpucost_group, [*command, "--help"], terminal_width=80)
+    assert result.exit_code == 0
+    assert "Examples:" in result.stdout or command == ("version",)
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+EVERYTHING = {"-n", "-A", "-l", "--window", "--rate", "--sort-by", "--idle", "-o", "--no-headers", "--api-url"}
+REFUSED = {
+    ("node",): {"-n"},
+    ("idle",): {"-n", "-l", "--idle"},
+    ("explain",): {"-A", "-l", "--rate", "--sort-by", "--idle"},
+    ("export",): {"--rate", "--sort-by", "--idle", "-o", "--no-headers"},
+    ("estimate",): {"-A", "-l", "--window", "--rate", "--sort-by", "--idle"},
+    ("report", "run"): {"-A", "-l", "--window", "--rate", "--sort-by", "--idle"},
+    ("simulate",): {"-A", "-l", "--window", "--rate", "--sort-by", "--idle"},
+    ("savings",): {"-l", "--rate", "--sort-by", "--idle"},
+    ("resume",): EVERYTHING - {"-n"},
+}
+ARGUMENTS = {"explain": ("tj/bert",), "estimate": ("-f", "-"), "report": ("bert",), "simulate": ("bert",)}
+VALUES = {"-n": "research", "-l": "team=nlp", "--window": "24h", "--rate": "day", "--sort-by": "name", "-o": "csv"}
+
+
+@pytest.mark.parametrize("command", REFUSED, ids=" ".join)
+def test_help_shows_the_flags_that_a_command_has_and_the_others_are_refused_wherever_they_stand(
+    kubectl_cost: Run, command: tuple[str, ...]
+) -> None:
+    shown = set(re.findall(r"^  (-\w|--[\w-]+)", kubectl_cost(*command, "--help").stdout, re.MULTILINE))
+    assert shown & EVERYTHING == EVERYTHING - REFUSED[command]
+    for flag in REFUSED[command] - {"--api-url"}:
+        given = (flag, VALUES[flag]) if flag in VALUES else (flag,)
+        rest = (*command, *ARGUMENTS.get(command[0], ("bert",) if command == ("resume",) else ()))
+        for arguments in ((*rest, *given), (*given, *rest)):
+            result = kubectl_cost(*arguments)
+            assert (result.exit_code, result.stdout) == (2, "")
+            assert "leave out -" in result.stderr or f"{flag} has no meaning here: leave it out" in result.stderr
 
 
 def test_completion_offers_commands_and_flags(

@@ -262,6 +262,28 @@ def test_every_problem_names_its_document_its_line_and_its_field(offline: Run, w
     assert "document 3 (TrainingJob/worse" in lines[2]
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"expectedDuraton": "10h"}, "spec.expectedDuraton: no such field; did you mean expectedDuration?"),
+        ({"placement": {"polcy": "Auto"}}, "spec.placement.polcy: no such field; did you mean policy?"),
+        ({"earlyStopping": [{"type": "Plateau", "metric": "loss", "x": 1}]}, "spec.earlyStopping[0].x: no such field"),
+    ],
+)
+def test_a_field_that_kubectl_apply_would_refuse_is_refused(
+    offline: Run, write: Callable[..., str], changes: dict[str, object], problem: str
+) -> None:
+    result = offline(write(job(**changes)))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.rstrip().endswith(problem)
+
+
+def test_what_a_pod_may_have_is_left_to_the_cluster(offline: Run, write: Callable[..., str]) -> None:
+    found = job()
+    found["spec"]["template"]["spec"]["anything"] = {"new": [1]}
+    assert offline(write(found)).exit_code == 0
+
+
 def test_a_file_that_is_not_there(offline: Run) -> None:
     result = offline("nowhere.yaml")
     assert result.exit_code == 2

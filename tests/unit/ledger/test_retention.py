@@ -200,3 +200,14 @@ def test_the_file_shrinks(tmp_path):
             ledger.retire(at(80), DAY, seconds=60)
             assert size(database) < before / 2
         assert ledger.unheld_totals(at(80))[IDLE, CapacityType.ON_DEMAND].cost == money("640")
+
+
+def test_since_when_a_name_was_held_is_known_to_the_hour_of_what_only_sums_are_left_of(ledger):
+    names = ["bert", "a", "e", "never"]
+    before = ledger.first_held("research", "Job", names)
+    assert before == {"bert": at(0), "e": at(4)}
+    roll(ledger)
+    ledger.retire(at(200), KEEP, seconds=60)
+    assert ledger.first_held("research", "Job", names) == before
+    assert ledger.first_held("search", "Job", ["c"]) == {"c": at(0)}  # since half past, as was known before
+    assert ledger.first_held("search", "TrainingJob", ["c"]) == {}

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpucost.core.clock import MINUTE
 from gpucost.core.model import Key
 from gpucost.core.training.progress import PROMETHEUS
 from gpucost.core.training.promql_text import problem_of
 from gpucost.core.training.push import Push
 from gpucost.runtime.query_feed import MOST_REQUESTS, QueryFeed
+from gpucost.sources.promql import PromQL
 from gpucost.sources.run_queries import MOST_TOGETHER, Question, bundles
 from support.feed_world import FeedWorld, engine_with
 from support.progress_world import BERT
@@ -258,3 +260,40 @@ def test_a_request_is_no_longer_than_a_proxy_lets_through() -> None:
     parts = list(bundles(questions))
     assert [one for part in parts for one in part] == questions
     assert max(sum(len(one.query) for one in part) for part in parts) <= 5000
+
+
+async def test_other_words_for_the_same_doubt_are_no_news_until_some_minutes_have_passed(world: FeedWorld) -> None:
+    world.run(ask_for("q"))
+    pods = iter(range(0, 10_000, 7))
+
+    def answer(text: str) -> Any:
+        index = next(part["index"] for part in _PART.finditer(text))
+        return [{"metric": {"gpucost_question": index, "pod": f"p{next(pods)}"}, "value": [1, "1"]} for _ in range(2)]
+
+    with engine_with(answer) as (_, promql):
+        feed = world.queries(promql)
+        await passes(feed, world)
+        words, marked = world.doubts()[FIELD].message, len(world.marked)
+        await passes(feed, world, 20)
+        assert (world.doubts()[FIELD].message, len(world.marked)) == (words, marked)
+        world.run(ask_for("q"), generation=2)
+        await passes(feed, world)
+        assert world.doubts()[FIELD].message != words
+        since = world.now
+        while world.now - since < 10 * MINUTE:
+            await passes(feed, world)
+        assert len(world.marked) == marked + 2
+
+
+async def test_what_the_engine_says_of_others_queries_is_not_told_to_a_run(world: FeedWorld) -> None:
+    world.run(ask_for("salaries"), Key("other", "a"))
+    world.run(ask_for("up"))
+    with engine_with(lambda text: (500, f"out of memory in {text}")) as (_, promql):
+        await passes(world.queries(promql), world)
+    (doubt,) = world.doubts().values()
+    assert doubt.message == "Prometheus does not answer (HTTP 500); the operator's log has the reason"
+    down = PromQL("http://user:hunter2@127.0.0.1:9/", timeout=1)
+    world.begin()
+    await passes(world.queries(down), world)
+    (doubt,) = world.doubts().values()
+    assert doubt.message == "Prometheus does not answer; the operator's log has the reason"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,10 @@ from gpucost.core.model import ContainerEnd, Key
 from gpucost.core.training.progress import LOG, TERMINATION
 from gpucost.core.training.push import Push
 from gpucost.kube.client import KubeClient
+from gpucost.runtime import log_feed
+from gpucost.runtime.feeds import Subject
 from gpucost.runtime.log_feed import LogFeed
+from gpucost.sources import run_log
 from support.feed_world import FeedWorld
 from support.log_endpoint import LogServer, Written
 from support.progress_world import BERT
@@ -269,3 +273,78 @@ async def test_what_is_not_asked_for_any_more_is_not_doubted(world: FeedWorld) -
         world.run({"push": "Off"}, generation=3)
         await feed.once()
     assert world.board.of(BERT) is None
+
+
+async def test_lines_of_long_ago_that_the_run_has_told_itself_are_no_news_after_a_restart(world: FeedWorld) -> None:
+    server = LogServer()
+    world.run(LOSS)
+    async with reading(world, server) as feed:
+        record = world.world.trainingjobs[BERT]
+        for step in range(3):
+            write(world, server, step, 1.0)
+            world.histories.hear(record, Push(metrics={"loss": 1.0}, step=step), "push")
+        await feed.once()
+        known = dict(world.histories._known)
+        world.later(900)  # a long evaluation, in which nothing is said; meanwhile the operator starts anew
+        world.begin()
+        world.histories.load(known)
+        await world.logs(feed.client).once()
+    assert [one.source for one in world.reports()] == ["push"] * 3
+
+
+async def test_a_log_that_is_costly_to_read_is_read_in_parts_and_nothing_of_it_is_lost(
+    world: FeedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_log, "MOST_BUSY", 0.0)
+    server = LogServer()
+    world.run(LOSS)
+    async with reading(world, server) as feed:
+        for step in range(4):
+            write(world, server, step, "1.0 " + "x" * 30_000)
+        begun = len(server.asked)
+        for _ in range(20):
+            await feed.once()
+            world.now += SECOND
+            for standing in feed._standing.values():
+                standing.due = 0
+    assert len(server.asked) > begun + 3
+    assert [one.step for one in world.reports()] == [0, 1, 2, 3]
+
+
+async def test_all_logs_together_take_a_fifth_of_a_core_at_most(
+    world: FeedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_feed, "_MOST_BUSY", 0.0)
+    server = LogServer(by_pod={f"run-{index}-0": Written() for index in range(20)})
+    for index in range(20):
+        world.run(LOSS, Key("research", f"run-{index}"))
+        for second in range(50):
+            server.by_pod[f"run-{index}-0"].write(world.now + second * SECOND, f"step {second} loss=0.5")
+    async with reading(world, server) as feed:
+        await feed.once()
+        first = len(server.paths)
+        assert 1 <= first < 20  # those that were begun before the pass had enough
+        assert feed.rest() >= 4 * feed.busy > 0
+        for _ in range(20):
+            await feed.once()
+    assert len(set(server.paths)) == 20
+
+
+async def test_one_run_whose_log_breaks_the_reader_keeps_no_other_from_being_read(
+    world: FeedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = LogServer()
+    gpt = Key("research", "gpt")
+    world.run(LOSS)
+    world.run(LOSS, gpt)
+    whole = LogFeed._read
+
+    async def broken(self: LogFeed, subject: Subject, *rest: Any) -> Any:
+        return 1 // 0 if subject.record.key == BERT else await whole(self, subject, *rest)
+
+    monkeypatch.setattr(LogFeed, "_read", broken)
+    async with reading(world, server) as feed:
+        write(world, server, 1, 0.5)
+        await feed.once()
+    assert world.values("loss", gpt) == [0.5]
+    assert world.figures.errors["metric logs"] == 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+
+import pytest
 
 from gpucost.core.clock import SECOND, parse_rfc3339
 from gpucost.core.model import Job, JobCondition
@@ -10,7 +13,7 @@ from gpucost.kube.errors import ApiError
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.queue import DirtyKeys
 from gpucost.runtime.training import TrainingController
-from gpucost.runtime.world import World, custom_record
+from gpucost.runtime.world import Custom, World, custom_record
 from gpucost.sources.records import owner_of
 
 MOVED = "2026-11-01T00:05:00Z"
@@ -52,6 +55,13 @@ class Server:
         return body
 
 
+def refusing(error: ApiError) -> Any:
+    async def apply(*_: object, **__: object) -> None:
+        raise error
+
+    return apply
+
+
 def controller(server: Server, *, body: dict[str, Any] = BODY, **job: Any) -> TrainingController:
     world = World()
     record = custom_record(body)
@@ -84,7 +94,67 @@ async def test_a_write_of_the_cost_tells_the_move_before_the_status_shows_it():
     work = controller(server)
     (record,) = work.world.trainingjobs.values()
     assert await work.publish_cost(record)
+    assert await work.queue.take() == record.key
+    await work.process(record.key)
     assert server.written == ["MovedToSpot", f"status since {MOVED}"]
+
+
+async def test_the_cost_alone_is_written_once_for_each_time_that_it_is_published():
+    server = Server()
+    work = controller(server)
+    (record,) = work.world.trainingjobs.values()
+    decision = work.decide(record)
+    shown = custom_record({**BODY, "status": work.status_of(record, decision)})
+    work.world.trainingjob_changed(shown)
+    await work.process(shown.key)
+    assert "status" not in " ".join(server.written)
+    await work.publish_cost(shown)
+    await work.process(shown.key)
+    await work.process(shown.key)
+    assert [line for line in server.written if "status" in line] == [f"status since {MOVED}"]
+
+
+async def test_a_cost_that_could_not_be_written_is_written_later():
+    server = Server()
+    work = controller(server)
+    (record,) = work.world.trainingjobs.values()
+    work.world.trainingjob_changed(custom_record({**BODY, "status": work.status_of(record, work.decide(record))}))
+    await work.publish_cost(record)
+    server.apply = refusing(ApiError(503, reason="ServiceUnavailable"))  # type: ignore[method-assign]
+    await work.process(record.key)
+    del server.apply  # type: ignore[misc]
+    await work.process(record.key)
+    assert [line for line in server.written if "status" in line] == [f"status since {MOVED}"]
+
+
+async def test_what_changed_while_the_world_was_asked_is_what_is_decided_about(monkeypatch):
+    server = Server()
+    work = controller(server)
+    (record,) = work.world.trainingjobs.values()
+    asked = []
+
+    async def prepare(seen: Custom) -> None:
+        asked.append(seen)
+        suspended = {**BODY, "metadata": {**BODY["metadata"], "generation": 2}}
+        work.world.trainingjob_changed(custom_record({**suspended, "spec": {**BODY["spec"], "suspend": True}}))
+
+    monkeypatch.setattr(work, "prepare", prepare)
+    await work.process(record.key)
+    assert asked == [record]
+    assert dict(work.figures.actions) == {("training", "Enforce", "applied"): 1}
+
+
+async def test_nothing_is_decided_about_a_namesake_that_went_while_the_world_was_asked(monkeypatch):
+    server = Server()
+    work = controller(server)
+    (record,) = work.world.trainingjobs.values()
+
+    async def prepare(_seen: Custom) -> None:
+        work.world.trainingjob_gone(record.key)
+
+    monkeypatch.setattr(work, "prepare", prepare)
+    await work.process(record.key)
+    assert server.written == []
 
 
 async def test_after_a_conflict_neither_event_nor_status_is_written():
@@ -107,25 +177,65 @@ async def test_nothing_is_tried_again_in_a_namespace_that_is_being_deleted():
     assert server.written == []
 
 
+@pytest.mark.parametrize(
+    ("error", "posted"),
+    [(MemoryError("no room for a table"), ["PassFailed"]), (ApiError(503, reason="ServiceUnavailable"), [])],
+    ids=["a fault", "an API server that is away"],
+)
+async def test_a_pass_that_fails_is_told_once_and_ends_no_later_pass(monkeypatch, error, posted):
+    server = Server()
+    work = controller(server)
+    (record,) = work.world.trainingjobs.values()
+    passes = []
+
+    def decide(_seen: Custom) -> None:
+        passes.append(list(server.written))
+        raise error
+
+    monkeypatch.setattr(work, "decide", decide)
+    task = asyncio.create_task(work.work())
+    for count in (1, 2, 3):
+        work.queue.mark(record.key)
+        async with asyncio.timeout(10):
+            while len(passes) < count:
+                await asyncio.sleep(0.01)
+    task.cancel()
+    assert (server.written, passes[-1]) == (posted, posted)
+    assert work.figures.errors["training"] >= 2
+
+
 def test_the_scene_is_one_in_which_the_job_runs():
     work = controller(Server(), conditions=(JobCondition("Suspended", False, "JobResumed", "", NOW),))
     (record,) = work.world.trainingjobs.values()
     assert work.decide(record).actions == ()
 
 
-async def test_a_write_of_the_cost_tells_nothing_of_an_action_that_is_still_to_be_carried_out():
+async def test_a_write_of_the_cost_carries_out_what_was_decided_before_it_is_told():
     server = Server()
     work = controller(server, body={**BODY, "spec": {**BODY["spec"], "suspend": True}})
     (record,) = work.world.trainingjobs.values()
     assert work.decide(record).actions
-    assert not await work.publish_cost(record)
+    await work.publish_cost(record)
     assert server.written == []
-    assert await work.queue.take() == record.key
+    server.refusal = ApiError(409, reason="Conflict")
+    await work.process(await work.queue.take())
+    assert server.written == []
+    server.refusal = None
+    await work.process(record.key)
+    assert [line for line in server.written if "status" in line] == [f"status since {MOVED}"]
+    assert dict(work.figures.actions) == {
+        ("training", "Enforce", "conflict"): 1,
+        ("training", "Enforce", "applied"): 1,
+    }
 
 
-async def test_an_object_that_cannot_be_decided_does_not_end_the_pass_over_the_others(monkeypatch):
+async def test_an_object_that_cannot_be_decided_does_not_end_the_work_on_the_others(monkeypatch):
     work = controller(Server())
     (record,) = work.world.trainingjobs.values()
     monkeypatch.setattr(work, "cost_of", lambda _: 1 // 0)
-    assert not await work.publish_cost(record)
-    assert work.figures.errors["training"] == 1
+    await work.publish_cost(record)
+    working = asyncio.create_task(work.work())
+    while not work.figures.errors["training"]:
+        await asyncio.sleep(0)
+    assert not working.done()
+    working.cancel()

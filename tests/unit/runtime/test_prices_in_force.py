@@ -14,7 +14,7 @@ from gpucost.core.exported import KARPENTER_LABEL, KARPENTER_PRICE, OPENCOST_TOT
 from gpucost.core.model import Node, PriceFact, Resources
 from gpucost.core.pricelist import SOURCE
 from gpucost.core.quarantine import ACCEPT
-from gpucost.ledger import Ledger
+from gpucost.ledger import Ledger, LedgerError
 from gpucost.runtime.assets import Assets
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.price_memory import MARK, decode
@@ -42,7 +42,11 @@ class Accounting:
     def __init__(self) -> None:
         self.ledger = Ledger("sqlite://", cluster="c", currency="USD")
 
+        self.away = False
+
     async def call(self, function: Any) -> Any:
+        if self.away:
+            raise LedgerError("cannot connect")
         return function()
 
 
@@ -394,3 +398,20 @@ async def test_without_commitments_nothing_is_kept_of_nodes_that_ended() -> None
     scene.node_gone("a")
     await scene.tick()
     assert set(scene.prices.lives) == {"b"}
+
+
+async def test_a_price_that_changes_while_the_ledger_is_away_holds_once_it_is_back() -> None:
+    scene = Scene()
+    scene.node()
+    scene.book(**p5("50"))
+    await scene.tick()
+    scene.record()
+    scene.book(**p5("60"))
+    scene.accounting.away = True
+    for _ in range(2):
+        with pytest.raises(LedgerError):
+            await scene.tick(MINUTE)
+    assert scene.written() == {}
+    scene.accounting.away = False
+    await scene.tick(MINUTE)
+    assert [one.hourly for one in scene.written()["n1"]] == [Decimal(60)]

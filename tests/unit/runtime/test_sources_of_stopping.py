@@ -97,14 +97,28 @@ def test_a_run_without_rules_costs_nothing_and_keeps_its_annotations(scene: Scen
     assert scene.asked == []
 
 
+def test_what_was_worked_out_of_a_run_serves_all_that_are_compared_with_it(scene: Scene) -> None:
+    said = {name: history([1.0]) for name in "abc"}
+    scene.sources.progress_of = lambda key: said[key.name]
+    records = [scene.add(name, {"team": "nlp"}, earlyStopping=RULES) for name in "abc"]
+    groups = [{one.name: one for one in scene.of(record)["groups"]["team"]} for record in records]
+    assert groups[0]["c"] is groups[1]["c"]
+    said["c"] = history([1.0, 0.5])
+    assert scene.of(records[0])["groups"]["team"][1].progress is said["c"]
+
+
 # --- cost -------------------------------------------------------------------------------------------------------------
 
 
 class MadeUp:
-    """Accounting that knows what a run has cost since it was created."""
+    """Accounting that knows what a run has cost since it was created, and when its name was held first."""
 
-    def __init__(self, since: Amounts) -> None:
-        self.since, self.asked, self.ledger = since, 0, self
+    def __init__(self, since: Amounts, first: int = NOW - 2 * HOUR) -> None:
+        self.since, self.first, self.asked, self.ledger = since, first, 0, self
+
+    def first_held(self, namespace: str, kind: str, names: Sequence[str]) -> dict[str, int]:
+        assert (namespace, kind) == ("research", "TrainingJob")
+        return dict.fromkeys(names, self.first)
 
     def report(self, span: Any, **_: Any) -> Any:
         self.asked += 1
@@ -132,6 +146,14 @@ async def test_a_run_answers_for_its_own_cost_and_not_for_its_namesakes(scene: S
     assert (spending.cost, spending.gpu_hours, spending.hourly, spending.complete) == (40, 8, 60, True)
     scene.cost("a", amounts(520, 11))
     assert scene.of(record)["spending"].cost == 60
+
+
+async def test_a_name_that_nobody_had_before_is_not_asked_about_at_length(scene: Scene) -> None:
+    record = scene.add("a", budget={"cost": "100"})
+    scene.cost("a", amounts(40, 1))
+    accounting: Any = MadeUp(amounts(0, 0), first=NOW - HOUR)
+    await scene.sources.prepare(accounting, scene.totals)
+    assert (scene.of(record)["spending"].cost, accounting.asked) == (40, 0)
 
 
 async def test_what_has_no_price_is_unknown(scene: Scene) -> None:

@@ -18,7 +18,7 @@ from gpucost.core.notices import Why
 from gpucost.core.present import cost_annotations, cost_status
 from gpucost.core.timeline import Interval
 from gpucost.core.training import memory
-from gpucost.core.training.auto.stays import Cause, Stay
+from gpucost.core.training.auto.stays import MOST_KEPT, Cause, Stay
 from gpucost.core.training.progress import Checkpoint, Progress
 from gpucost.core.training.waste import lost_cost
 from gpucost.ledger import Ledger
@@ -26,7 +26,8 @@ from gpucost.runtime.going import NodesGoing
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.stays import RunStays
 from gpucost.runtime.world import World, custom_record
-from gpucost.sources.going import claim_record, event_record
+from gpucost.sources.going import NodeWarning, claim_record, event_record
+from gpucost.sources.records import node_record
 from gpucost.sources.reflector import Change
 
 T0 = 1_793_491_200 * SECOND
@@ -136,6 +137,37 @@ def test_a_restart_in_the_middle_of_a_stay_goes_on_with_it(scene: Scene) -> None
     assert (stay.start, stay.ended, stay.cause) == (T0, T0 + HOUR, Cause.CRASH)
 
 
+def test_what_went_while_nobody_watched_comes_before_what_lives(scene: Scene) -> None:
+    """After a start the caches show the pods that live before the history tells of those that have gone."""
+    scene.node()
+    gone = scene.pod(running=T0 + 2 * MINUTE, phase="Running")
+    scene.write()
+    scene.restarted()
+    scene.at = T0 + 2 * HOUR
+    scene.pod("p3", created=T0 + 61 * MINUTE, running=T0 + 65 * MINUTE, phase="Running")
+    scene.pod("p2", created=T0 + 60 * MINUTE, running=T0 + 64 * MINUTE, phase="Running")
+    scene.recorder.pod_ended(replace(gone, disruption="DeletionByTaintManager"), T0 + HOUR)
+    scene.write()
+    first, here = scene.stays.of("t1")
+    assert (first.bound, first.ended, first.cause) == (T0 + MINUTE, T0 + HOUR, Cause.SPOT)
+    assert (here.start, here.bound, here.ended) == (T0 + 60 * MINUTE, T0 + 62 * MINUTE, None)
+
+
+def test_a_node_that_went_without_notice_costs_nothing_while_its_pod_waits_to_be_collected(scene: Scene) -> None:
+    scene.node()
+    pod = scene.pod(running=T0 + 2 * MINUTE, phase="Running")
+    scene.write()
+    scene.progress = Progress((), (Checkpoint(T0 + 100 * MINUTE, duration=30 * SECOND),))
+    scene.at = T0 + 2 * HOUR
+    scene.recorder.node_changed(Change(scene.world.nodes.pop("n1"), None))
+    scene.at += 45 * SECOND
+    scene.recorder.pod_changed(Change(replace(pod, phase="Failed", disruption="DeletionByPodGC"), None))
+    scene.write()
+    scene.at += MINUTE
+    asyncio.run(scene.stays.book())
+    assert scene.stays.lost("t1") == {"spot": HOURLY * PICO / 3}  # twenty minutes of a node
+
+
 def test_work_that_is_lost_is_priced_once_and_stays_part_of_the_total(scene: Scene) -> None:
     lost_spot(scene)
     scene.at += MINUTE
@@ -204,6 +236,44 @@ def test_an_event_about_a_node_is_a_notice_while_it_is_fresh(scene: Scene) -> No
     assert event_record({**event, "reason": "NodeReady"}).notice is None
 
 
+def test_a_weaker_event_takes_nothing_back_and_one_that_expired_does(scene: Scene) -> None:
+    def event(reason: str) -> NodeWarning:
+        metadata = {"uid": reason, "creationTimestamp": format_rfc3339(T0)}
+        return event_record({"metadata": metadata, "involvedObject": {"kind": "Node", "name": "n1"}, "reason": reason})
+
+    taken, advised = event("SpotInterrupted"), event("SpotRebalanceRecommendation")
+    for one in (taken, advised):
+        scene.going.event_changed(Change(None, one))
+    assert scene.going.notices()["n1"].signal == "Event SpotInterrupted"
+    scene.going.event_changed(Change(taken, None))
+    assert scene.going.notices()["n1"].signal == "Event SpotRebalanceRecommendation"
+    scene.going.event_changed(Change(advised, None))
+    assert scene.going.notices() == {}
+
+
+def test_a_notice_that_is_taken_back_explains_no_end_and_one_that_stands_does(scene: Scene) -> None:
+    taint = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}
+    bodies = [
+        {
+            "metadata": {"uid": name, "name": name, "creationTimestamp": format_rfc3339(T0)},
+            "spec": {"taints": [taint]},
+            "status": {},
+        }
+        for name in ("stays", "goes")
+    ]
+    going = [node_record(body) for body in bodies]
+    for node in going:
+        scene.going.node_changed(Change(None, node))
+    calm = replace(going[0], notice=None)
+    scene.going.node_changed(Change(going[0], calm))
+    scene.at = T0 + 3 * HOUR
+    scene.going.node_changed(Change(calm, None))
+    scene.going.node_changed(Change(going[1], None))
+    assert scene.going.why("stays") is None
+    assert scene.going.why("goes") is Why.CONSOLIDATION
+    assert scene.going.notices() == {}
+
+
 def test_a_refused_try_is_known_to_all_that_want_the_same(scene: Scene) -> None:
     record = scene.world.trainingjobs[Key("x", "bert")]
     scene.at = T0 + 10 * MINUTE
@@ -229,3 +299,59 @@ def test_runs_that_are_gone_are_forgotten_in_time(scene: Scene) -> None:
 
 async def _forget(scene: Scene, horizon: int) -> int:
     return scene.ledger.stays.forget(scene.world.trainingjob_uids, horizon)
+
+
+def test_tries_of_spot_that_found_nothing_are_kept_up_to_a_number(scene: Scene) -> None:
+    record = scene.world.trainingjobs[Key("x", "bert")]
+    for _ in range(1000):
+        scene.at += HOUR
+        scene.stays.refused(record, scene.at - 10 * MINUTE, "gpus=8")
+    kept = scene.stays.of("t1")
+    assert len(kept) == MOST_KEPT
+    assert kept[-1].ended == scene.at
+
+
+def test_a_recommendation_that_came_to_nothing_is_forgotten_after_an_hour(scene: Scene) -> None:
+    scene.node()
+    event = {
+        "metadata": {"uid": "e1", "creationTimestamp": format_rfc3339(T0)},
+        "involvedObject": {"kind": "Node", "name": "n1"},
+        "reason": "SpotRebalanceRecommendation",
+        "lastTimestamp": format_rfc3339(T0),
+    }
+    scene.going.event_changed(Change(None, event_record(event)))
+    scene.at = T0 + 59 * MINUTE
+    assert list(scene.going.notices()) == ["n1"]
+    scene.at = T0 + HOUR
+    assert scene.going.notices() == {}
+
+
+def test_when_hundreds_of_runs_lose_their_nodes_at_once_a_pass_prices_some_and_the_next_ones_the_rest(
+    scene: Scene,
+) -> None:
+    asked: list[str] = []
+
+    async def cost(_namespace: str, name: str, _span: Interval) -> int:
+        asked.append(name)
+        return PICO
+
+    for number in range(100):
+        metadata = {
+            "name": f"r{number}",
+            "namespace": "x",
+            "uid": f"u{number}",
+            "creationTimestamp": format_rfc3339(T0),
+        }
+        scene.world.trainingjob_changed(
+            custom_record({"kind": "TrainingJob", "metadata": metadata, "spec": {"template": {}}})
+        )
+        lost = Stay(T0, CapacityType.SPOT, bound=T0, running=T0, ended=T0 + HOUR, cause=Cause.SPOT)
+        scene.stays.load({f"u{number}": (lost,)})
+    scene.progress = Progress((), (Checkpoint(T0 + MINUTE),))
+    scene.stays.cost, scene.at = cost, T0 + 2 * HOUR
+    counts = []
+    for _ in range(5):
+        asyncio.run(scene.stays.book())
+        counts.append(len(asked))
+    assert counts[0] < 50
+    assert counts[-1] == len(set(asked)) == 100

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+import multiprocessing
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +36,7 @@ from gpucost.sdk import (
 from support.report_server import ReportServer
 
 ASK = {"accepted": True, "checkpoint": True}
+OPERATOR = Path(sdk.__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -200,6 +203,188 @@ def test_a_checkpoint_that_is_refused_for_good_is_not_told_for_ever(monkeypatch:
         assert [one["step"] for one in server.checkpoints] == [7, 8]
 
 
+def test_an_answer_that_gets_stuck_ends_no_later_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ReportServer((503, {}), (200, {}), stuck=1) as server:
+        monkeypatch.setenv(URL, server.url)
+        with quick(timeout=0.2) as run:
+            run.saved(7)
+            server.wait(2)
+        assert [one["step"] for one in server.checkpoints][:2] == [7, 7]
+        assert run.failures >= 1
+
+
+class Whole:
+    """A whole number that JSON does not know, as those of numpy."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+
+def test_numbers_of_other_libraries_are_numbers(server: ReportServer) -> None:
+    with quick() as run:
+        run.saved(Whole(20), Whole(3))  # type: ignore[arg-type]
+        run.report(Whole(25), Whole(0.5), {"loss": Whole(2)})  # type: ignore[arg-type]
+    told = {name: value for message in server.messages for name, value in message.items()}
+    assert (told["step"], told["trainerStatus"]["progressPercentage"], values(told)) == (25, 50.0, {"loss": "2.0"})
+    assert (told["checkpoint"]["step"], told["checkpoint"]["durationSeconds"]) == (20, 3.0)
+    assert run.failures == 0
+
+
+@pytest.mark.parametrize("progress", [float("nan"), 42.0, -0.1, "half"])
+def test_a_progress_that_is_none_costs_no_metric(server: ReportServer, progress: object) -> None:
+    with quick() as run:
+        run.report(25, progress, {"loss": 0.5, "no\nname": 1.0, "x" * 200: 1.0})  # type: ignore[arg-type]
+        message = server.wait(1)[0]
+    push = parse_push(json.dumps(message).encode())
+    assert (push.step, push.progress, push.metrics) == (25, 0.25, {"loss": 0.5})
+    assert run.failures == 3
+
+
+class Tensor(Dear):
+    """A value on a GPU that the loop goes on adding to."""
+
+    def __init__(self, value: float = 0.0) -> None:
+        super().__init__()
+        self.value = value
+
+    def __float__(self) -> float:
+        return self.value
+
+    def detach(self) -> Tensor:
+        return self
+
+    def clone(self) -> Tensor:
+        return Tensor(self.value)
+
+
+def test_a_value_is_told_as_it_was_when_it_was_reported(server: ReportServer) -> None:
+    total = Tensor()
+    with quick(every=60.0) as run:
+        run.report(1)
+        server.wait(1)
+        total.value = 3.0
+        run.report(2, metrics={"total": total})
+        total.value = 0.0
+    assert values(server.messages[-1]) == {"total": "3.0"}
+
+
+def test_what_is_measured_after_the_training_is_told_too(server: ReportServer) -> None:
+    run = quick()
+    with run:
+        run.report(99, metrics={"loss": 0.5})
+    run.report(100, metrics={"eval_loss": 0.25})
+    assert values(server.wait(2)[-1]) == {"eval_loss": "0.25"}
+    run.close()
+    run.close()
+    assert (len(server.messages), run.failures) == (2, 0)
+
+
+def test_a_script_that_never_says_that_it_ends_loses_no_last_word(server: ReportServer) -> None:
+    code = (
+        "from gpucost.sdk import Run\n"
+        "run = Run(10, every=60)\n"
+        "run.step(1, loss=1.0)\n"
+        "while not run.sent: pass\n"
+        "run.step(10, loss=0.5)"
+    )
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(OPERATOR)}, check=True)
+    assert [one["step"] for one in server.messages] == [1, 10]
+
+
+# --- other processes --------------------------------------------------------------------------------------------------
+
+
+FORKS = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+@FORKS
+def test_worker_processes_of_a_training_end_on_sigterm_as_ever(server: ReportServer) -> None:
+    """Loaders of data and pools end their forked workers by SIGTERM, and wait for them."""
+    run = Run(100)
+    try:
+        worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        worker.start()
+        time.sleep(0.2)
+        worker.terminate()
+        worker.join(10)
+        assert worker.exitcode == -signal.SIGTERM
+        assert run.stopping is False
+    finally:
+        worker.kill()
+        run.close()
+
+
+def test_a_handler_that_is_set_twice_gives_sigterm_back_as_it_was(server: ReportServer) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    run = Run(100)
+    run._catch()  # as the callback for Lightning does, after Lightning's own handler
+    run.close()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@FORKS
+def test_a_handler_that_somebody_puts_back_after_the_end_stops_no_sigterm() -> None:
+    """Lightning puts back the handlers that it found, when the training is over."""
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        run = Run(100)
+        found = signal.getsignal(signal.SIGTERM)
+        run.close()
+        signal.signal(signal.SIGTERM, found)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(7)
+    assert wait_for_exit(pid, 10) == -signal.SIGTERM
+
+
+@FORKS
+def test_a_forked_process_neither_reports_nor_waits_for_a_lock(server: ReportServer) -> None:
+    run, held, done = quick(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with run._lock:  # as the thread of the reports may at that moment
+            held.set()
+            done.wait(20)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(10)
+    pid = os.fork()
+    if pid == 0:
+        run.step(1, loss=1.0)
+        run.saved(1)
+        run.close()
+        os._exit(7)
+    ended = wait_for_exit(pid, 5)
+    done.set()
+    holder.join()
+    assert (ended, server.messages) == (7, [])
+
+
+def wait_for_exit(pid: int, seconds: float) -> int | None:
+    """The exit code of a child; None when it does not end."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return None
+
+
+def test_a_worker_that_stops_because_another_has_to_knows_that_it_stops() -> None:
+    run = quick(agree=lambda _mine: 2)
+    assert (run.wish(), run.stopping) == (2, True)
+
+
 # --- checkpoints ------------------------------------------------------------------------------------------------------
 
 
@@ -294,6 +479,42 @@ def test_a_checkpoint_that_was_cut_off_replaces_no_good_one(tmp_path: Path) -> N
     with replacing(str(target)) as unfinished:
         Path(unfinished).write_text("better")
     assert target.read_text() == "better"
+
+
+def test_a_checkpoint_that_failed_leaves_nothing_behind(tmp_path: Path) -> None:
+    def cut_off(path: Path) -> None:
+        with replacing(str(path)) as unfinished:
+            Path(unfinished).write_text("ha")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        cut_off(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_unfinished_goes_with_a_later_checkpoint(tmp_path: Path) -> None:
+    left, going_on = tmp_path / ".unfinished-checkpoint-1", tmp_path / ".unfinished-checkpoint-2"
+    for folder in (left, going_on):
+        folder.mkdir()
+        (folder / "weights").write_text("half")
+    os.utime(left, (0, 0))
+    fill(tmp_path, 3)
+    assert {one.name for one in tmp_path.iterdir()} == {"checkpoint-3", going_on.name}
+
+
+def test_an_old_checkpoint_that_cannot_be_removed_harms_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(str(tmp_path), keep=1)
+    fill(tmp_path, 1)
+
+    def refused(_path: str) -> None:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(sdk.os, "remove", refused)
+    with checkpoints.writing(2) as path:
+        Path(path).write_text("2")
+    assert checkpoints.newest() == (2, str(tmp_path / "checkpoint-2"))
 
 
 # --- going back -------------------------------------------------------------------------------------------------------

@@ -96,3 +96,27 @@ async def test_what_is_no_answer_is_one_clear_line(answer, words):
     with engine(lambda *_: answer) as promql, pytest.raises(PrometheusError, match=words) as error:
         await promql.query("up")
     assert "\n" not in str(error.value)
+
+
+async def test_an_error_tells_neither_the_password_nor_what_was_asked():
+    promql = PromQL("http://user:hunter2@127.0.0.1:9/prom", timeout=1)
+    with pytest.raises(PrometheusError) as raised:
+        await promql.query('secret{team="x"}')
+    told = str(raised.value)
+    assert told.startswith("http://127.0.0.1:9/prom: ")
+    assert "refused" in told
+    for word in ("hunter2", "user", "secret", "0x"):
+        assert word not in told
+
+
+async def test_the_password_still_reaches_the_engine():
+    asked = []
+
+    def answer(path, _parameters):
+        asked.append(path)
+        return [{"metric": {}, "value": [1, "1"]}]
+
+    with engine(answer) as found:
+        named = PromQL(found.url.replace("//", "//user:hunter2@"))
+        assert [one.value for one in await named.query("up")] == [1]
+    assert asked == ["/api/v1/query"]

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
+import pytest
+
 from gpucost.core.clock import SECOND
 from gpucost.kube.client import KubeClient
 from gpucost.sources import reflector as module
@@ -28,7 +30,7 @@ def bookmark(version, *, initial=False):
 
 def parse(raw):
     if raw.get("broken"):
-        raise KeyError("spec")
+        raise AttributeError("shape") if raw["broken"] == "shape" else KeyError("spec")
     return Thing(raw["metadata"]["uid"], raw["metadata"]["resourceVersion"])
 
 
@@ -115,12 +117,25 @@ async def test_a_server_without_streaming_lists_is_listed_in_pages():
         assert server.requests[3].query["resourceVersion"] == "5"
 
 
-async def test_one_unreadable_object_does_not_stop_the_others():
-    broken = {**body("x"), "broken": True}
+@pytest.mark.parametrize("how", [True, "shape"])
+async def test_one_unreadable_object_does_not_stop_the_others(how):
+    broken = {**body("x"), "broken": how}
     first = watch(("ADDED", broken), ("ADDED", body("a")), bookmark("5", initial=True), hold=True)
     async with mirror(first) as (reflector, _, _server):
         await asyncio.wait_for(reflector.synced.wait(), 5)
         assert set(reflector.items) == {"a"}
+        assert reflector.rejected == 1
+
+
+@pytest.mark.parametrize("how", [True, "shape"])
+async def test_an_object_whose_last_state_cannot_be_read_is_gone_all_the_same(how):
+    first = watch(
+        ("ADDED", body("a")), bookmark("5", initial=True), ("DELETED", {**body("a", "6"), "broken": how}), hold=True
+    )
+    async with mirror(first) as (reflector, changes, _server):
+        await until(lambda: len(changes) == 2)
+        assert not reflector.items
+        assert (changes[-1].old, changes[-1].new) == (Thing("a", "1"), None)
         assert reflector.rejected == 1
 
 

@@ -124,3 +124,49 @@ async def test_trouble_is_told_and_not_remembered(error: Exception, words: str) 
         await found.pod_of(token(1))
     server.answer = status()
     assert await found.pod_of(token(1)) == POD
+
+
+def bound_token(uid: str, number: int) -> str:
+    claims = {"exp": START // SECOND + 3600, "n": number, "kubernetes.io": {"pod": {"uid": uid}}}
+    return f"head.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.signature"
+
+
+async def test_made_up_tokens_keep_no_pod_from_being_known() -> None:
+    bad, _, _ = reviews({"authenticated": False})
+    bad.exists = {"uid-1", "uid-2"}.__contains__
+    for number in range(200):
+        assert await bad.pod_of(f"made.up.{number}") is None
+    with pytest.raises(CannotAsk):
+        await bad.pod_of("made.up.200")
+    bad.client, server = Server(status()), bad.client  # type: ignore[assignment]
+    assert await bad.pod_of(bound_token("uid-1", 1)) == POD
+    with pytest.raises(CannotAsk):
+        await bad.pod_of(bound_token("uid-3", 1))  # no such pod: its claim is worth nothing
+    assert server.asked == 200  # type: ignore[attr-defined]
+
+
+async def test_who_knows_the_uid_of_a_pod_takes_the_place_of_that_pod_only() -> None:
+    found, server, clock = reviews(status())
+    found.exists = {"uid-1", "uid-2"}.__contains__
+    for number in range(5):
+        await found.pod_of(bound_token("uid-2", number))
+    with pytest.raises(CannotAsk):
+        await found.pod_of(bound_token("uid-2", 5))
+    assert server.asked == 5
+    assert await found.pod_of(bound_token("uid-1", 1)) == POD
+    clock.now += 10 * SECOND
+    assert await found.pod_of(bound_token("uid-2", 999)) == POD  # the API server says whose it is, not the token
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [b"", b"[]", b"1", b"{", b'{"kubernetes.io": 1}', b'{"kubernetes.io": {"pod": []}}', b'{"exp": Infinity}', b"\xff",
+     b"[" * 10_000],
+)  # fmt: skip
+async def test_whatever_stands_in_a_token_the_api_server_is_asked(claims: bytes) -> None:
+    found, server, clock = reviews(status())
+    text = f"head.{base64.urlsafe_b64encode(claims).decode()}.signature"
+    assert await found.pod_of(text) == POD
+    clock.now += SECOND
+    assert await found.pod_of(text) == POD
+    assert server.asked == 2  # it does not say until when it is good

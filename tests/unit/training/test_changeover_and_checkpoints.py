@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -104,6 +105,40 @@ def test_seeing_pods_again_or_in_another_order_changes_nothing() -> None:
         for pod in order:
             found = with_pod(found, pod)
         assert (found[0].ended, found[0].cause, len(found)) == (500, Cause.SPOT, 1)
+
+
+def folded(*pods: PodSeen, stays: tuple[Stay, ...] = ()) -> tuple[Stay, ...]:
+    for pod in pods:
+        stays = with_pod(stays, pod)
+    return stays
+
+
+def test_workers_of_one_stay_are_one_stay_whoever_gets_its_node_first() -> None:
+    lost = PodSeen(0, 60, SPOT, "a", 70, ended=500, cause=Cause.SPOT)
+    workers = PodSeen(510, 600, SPOT, "a", 610), PodSeen(505, 620, SPOT, "a", 630)
+    assert folded(lost, *workers) == folded(lost, *reversed(workers))
+    _, here = folded(lost, *workers)
+    assert (here.start, here.bound, here.running, here.ended) == (505, 620, 630, None)
+
+
+def test_a_stay_that_is_learned_of_late_stands_where_it_was() -> None:
+    """Such as the pods that went while nobody watched, after those that are there now."""
+    first = PodSeen(0, 60, SPOT, "a", 70, ended=500, cause=Cause.SPOT)
+    second = PodSeen(505, 560, SPOT, "b", 570, ended=700, cause=Cause.CONSOLIDATION)
+    third = PodSeen(705, 760, ON_DEMAND, "b", 770)
+    for order in permutations((first, second, third)):
+        assert folded(*order) == folded(first, second, third)
+
+
+def test_workers_that_found_nodes_belong_to_no_refusal() -> None:
+    """Two of three workers got nodes before the try was given up; their stay ends with them."""
+    bound = PodSeen(100, 160, SPOT, "a", 170)
+    refused = Stay(100, SPOT, ended=700, cause=Cause.UNAVAILABLE, booked=True)
+    stays = (*folded(bound), refused)
+    found = folded(replace(bound, ended=730, cause=Cause.MOVE), stays=stays)
+    assert (found[0].ended, found[0].cause, found[1]) == (730, Cause.MOVE, refused)
+    here = folded(PodSeen(740, 800, ON_DEMAND, "b"), stays=found)[-1]
+    assert (here.start, here.capacity) == (740, ON_DEMAND)
 
 
 def test_the_first_report_is_noted_once() -> None:

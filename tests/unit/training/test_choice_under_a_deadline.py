@@ -7,8 +7,10 @@ from decimal import Decimal
 
 import pytest
 
-from gpucost.core.clock import HOUR, MINUTE, parse_rfc3339
+from gpucost.core.clock import DAY, HOUR, MINUTE, parse_rfc3339
 from gpucost.core.training.deadline import Capacity, Choice, Outlook, Reason, Span, Zone, choose
+from gpucost.core.training.deadline.runs import Terms
+from gpucost.core.training.deadline.table import shape_of
 
 NOW = parse_rfc3339("2026-11-01T00:00:00Z")
 CALM = Outlook(
@@ -87,3 +89,30 @@ def test_where_nobody_knows_of_spot_the_last_that_was_seen_holds() -> None:
 def test_the_words_of_a_wait_say_what_was_watched() -> None:
     seen = (Span(NOW - 4 * HOUR, NOW - HOUR, True), Span(NOW - HOUR, NOW, False))
     assert "spot was there 75% of the 4h watched" in asked(zones=(Zone("a", False, seen),)).message
+
+
+FAR = [365 * DAY, 900 * 365 * DAY]
+
+
+@pytest.mark.parametrize("ahead", FAR)
+@pytest.mark.parametrize(
+    ("work", "changeover"),
+    [(2 * HOUR, 12 * MINUTE), (5 * MINUTE, 15 * MINUTE), (HOUR, 9 * HOUR), (1, 900 * HOUR), (5000 * HOUR, 0)],
+)
+def test_a_deadline_that_is_far_away_makes_no_large_table(ahead: int, work: int, changeover: int) -> None:
+    shape = shape_of(Terms(work, ahead, changeover, 0.3, MINUTE))
+    assert shape.rows * shape.cells <= 50_000
+
+
+@pytest.mark.parametrize("ahead", FAR)
+def test_a_run_with_a_deadline_that_is_far_away_waits_for_spot(ahead: int) -> None:
+    choice = asked(deadline=NOW + ahead, zones=DRY, total_time=ahead)
+    assert (choice.capacity, choice.reason) == (Capacity.NONE, Reason.WAITING_FOR_SPOT)
+
+
+@pytest.mark.parametrize(("ratio", "minutes"), [(0.7, 3), (0.7, 12), (0.92, 3), (0.95, 24)])
+def test_tables_of_usual_runs_reach_from_now_to_the_deadline(ratio: float, minutes: int) -> None:
+    terms = Terms(48 * HOUR, round(48 * HOUR / ratio), minutes * MINUTE, 0.32, 10 * MINUTE)
+    shape = shape_of(terms)
+    assert shape.rows * shape.step >= terms.time
+    assert shape.cells * shape.cell >= terms.slack

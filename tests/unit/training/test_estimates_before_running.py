@@ -95,6 +95,21 @@ def test_a_pause_outside_the_windows_costs_time_and_no_money() -> None:
     assert found.ends[0] == parse_rfc3339("2026-11-26T06:00:00Z")  # two nights of ten hours
 
 
+def test_auto_without_time_to_spare_is_on_demand_from_the_beginning() -> None:
+    setup = replace(PRETRAINING, work=None, duration=200 * HOUR, complete_by=NOON + 9 * HOUR)
+    late, on_demand = (estimate(replace(setup, placing=one), QUOTES) for one in (Placing.AUTO, Placing.ON_DEMAND))
+    assert (late.cost, late.hours) == (on_demand.cost, on_demand.hours)
+    assert late.cost is not None
+    assert late.cost.typical == 200 * 8 * Fraction("6.88")
+    tight = replace(PRETRAINING, placing=Placing.AUTO, complete_by=NOON + 600 * HOUR)  # of 413, 516 and 688 hours
+    found, dear = estimate(tight, QUOTES).cost, estimate(PRETRAINING, QUOTES).cost
+    assert found is not None
+    assert dear is not None
+    assert found.low < dear.low
+    assert found.typical < dear.typical
+    assert found.high == dear.high
+
+
 def test_auto_lies_between_all_spot_and_all_on_demand() -> None:
     of = {one: estimate(replace(PRETRAINING, placing=one), QUOTES).cost for one in Placing if one != "Scheduled"}
     auto, spot, on_demand = of[Placing.AUTO], of[Placing.SPOT], of[Placing.ON_DEMAND]

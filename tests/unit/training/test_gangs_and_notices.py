@@ -111,6 +111,7 @@ def test_a_worker_whose_image_cannot_be_pulled_frees_the_others_too() -> None:
         ("cloud.google.com/impending-node-termination", Why.SPOT, True),
         ("karpenter.sh/disrupted", Why.UNKNOWN, True),
         ("ToBeDeletedByClusterAutoscaler", Why.CONSOLIDATION, True),
+        ("remediator.kubernetes.azure.com/unschedulable", Why.MAINTENANCE, True),
     ],
 )
 def test_taints_of_every_provider_are_notices(taint: str, why: Why, certain: bool) -> None:
@@ -122,12 +123,39 @@ def test_a_taint_that_marks_spot_nodes_for_good_is_no_notice() -> None:
     assert notice_of([("kubernetes.azure.com/scalesetpriority", None), ("node.kubernetes.io/not-ready", None)]) is None
 
 
-def test_azure_says_it_in_a_condition_and_others_in_events() -> None:
-    found = notice_of([], [("VMEventScheduled", "Preempt scheduled for 12:00", 7)])
-    assert found is not None
-    assert (found.why, found.since) == (Why.SPOT, 7)
-    assert notice_of([], [("VMEventScheduled", "Freeze", 7)]) is None
+@pytest.mark.parametrize(
+    ("kind", "words", "why"),
+    [
+        ("VMEventScheduled", "VMEventScheduled Preempt Scheduled: Mon, 02 Mar 2026 19:01:45 GMT", Why.SPOT),
+        ("VMEventScheduled", "VMEventScheduled Redeploy Scheduled: Mon, 02 Mar 2026 19:01:45 GMT", Why.MAINTENANCE),
+        ("VMEventScheduled", "Terminate Scheduled", Why.MAINTENANCE),
+        ("PreemptionScheduled", "SpotEvictionIncoming Preempt Scheduled: Sat, 01 Aug 2026 05:41:02 GMT.", Why.SPOT),
+        ("RebootScheduled", "", Why.MAINTENANCE),
+        ("Ready", "KubeletNotReady node is shutting down", Why.MAINTENANCE),
+        ("GracefulNodeShutdownInProgress", "", Why.MAINTENANCE),
+    ],
+)
+def test_azure_and_the_kubelet_say_it_in_conditions(kind: str, words: str, why: Why) -> None:
+    assert notice_of([], [(kind, words, 7)]) == Notice(why, f"condition {kind}", 7)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("VMEventScheduled", "Freeze Scheduled: Mon, 02 Mar 2026 19:01:45 GMT"),
+        ("VMEventScheduled", "IMDS unavailable"),
+        ("Ready", "KubeletReady kubelet is posting ready status"),
+        ("Ready", "NodeStatusUnknown Kubelet stopped posting node status."),
+        ("MaintenancePlanned", ""),
+    ],
+)
+def test_what_does_not_end_pods_is_no_notice(kind: str, words: str) -> None:
+    assert notice_of([], [(kind, words, 7)]) is None
+
+
+def test_others_say_it_in_events() -> None:
     assert event_notice("SpotInterrupted", 9) == Notice(Why.SPOT, "Event SpotInterrupted", 9)
+    assert event_notice("TerminateScheduled", 9) == Notice(Why.MAINTENANCE, "Event TerminateScheduled", 9)
     assert event_notice("NodeReady", 9) is None
 
 
@@ -140,6 +168,8 @@ def test_a_node_is_read_with_its_notice() -> None:
     assert node_record(body).is_leaving
     body["spec"]["taints"] = []
     assert not node_record(body).is_leaving
+    stopping = {"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": "node is shutting down"}
+    assert node_record({**body, "status": {"conditions": [stopping]}}).is_leaving
     body["metadata"]["deletionTimestamp"] = "2026-11-24T20:01:00Z"
     assert node_record(body).is_leaving
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from gpucost.core.actions import CreateJob, PatchJob
-from gpucost.core.capacity import Provider
+from gpucost.core.capacity import KARPENTER, Provider
 from gpucost.core.clock import HOUR, format_rfc3339
 from gpucost.core.model import CapacityType, JobCondition, Key, Node, Pod, Resources
+from gpucost.core.training import memory
 from gpucost.core.training.plan import TrainingContext, TrainingState, plan
 from gpucost.core.training.spec import (
     Outside,
@@ -19,7 +20,8 @@ from gpucost.core.training.spec import (
     TrainingSpec,
     Window,
 )
-from support.training_cases import BEFORE, CLOSES, OPENS, TYPES, at, ready, reason, running, spec
+from gpucost.core.training.stopping import stop
+from support.training_cases import BEFORE, CLOSES, OPENS, TEMPLATE, TYPES, at, ready, reason, running, spec
 from support.training_world import World
 
 # --- pools that nobody knows ------------------------------------------------------------------------------------------
@@ -31,6 +33,16 @@ def test_without_a_known_provider_an_on_demand_job_runs_anywhere() -> None:
     manifest: Any = create.manifest
     assert "nodeSelector" not in manifest["spec"]["template"]["spec"]
     assert manifest["spec"]["suspend"] is False
+
+
+def test_without_a_known_provider_the_template_goes_on_choosing_itself() -> None:
+    """A cluster that has scaled to zero shows no provider; without the selector Karpenter could buy spot."""
+    template = {"spec": {**TEMPLATE["spec"], "nodeSelector": {KARPENTER: "on-demand"}}}
+    world = World(spec(PlacementPolicy.ON_DEMAND, template=template), OPENS)
+    (create,) = plan(world.state(), TrainingContext(OPENS)).actions
+    assert isinstance(create, CreateJob)
+    manifest: Any = create.manifest
+    assert manifest["spec"]["template"]["spec"]["nodeSelector"] == {KARPENTER: "on-demand"}
 
 
 @pytest.mark.parametrize(
@@ -190,3 +202,28 @@ def test_the_state_names_its_own_key_in_every_action() -> None:
     (create,) = world.decide().actions
     assert create.target == Key("team-b", "llama")
     assert format_rfc3339(world.now) in str(world)
+
+
+@pytest.mark.parametrize("key", [memory.POOL, stop.STOPPED, stop.RESTARTS, memory.SPOT_REFUSALS, memory.RESUMED_AT])
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        "x",
+        "[1]",
+        '{"nodeSelector": "x"}',
+        '{"excluded": ["a"]}',
+        '{"added": 5}',
+        '{"id": 5}',
+        "[" * 50_000,
+        "9" * 5_000,
+    ],
+)
+def test_what_somebody_has_made_unreadable_was_never_written(key: str, rubbish: str) -> None:
+    world = running(spec())
+    assert world.job is not None
+    world.job["annotations"].pop(key, None)
+    without = world.decide()
+    world.job["annotations"][key] = rubbish
+    found = world.decide()
+    assert found.status == without.status
+    assert [action.reason for action in found.actions] == [action.reason for action in without.actions]

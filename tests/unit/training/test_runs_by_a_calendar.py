@@ -98,6 +98,17 @@ def test_a_changed_dataset_trains_and_an_unchanged_one_is_skipped_and_booked() -
     assert {name for name, _ in bert.events} == {"RunStarted", "RunSkipped"}
 
 
+def test_a_run_that_was_made_before_a_crash_is_told_after_it_and_once() -> None:
+    bert = world(nightly(dataset=None))
+    bert.now += 14 * HOUR
+    bert.operate(survive=1)
+    assert (len(bert.made), bert.events) == (1, set())
+    told = [bert.operate().events for _ in range(2)]
+    assert [[note.reason for note in notes] for notes in told] == [["RunStarted"], []]
+    assert bert.events == {("RunStarted", format_rfc3339(bert.made[0][1]))}
+    assert bert.made[0][0] in told[0][0].message
+
+
 def test_a_quality_under_its_limit_trains_though_the_dataset_is_the_same() -> None:
     bert = world(nightly(quality=accuracy()))
     bert.days(2)

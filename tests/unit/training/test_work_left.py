@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gpucost.core.clock import HOUR, MINUTE
@@ -97,9 +99,34 @@ def test_the_runs_own_estimate_counts_where_it_does_not_say_how_far_it_is() -> N
     assert left(told, (HERE,), expected=None).left == 3 * HOUR - 2 * MINUTE
 
 
+def test_a_report_that_does_not_tell_how_far_the_run_is_takes_nothing_back() -> None:
+    """Such as a new loss beside an answer to a query for the progress that is the same as before."""
+    told = reports((132, 0.0), (162, 0.1), (190, 0.2))
+    more = Progress((*told.reports, Report(191 * MINUTE, metrics={"loss": 0.3})))
+    assert left(more, (HERE,), expected=None) == left(told, (HERE,), expected=None)
+    own = Progress((Report(190 * MINUTE, remaining=3 * HOUR), Report(191 * MINUTE, step=7)))
+    assert left(own, (HERE,), expected=None).left == 3 * HOUR - 2 * MINUTE
+
+
+def test_what_was_kept_of_a_stay_stays_known_when_its_checkpoints_are_forgotten() -> None:
+    """A history holds the newest checkpoints only; what was lost with a stay was noted when it ended."""
+    noted = replace(FIRST, booked=True, lost_since=92 * MINUTE)
+    later = Progress((), (Checkpoint(180 * MINUTE),))
+    assert left(later, (noted, HERE)).left == 10 * HOUR - 90 * MINUTE - HOUR
+    later_told = Progress((), (Checkpoint(102 * MINUTE), Checkpoint(180 * MINUTE)))
+    assert left(later_told, (noted, HERE)).left == 10 * HOUR - 100 * MINUTE - HOUR
+
+
 def test_lost_work_begins_at_the_last_checkpoint() -> None:
     saved = Progress((), (Checkpoint(100 * MINUTE),))
     assert lost_span(FIRST, saved, None) == (100 * MINUTE, 122 * MINUTE)
     assert lost_span(FIRST, Progress(), 50 * MINUTE) == (102 * MINUTE, 122 * MINUTE)
     assert lost_span(FIRST, Progress(), None) is None  # nobody knows
     assert lost_span(HERE, saved, None) is None  # nothing is lost yet
+
+
+def test_lost_work_is_what_was_found_out_when_the_stay_ended() -> None:
+    later = Progress((), (Checkpoint(180 * MINUTE),))
+    noted = replace(FIRST, booked=True, lost_since=92 * MINUTE)
+    assert lost_span(noted, later, None) == (92 * MINUTE, 122 * MINUTE)
+    assert lost_span(replace(FIRST, booked=True), later, None) is None

@@ -197,3 +197,16 @@ async def test_the_token_of_a_run_opens_nothing_else(caller: Caller) -> None:
     for path in (f"{BASE}/allocations", "/apis", "/training/", "/training/../apis"):
         async with caller.client.get(path, headers=headers) as response:
             assert response.status in {401, 404}, path
+
+
+@pytest.mark.parametrize(
+    ("message", "place"),
+    [
+        ({"trainerStatus": {"lastUpdatedTime": "9999-12-31T23:59:59-14:00"}}, "trainerStatus.lastUpdatedTime"),
+        ({"checkpoint": {"time": "0001-01-01T00:00:00+14:00"}}, "checkpoint.time"),
+    ],
+)
+async def test_a_time_that_no_calendar_has_is_400_with_its_place(caller: Caller, message: object, place: str) -> None:
+    code, answer = await caller.send(message)
+    assert (code, place in answer["message"]) == (400, True)
+    assert seen(caller) == []

@@ -89,6 +89,7 @@ async def test_a_simulation_as_kubectl_shows_it(client: TestClient) -> None:
         ("runreports/bert/simulation", {"deadline": "1h", "completeBy": "2026-12-01T00:00:00Z"}, 400, "deadline"),
         ("runreports/bert/simulation", {"deadline": "-1h"}, 400, "deadline"),
         ("runreports/bert/simulation", {"completeBy": "tomorrow"}, 400, "completeBy"),
+        ("runreports/bert/simulation", {"completeBy": "9999-01-01T00:00:00Z"}, 400, None),
         ("runreports/bert/simulation", {"deadline": "1h", "changeover": "none"}, 400, "changeover"),
         ("runreports", {}, 404, None),
     ],

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from gpucost.core.clock import SECOND, Instant, format_rfc3339, parse_rfc3339
+from gpucost.core.clock import SECOND, Instant, format_rfc3339
 from gpucost.core.model import CapacityType, Job
+from gpucost.core.training import notes
 from gpucost.core.training.placement import Bound, from_json, to_json
 
 PREFIX = "gpucost.dev/"
@@ -90,24 +91,24 @@ class Memory:
         return cls(
             suspended=annotations.get(SUSPENDED_BY) == US,
             reason=annotations.get(SUSPEND_REASON, ""),
-            suspended_at=_instant(annotations.get(SUSPENDED_AT)),
+            suspended_at=notes.instant(annotations.get(SUSPENDED_AT)),
             placement=_capacity(annotations.get(PLACEMENT)),
             previous=_capacity(annotations.get(PREVIOUS)),
-            resumed_at=_instant(annotations.get(RESUMED_AT)),
-            moved_at=_instant(annotations.get(MOVED_AT)),
+            resumed_at=notes.instant(annotations.get(RESUMED_AT)),
+            moved_at=notes.instant(annotations.get(MOVED_AT)),
             bound=from_json(annotations.get(POOL)),
             refused=annotations.get(REFUSED, ""),
-            refused_at=_instant(annotations.get(REFUSED_AT)),
+            refused_at=notes.instant(annotations.get(REFUSED_AT)),
             fallback=_capacity(annotations.get(FALLBACK)),
             overridden=annotations.get(OVERRIDDEN, ""),
             adopted_by=annotations.get(ADOPTED_BY, ""),
             template_hash=annotations.get(TEMPLATE_HASH, ""),
             destination=_capacity(annotations.get(DESTINATION)),
             move_reason=annotations.get(MOVE_REASON, ""),
-            spot_refused_at=_instant(annotations.get(SPOT_REFUSED_AT)),
-            spot_refusals=_count(annotations.get(SPOT_REFUSALS)),
-            checkpoint_asked_at=_instant(annotations.get(CHECKPOINT_ASKED_AT)),
-            gang_releases=_count(annotations.get(GANG_RELEASES)),
+            spot_refused_at=notes.instant(annotations.get(SPOT_REFUSED_AT)),
+            spot_refusals=notes.count(annotations.get(SPOT_REFUSALS)),
+            checkpoint_asked_at=notes.instant(annotations.get(CHECKPOINT_ASKED_AT)),
+            gang_releases=notes.count(annotations.get(GANG_RELEASES)),
         )
 
 
@@ -120,17 +121,6 @@ def recall(job: Job) -> Memory:
     read = Memory.of(job.annotations)
     foreign = job.suspend and job.suspend_manager not in {None, US}
     return replace(read, suspended=False) if foreign and read.suspended else read
-
-
-def _instant(text: str | None) -> Instant | None:
-    try:
-        return parse_rfc3339(text) if text else None
-    except ValueError:
-        return None
-
-
-def _count(text: str | None) -> int:
-    return int(text) if text is not None and text.isdecimal() and len(text) < 10 else 0
 
 
 def _capacity(text: str | None) -> CapacityType | None:

@@ -99,9 +99,13 @@ def _said(report: Report) -> Iterator[tuple[str, float]]:
 
 
 def less_than_better(push: Push, source: str, progress: Progress, now: Instant) -> Push:
-    """A message less what a more trustworthy source has said lately."""
+    """A message less what a more trustworthy source had said lately when it was said, or has said since.
+
+    What is told late, such as lines of a log that are read again after a restart, must not end up as the newest.
+    """
     better = frozenset(SOURCES[: SOURCES.index(source)])
-    lately = takewhile(lambda one: one.at > now - LATELY, reversed(progress.reports))
+    said_at = now if push.told_at is None else min(push.told_at, now)
+    lately = takewhile(lambda one: one.at > said_at - LATELY, reversed(progress.reports))
     told = {name for one in lately if one.source in better for name, _ in _said(one)}
     return replace(
         push,

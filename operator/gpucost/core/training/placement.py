@@ -23,6 +23,7 @@ from gpucost.core.capacity import (
     Provider,
 )
 from gpucost.core.model import CapacityType
+from gpucost.core.training.notes import json_object
 from gpucost.core.training.spec import PlacementSpec, PoolSelector
 
 Json = Mapping[str, Any]
@@ -104,11 +105,12 @@ def applied(
 ) -> tuple[Directives, Bound | None]:
     """Directives for a pool in place of those of the pool before, and what to remember; no pool only unbinds.
 
-    Selector keys that choose a capacity type (every provider's, the `known` pools') give way, whoever set them: two of
-    them would select nothing.
+    Selector keys that choose a capacity type (every provider's, the `known` pools') give way to a pool's, whoever set
+    them: two of them would select nothing.
     """
-    gone = {*CAPACITY_LABELS, *(before.pool.node_selector if before else ())}
-    gone.update(key for selector in known if selector for key in selector.node_selector)
+    gone = set(before.pool.node_selector) if before else set()
+    if pool is not None:
+        gone.update(CAPACITY_LABELS, *(selector.node_selector for selector in known if selector))
     kept = {key: value for key, value in directives.node_selector.items() if key not in gone}
     base = tuple(t for t in directives.tolerations if before is None or t not in before.added)
     affinity = _without(directives.affinity, before.pool.excluded) if before else directives.affinity
@@ -216,11 +218,19 @@ def to_json(bound: Bound) -> str:
 
 def from_json(text: str | None) -> Bound | None:
     """Read the annotation; what somebody has made unreadable counts as never written."""
-    try:
-        raw = json.loads(text) if text else None
-    except ValueError:
+    raw = json_object(text)
+    if raw is None:
         return None
-    if not isinstance(raw, dict):
+    selector, excluded = raw.get("nodeSelector") or {}, raw.get("excluded") or {}
+    tolerations, added = raw.get("tolerations") or [], raw.get("added") or []
+    if not (_is_selector(selector) and _is_selector(excluded) and _are_tolerations(tolerations, added)):
         return None
-    pool = Pool(raw.get("nodeSelector") or {}, tuple(raw.get("tolerations") or ()), raw.get("excluded") or {})
-    return Bound(pool, tuple(raw.get("added") or ()))
+    return Bound(Pool(selector, tuple(tolerations), excluded), tuple(added))
+
+
+def _is_selector(found: object) -> bool:
+    return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+
+
+def _are_tolerations(*each: object) -> bool:
+    return all(isinstance(found, list) and all(isinstance(one, dict) for one in found) for found in each)

@@ -18,7 +18,7 @@ from gpucost.core.training.progress import Progress
 _WORDS = {
     Why.SPOT: "the provider takes spot capacity back",
     Why.CONSOLIDATION: "an autoscaler empties it",
-    Why.MAINTENANCE: "it is shut down for maintenance",
+    Why.MAINTENANCE: "it is shut down, drained or repaired",
     Why.UNKNOWN: "it is going away",
 }
 

@@ -25,6 +25,7 @@ from gpucost.core.training.runs.spec import VERSION_ANNOTATION, Deduplication
 from gpucost.core.training.runs.twins import Twins
 from gpucost.core.training.runs.worth import Answers
 from gpucost.core.training.spec import TrainingSpec
+from gpucost.core.training.validate import problems
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
@@ -167,7 +168,8 @@ class RunKeeper:
 
     async def _prepare_schedule(self, record: Custom, spec: TrainingSpec) -> None:
         calendar = self.calendar(record, spec)
-        if calendar is None or open_question(spec, calendar, self.now()) is None:
+        invalid = bool(problems(spec, name=record.name))  # a calendar that is none has no due times
+        if calendar is None or invalid or open_question(spec, calendar, self.now()) is None:
             self._found.pop(record.uid, None)
             return
         if self._fresh(record.uid) is not None:

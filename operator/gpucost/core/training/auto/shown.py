@@ -38,7 +38,7 @@ def risk(view: View, spec: TrainingSpec, now: Instant, *, completed: Instant | N
         return Condition(RISK, None, "WorkUnknown", _UNKNOWN)
     if finish > spec.complete_by:
         late = -(-(finish - spec.complete_by) // _STEP) * _STEP
-        return Condition(RISK, True, "DeadlineOutOfReach", f"at best about {format_duration(late)} after {by}")
+        return Condition(RISK, True, "DeadlineOutOfReach", f"complete at best about {format_duration(late)} after {by}")
     return Condition(RISK, False, "InTime", f"can be complete before {by}")
 
 

@@ -94,15 +94,24 @@ class Stay:
 
 def with_pod(stays: Sequence[Stay], pod: PodSeen, wants: str = "") -> tuple[Stay, ...]:
     """The stays with what was seen of a pod taken in; seeing it again changes nothing."""
-    index = next((i for i in range(len(stays) - 1, -1, -1) if stays[i].start <= pod.created), None)
-    if index is None and stays:
-        index = 0 if stays[0].ended is None or pod.created < stays[0].ended else None
-    if index is None or _is_over(stays[index], pod):
-        return (*stays, _joined(Stay(pod.created, pod.capacity, wants=wants), pod))[-MOST_KEPT:]
+    index, joins = _place_of(stays, pod)
+    if not joins:
+        new = _joined(Stay(pod.created, pod.capacity, wants=wants), pod)
+        return (*stays[:index], new, *stays[index:])[-MOST_KEPT:]
     joined = _joined(stays[index], pod)
     if joined == stays[index]:
         return tuple(stays)
     return (*stays[:index], joined, *stays[index + 1 :])
+
+
+def _place_of(stays: Sequence[Stay], pod: PodSeen) -> tuple[int, bool]:
+    """Where among the stays a pod belongs, and whether to the stay that is there or to a new one before it."""
+    held = [index for index, stay in enumerate(stays) if stay.cause is not Cause.UNAVAILABLE]
+    begun = [index for index in held if stays[index].start <= pod.created]
+    if begun and not _is_over(stays[begun[-1]], pod):
+        return begun[-1], True
+    later = held[len(begun)] if len(begun) < len(held) else len(stays)
+    return later, later < len(stays) and not (pod.ended is not None and pod.ended <= stays[later].start)
 
 
 def _is_over(stay: Stay, pod: PodSeen) -> bool:
@@ -146,6 +155,11 @@ def with_report(stays: Sequence[Stay], first: Instant | None) -> tuple[Stay, ...
 def current(stays: Sequence[Stay]) -> Stay | None:
     """The stay that goes on; None when there is none."""
     return stays[-1] if stays and stays[-1].ended is None else None
+
+
+def last_held(stays: Sequence[Stay]) -> Stay | None:
+    """The newest in which nodes were held."""
+    return next((stay for stay in reversed(stays) if stay.cause is not Cause.UNAVAILABLE), None)
 
 
 # --- why a pod ended --------------------------------------------------------------------------------------------------

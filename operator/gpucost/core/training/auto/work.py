@@ -59,13 +59,13 @@ def work_left(
     now: Instant,
 ) -> Work:
     """The work of a run now."""
-    here = current(stays)
-    if any(report.progress is not None for report in progress.reports[-1:]):
-        found = _by_reports(progress, stays, expected, now)
+    here, telling = current(stays), _telling(progress)
+    if telling is not None and telling.progress is not None:
+        found = _by_reports(telling, progress, stays, expected, now)
         if found is not None:
             return found
-    if (latest := progress.latest) is not None and latest.remaining is not None:
-        return _by_own_estimate(latest, progress, here, expected, now)
+    if telling is not None and telling.remaining is not None:
+        return _by_own_estimate(telling, progress, here, expected, now)
     if expected is None:
         return Work(None, None, Source.UNKNOWN, at_risk=_since_saved(progress, here, saves_every, now))
     return _by_time(progress, stays, expected, saves_every, now)
@@ -74,12 +74,19 @@ def work_left(
 # --- reports ----------------------------------------------------------------------------------------------------------
 
 
-def _by_reports(progress: Progress, stays: Sequence[Stay], expected: Micros | None, now: Instant) -> Work | None:
-    total = _total(progress, stays, expected)
+def _telling(progress: Progress) -> Report | None:
+    """The newest report that says how far the run is; many tell of a metric only."""
+    reports = reversed(progress.reports)
+    return next((one for one in reports if one.progress is not None or one.remaining is not None), None)
+
+
+def _by_reports(
+    latest: Report, progress: Progress, stays: Sequence[Stay], expected: Micros | None, now: Instant
+) -> Work | None:
+    assert latest.progress is not None
+    total, here = _total(progress, stays, expected), current(stays)
     if total is None:
         return None
-    latest, here = progress.reports[-1], current(stays)
-    assert latest.progress is not None
     saved = _part_saved(progress)
     if here is None or latest.at < here.start:
         return Work(total, round((1 - saved) * total), Source.REPORTS, latest.at, at_risk=0)
@@ -172,14 +179,14 @@ def _by_time(
 
 
 def _kept(stay: Stay, progress: Progress, saves_every: Micros | None) -> Micros:
-    """Training time of a stay that is over that its checkpoints have kept."""
+    """Training time of a stay that is over that its checkpoints have kept, those too that are not remembered now."""
     if stay.running is None or stay.ended is None:
         return 0
     if stay.cause is None:
         return max(0, stay.ended - stay.running)
-    saved = last_saved(progress, stay.running, stay.ended)
-    if saved is not None:
-        return max(0, min(saved, stay.ended) - stay.running)
+    known = [at for at in (last_saved(progress, stay.running, stay.ended), stay.lost_since) if at is not None]
+    if known:
+        return max(0, min(max(known), stay.ended) - stay.running)
     return (stay.ended - stay.running) // saves_every * saves_every if saves_every else 0
 
 
@@ -202,11 +209,17 @@ def _since_saved(progress: Progress, here: Stay | None, saves_every: Micros | No
 
 
 def lost_span(stay: Stay, progress: Progress, saves_every: Micros | None) -> tuple[Instant, Instant] | None:
-    """The training of a stay that has to be done again; None when nothing is lost or nobody knows."""
+    """The training of a stay that has to be done again; None when nothing is lost or nobody knows.
+
+    What was found out when it ended holds when its checkpoints are not remembered any more.
+    """
     if stay.running is None or stay.ended is None or stay.cause in {None, Cause.UNAVAILABLE}:
         return None
-    saved = last_saved(progress, stay.running, stay.ended)
+    known = [at for at in (last_saved(progress, stay.running, stay.ended), stay.lost_since) if at is not None]
+    saved = max(known, default=None)
     if saved is None:
+        if stay.booked:
+            return None
         if saves_every is not None:
             saved = stay.running + _kept(stay, progress, saves_every)
         elif not progress.checkpoints and not progress.reports:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from gpucost.core.clock import HOUR, MINUTE, Instant, format_duration, format_rfc3339
 from gpucost.core.training.deadline.availability import LEARN_EVERY, Climate, Sky, Spans, climate, from_history
-from gpucost.core.training.deadline.guard import allowed
+from gpucost.core.training.deadline.guard import Allowed, allowed
 from gpucost.core.training.deadline.outlook import Capacity, Choice, Outlook, Reason, Span, Zone
 from gpucost.core.training.deadline.policies import POLICIES
 from gpucost.core.training.deadline.runs import ALLOWANCE, NONE, ON_DEMAND, SPOT, Runs, Terms
@@ -22,24 +22,40 @@ _CAPACITIES = {code: capacity for capacity, code in _CODES.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class _Situation:
+class Situation:
     """What the words are made from."""
 
     outlook: Outlook
     terms: Terms
     runs: Runs
     sky: Sky
+    safe: Allowed
+
+
+Decide = Callable[[Situation], tuple[int, int]]
+"""Mode and zone of a run."""
+Look = Callable[[Sequence[Zone], Instant], Sky]
+"""Spot as it was seen until an instant."""
 
 
 def choose(outlook: Outlook, policy: str = "auto") -> Choice:
     """Where the run should be now, why, and when to ask again."""
+
+    def decide(here: Situation) -> tuple[int, int]:
+        modes, zones = POLICIES[policy](here.terms).decide(here.runs, here.sky)
+        return int(modes[0]), int(zones[0])
+
+    return chosen(outlook, decide, observed)
+
+
+def chosen(outlook: Outlook, decide: Decide, look: Look) -> Choice:
+    """The choice that a decision comes to, within what the guard allows, in words."""
     if outlook.work_left <= 0:
         return Choice(Capacity.NONE, Reason.FINISHED, "no work is left", outlook.deadline)
-    here = _situation(outlook)
     if outlook.slack < _needed(outlook):
         return _too_late(outlook)
-    modes, zones = POLICIES[policy](here.terms).decide(here.runs, here.sky)
-    mode, zone = _safe(here, int(modes[0]), int(zones[0]))
+    here = situation(outlook, look(outlook.zones, outlook.now))
+    mode, zone = _safe(here, *decide(here))
     reason = _reason(here, mode)
     return Choice(
         capacity=_CAPACITIES[mode],
@@ -59,29 +75,25 @@ def _needed(outlook: Outlook) -> int:
 # --- the outlook in columns -------------------------------------------------------------------------------------------
 
 
-def _situation(outlook: Outlook) -> _Situation:
+def situation(outlook: Outlook, sky: Sky) -> Situation:
+    """An outlook in columns of one row."""
     price = float(outlook.spot_price / outlook.on_demand_price) if outlook.on_demand_price else 1.0
     terms = Terms(
         max(outlook.total_work, 1), max(outlook.total_time, 1), outlook.changeover, price, max(outlook.interval, 1)
     )
     names = [zone.name for zone in outlook.zones]
-    sky = observed(outlook.zones, outlook.now)
     in_place = outlook.zone in names
     running = outlook.running
     spent = float(outlook.spent / outlook.on_demand_price) * 3.6e9 if outlook.on_demand_price else 0.0
-    return _Situation(
-        outlook,
-        terms,
-        Runs(
-            np.array([outlook.work_left]),
-            np.array([outlook.time_left]),
-            np.array([outlook.changeover_left if running is not Capacity.NONE else 0]),
-            np.array([_CODES[running]], dtype=np.int8),
-            np.array([names.index(outlook.zone) if in_place and outlook.zone is not None else 0], dtype=np.int16),
-            np.array([spent]),
-        ),
-        sky,
+    runs = Runs(
+        np.array([outlook.work_left]),
+        np.array([outlook.time_left]),
+        np.array([outlook.changeover_left if running is not Capacity.NONE else 0]),
+        np.array([_CODES[running]], dtype=np.int8),
+        np.array([names.index(outlook.zone) if in_place and outlook.zone is not None else 0], dtype=np.int16),
+        np.array([spent]),
     )
+    return Situation(outlook, terms, runs, sky, allowed(runs, terms))
 
 
 def observed(zones: Sequence[Zone], now: Instant) -> Sky:
@@ -135,9 +147,9 @@ def _union(zones: Sequence[Spans]) -> list[Span]:
 # --- the decision in words --------------------------------------------------------------------------------------------
 
 
-def _safe(here: _Situation, mode: int, zone: int) -> tuple[int, int]:
+def _safe(here: Situation, mode: int, zone: int) -> tuple[int, int]:
     """The decision, unless it could miss the deadline: an operator looks at other moments than a simulator does."""
-    safe = allowed(here.runs, here.terms)
+    safe = here.safe
     staying = mode == SPOT == int(here.runs.mode[0]) and zone == int(here.runs.zone[0])
     if mode == SPOT and not staying and not safe.start_spot[0]:
         return ON_DEMAND, zone
@@ -153,12 +165,12 @@ def _look_again(outlook: Outlook, mode: int) -> Instant:
     return min(soon, max(outlook.now, outlook.now + outlook.slack - outlook.changeover))
 
 
-def _reason(here: _Situation, mode: int) -> Reason:
+def _reason(here: Situation, mode: int) -> Reason:
     if mode == NONE:
         return Reason.WAITING_FOR_SPOT
     if mode == SPOT:
         return Reason.KEEPING_SPOT if here.outlook.running is Capacity.SPOT else Reason.SPOT_AVAILABLE
-    safe = allowed(here.runs, here.terms)
+    safe = here.safe
     if here.sky.up.any():
         if not safe.in_time[0]:
             return Reason.DEADLINE_NEAR
@@ -166,7 +178,7 @@ def _reason(here: _Situation, mode: int) -> Reason:
     return Reason.SPOT_SCARCE if safe.wait[0] else Reason.DEADLINE_NEAR
 
 
-def _message(here: _Situation, reason: Reason) -> str:
+def _message(here: Situation, reason: Reason) -> str:
     outlook = here.outlook
     left = (
         f"{_long(outlook.work_left)} of work in {_long(outlook.time_left)} until {format_rfc3339(outlook.deadline)} "
@@ -186,7 +198,7 @@ def _message(here: _Situation, reason: Reason) -> str:
     }[reason]
 
 
-def _seen(here: _Situation) -> str:
+def _seen(here: Situation) -> str:
     """How often there was spot while somebody looked."""
     spans = [span for zone in here.outlook.zones for span in zone.history]
     looked = sum(span.end - span.start for span in spans)

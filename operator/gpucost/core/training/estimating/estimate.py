@@ -199,8 +199,13 @@ def _stays(setup: Setup, hours: Range, unknown: list[str]) -> tuple[Stay, Stay, 
 def _stay(setup: Setup, hours: Fraction, stretch: Fraction) -> Stay | None:
     if setup.placing is Placing.SCHEDULED and setup.schedule is not None:
         return on_schedule(setup.schedule, hours, setup.start, stretch)
-    on_spot = setup.placing in {Placing.SPOT, Placing.AUTO}
+    on_spot = setup.placing is Placing.SPOT or (setup.placing is Placing.AUTO and _has_time(setup, hours))
     return on_one(CapacityType.SPOT if on_spot else CapacityType.ON_DEMAND, hours, setup.start, stretch)
+
+
+def _has_time(setup: Setup, hours: Fraction) -> bool:
+    """Whether `Auto` can go to spot at all: without time to spare it is on on-demand capacity from the beginning."""
+    return setup.complete_by is None or setup.start + hours * HOUR < setup.complete_by
 
 
 def _share(stay: Stay) -> Fraction:
@@ -233,9 +238,10 @@ def _between(setup: Setup, stays: tuple[Stay, Stay, Stay], spot: Quote | None, o
     """`Auto` decides as it goes: at best all of it is spot, at worst the deadline takes all of it to on-demand."""
     if spot is None or on_demand is None:
         return None
-    low = stays[0].hours * min(spot.hourly.low, on_demand.hourly.low)
-    high = stays[2].hours * max(spot.hourly.high, on_demand.hourly.high)
-    middle = stays[1].hours * (spot.hourly.typical + on_demand.hourly.typical) / 2
+    dear = on_demand.hourly
+    low = stays[0].hours * (min(spot.hourly.low, dear.low) if stays[0].spot else dear.low)
+    high = stays[2].hours * (max(spot.hourly.high, dear.high) if stays[2].spot else dear.high)
+    middle = stays[1].hours * ((spot.hourly.typical + dear.typical) / 2 if stays[1].spot else dear.typical)
     return Range.of(*(part * setup.gpus for part in (low, middle, high)))
 
 

@@ -49,7 +49,7 @@ def told(
     status: Status = {"runs": _runs(case, calendar, records, decided, pending)}
     if case.spec.template is not None:
         status["workers"] = case.spec.workers
-    return Story(conditions, status, _ended(calendar))
+    return Story(conditions, status, (*_begun(calendar), *_ended(calendar)))
 
 
 def _runs(
@@ -103,6 +103,16 @@ def _last_skip(records: Sequence[Saving]) -> Status | None:
         return None
     shown = {"due": format_rfc3339(last.due), "reason": last.kind, "message": last.message}
     return {key: value for key, value in shown.items() if value}
+
+
+def _begun(calendar: Calendar) -> tuple[EventNote, ...]:
+    """A run that the status does not show yet: whoever made it may have been killed before telling."""
+    run, stored = calendar.last, calendar.status.get("last") or {}
+    if run is None or run.due is None or run.uid not in calendar.living or stored.get("name") == run.name:
+        return ()
+    because = calendar.because(run)
+    text = f"run {run.name}: {because}" if because else f"run {run.name}"
+    return (EventNote("RunStarted", text, format_rfc3339(run.due)),)
 
 
 def _ended(calendar: Calendar) -> tuple[EventNote, ...]:

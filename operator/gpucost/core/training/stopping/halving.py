@@ -12,14 +12,15 @@ from gpucost.core.clock import Instant
 from gpucost.core.training.stopping.finding import FINE, Finding, unknown
 from gpucost.core.training.stopping.series import Point
 from gpucost.core.training.stopping.spec import Halving, Rule
-from gpucost.core.training.stopping.trials import Trial, comparable
+from gpucost.core.training.stopping.trials import Curve, Trial, comparable, curve_of
 
 _MOST_RUNGS = 64
 
 
 def halving(rule: Rule, kind: Halving, own: Sequence[Point], trials: Iterable[Trial], since: Instant) -> Finding:
     """Judged at the highest rung that the run has come to since `since`."""
-    reached = [(rung, point) for rung in rungs(kind) if (point := at_rung(own, rung, kind.reduction)) is not None]
+    curve = curve_of(own)
+    reached = [(rung, point) for rung in rungs(kind) if (point := at_rung(curve, rung, kind.reduction)) is not None]
     if not reached or reached[-1][1].at < since:
         return FINE
     rung, mine = reached[-1]
@@ -52,7 +53,7 @@ def rungs(kind: Halving) -> list[int]:
     return result
 
 
-def at_rung(found: Sequence[Point], rung: int, reduction: int) -> Point | None:
+def at_rung(curve: Curve, rung: int, reduction: int) -> Point | None:
     """The first report at a rung or after it; None when there is none before the next rung."""
-    point = next((one for one in found if (one.step or 0) >= rung), None)
+    point = curve.first_from(rung)
     return point if point is not None and (point.step or 0) < rung * reduction else None

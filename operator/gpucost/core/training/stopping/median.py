@@ -12,7 +12,7 @@ from gpucost.core.clock import Instant
 from gpucost.core.training.stopping.finding import FINE, Finding, unknown
 from gpucost.core.training.stopping.series import Point
 from gpucost.core.training.stopping.spec import Median, Rule
-from gpucost.core.training.stopping.trials import Trial, comparable, running_mean
+from gpucost.core.training.stopping.trials import Trial, comparable
 
 LEAST_SAMPLES = 3
 """Own reports, from the last resumption on, before the run is compared."""
@@ -26,7 +26,7 @@ def median(rule: Rule, kind: Median, own: Sequence[Point], trials: Iterable[Tria
     step = finite[-1].step or 0
     if step < kind.min_steps:
         return FINE
-    means = [mean for one in comparable(trials, rule) if (mean := running_mean(one, step)) is not None]
+    means = [mean for one in comparable(trials, rule) if (mean := one.mean_at(step)) is not None]
     if len(means) < kind.min_trials:
         message = f"fewer than {kind.min_trials} other runs with its label {kind.group} have come to the same step"
         return unknown("TooFewTrials", message)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 from gpucost.core.clock import Instant, parse_rfc3339
 from gpucost.core.model import Job
+from gpucost.core.training import notes
 from gpucost.core.training.memory import PREFIX, Annotations, moment
 from gpucost.core.training.stopping.spec import BUDGET, Stopping
 
@@ -73,29 +74,22 @@ class Remembered:
 
 def recall(job: Job | None) -> Remembered:
     """Read; what somebody has made unreadable counts as never written."""
-    notes: Mapping[str, str] = job.annotations if job is not None else {}
+    written: Mapping[str, str] = job.annotations if job is not None else {}
     return Remembered(
-        stop=_stop(notes.get(STOPPED)),
-        since=_instant(notes.get(JUDGED_SINCE)),
-        waived=notes.get(WAIVED, ""),
-        restarts=int(notes[RESTARTS]) if notes.get(RESTARTS, "").isdecimal() else 0,
-        restorable=notes.get(RESTORABLE) == "true",
+        stop=_stop(written.get(STOPPED)),
+        since=notes.instant(written.get(JUDGED_SINCE)) or 0,
+        waived=written.get(WAIVED, ""),
+        restarts=notes.count(written.get(RESTARTS)),
+        restorable=written.get(RESTORABLE) == "true",
     )
 
 
 def _stop(text: str | None) -> Stop | None:
     try:
-        found = Stop(**json.loads(text)) if text else None
-        return found if found is not None and found.at else None
+        found = Stop(**(notes.json_object(text) or {}))
+        return found if found.at else None
     except (ValueError, TypeError, AttributeError):
         return None
-
-
-def _instant(text: str | None) -> Instant:
-    try:
-        return parse_rfc3339(text) if text else 0
-    except ValueError:
-        return 0
 
 
 def is_taken_back(stop: Stop, what: Stopping, resume: str) -> bool:
