@@ -33,6 +33,7 @@ from gpucost.runtime.backfill import Backfill, backfill_of
 from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import MissingDefinitions, watch
 from gpucost.runtime.dryrun import print_decisions, recorded_histories
+from gpucost.runtime.endpoints.dryrun import print_endpoints
 from gpucost.runtime.exporter import DailyExport, exporter_of
 from gpucost.runtime.feeding import feeds_of
 from gpucost.runtime.health import Health
@@ -238,6 +239,8 @@ class Operator:
         intake = await intake_of(settings, parts.client, parts.progress, now)
         parts.controller.reporting = intake.reporting
         self.tasks.start(run_workers(parts.controller), "training")
+        self.tasks.start(parts.serving.controller.run(), "serving")
+        self.tasks.start(parts.serving.pulse(), "pulse of endpoints")
         self.tasks.start(self._flushes(), "flush")
         self.tasks.start(self._ticks(), "tick")
         if sampling.exporters is not None and settings.scrape_seconds < settings.tick_seconds:
@@ -294,7 +297,9 @@ class Operator:
         if self.stop.is_set():
             return 1
         parts.progress.load(await asyncio.to_thread(recorded_histories, self.settings))
-        return 1 if await print_decisions(parts.controller, sys.stdout) else 0
+        refused = await print_decisions(parts.controller, sys.stdout)
+        refused += await print_endpoints(parts.serving.controller, sys.stdout)
+        return 1 if refused else 0
 
     # --- what goes on -------------------------------------------------------------------------------------------------
 
