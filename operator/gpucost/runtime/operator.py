@@ -162,7 +162,7 @@ class Operator:
         engine = engine_of(settings)
         if engine is not None:
             parts.price_watch.source = ExportedPrices(engine)
-        parts.runs.engine = engine
+        parts.runs.engine = parts.serving.loads.feed.engine = engine
         sampling = sampling_of(
             settings,
             client=parts.client,
@@ -241,6 +241,7 @@ class Operator:
         self.tasks.start(run_workers(parts.controller), "training")
         self.tasks.start(parts.serving.controller.run(), "serving")
         self.tasks.start(parts.serving.pulse(), "pulse of endpoints")
+        self.tasks.start(parts.serving.loads.feed.keep(), "signals of endpoints")
         self.tasks.start(self._flushes(), "flush")
         self.tasks.start(self._ticks(), "tick")
         if sampling.exporters is not None and settings.scrape_seconds < settings.tick_seconds:
@@ -292,10 +293,11 @@ class Operator:
     async def _dry_run(self, stack: AsyncExitStack) -> int:
         parts = self.parts
         stack.push_async_callback(self._stop_tasks)
-        parts.runs.engine = engine_of(self.settings)
+        parts.runs.engine = parts.serving.loads.feed.engine = engine_of(self.settings)
         await self.tasks.unless_stopped(self._sync())
         if self.stop.is_set():
             return 1
+        await parts.serving.loads.feed.once()
         parts.progress.load(await asyncio.to_thread(recorded_histories, self.settings))
         refused = await print_decisions(parts.controller, sys.stdout)
         refused += await print_endpoints(parts.serving.controller, sys.stdout)

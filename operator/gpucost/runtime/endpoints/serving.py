@@ -21,6 +21,7 @@ from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.runtime.accounting import Totals
 from gpucost.runtime.endpoints.controller import EndpointController
+from gpucost.runtime.endpoints.load import Loads
 from gpucost.runtime.endpoints.registry import Endpoints
 from gpucost.runtime.endpoints.reporting import StatusWriter
 from gpucost.runtime.endpoints.targets import Targets
@@ -46,11 +47,13 @@ class Serving:
         currency: str,
         identity: str,
         totals: Callable[[], Totals],
+        queries_allowed: bool = True,
     ) -> None:
         """Nothing is opened here."""
         self.world, self.now, self.currency, self.totals = world, now, currency, totals
         self.queue = DirtyKeys(now)
         self.endpoints = Endpoints(world, on_dirty=self.queue.mark)
+        self.loads = Loads(self.endpoints, figures, now, allowed=queries_allowed)
         self.writer = StatusWriter(client, figures, now, self.queue.mark, cost_of=self.cost_of)
         self.controller = EndpointController(
             endpoints=self.endpoints,
@@ -64,6 +67,8 @@ class Serving:
             instance=identity,
             sees_rivals=self.sees_rivals,
             hourly_of=self.hourly_of,
+            load_of=self.loads.of,
+            saw_pods=self.loads.saw,
         )
         mirror = self.endpoints.scaler_changed
         self.autoscalers: Reflector[Scaler] = Reflector(client, "", hpa_record, mirror, now)
