@@ -12,6 +12,7 @@ from typing import Any
 from gpucost.core.clock import Instant, Micros
 from gpucost.core.model import Pod
 from gpucost.core.serving import replicas as policy
+from gpucost.core.serving.replicas.outlook import STEP
 from gpucost.core.serving.signals.model import Asked, PodRef, Signals
 from gpucost.core.serving.spec import Mode
 from gpucost.core.serving.state import Measured, Wish
@@ -32,7 +33,7 @@ class Loads:
         now: Callable[[], Instant],
         *,
         allowed: bool = True,
-        every: Micros = 15_000_000,
+        every: Micros = STEP,
     ) -> None:
         """`allowed`: whether users' own queries are asked."""
         self.endpoints, self.now = endpoints, now
@@ -43,6 +44,7 @@ class Loads:
         self._pods: dict[str, tuple[Pod, ...]] = {}
         self._states: dict[str, Any] = {}
         self._wishes: dict[str, Wish | None] = {}
+        self._decided: dict[str, Instant] = {}
 
     def of(self, uid: str) -> tuple[Measured, Wish | None]:
         """Whether the load is known, and how many replicas are asked for."""
@@ -74,7 +76,7 @@ class Loads:
         return tuple(pod for pod in known if pod is not None and pod.ended is None)
 
     def _forget(self, living: set[str]) -> None:
-        for kept in (self._pods, self._states, self._wishes):
+        for kept in (self._pods, self._states, self._wishes, self._decided):
             for uid in kept.keys() - living:
                 del kept[uid]
 
@@ -84,13 +86,21 @@ class Loads:
         ready = sum(pod.ready_since is not None for pod in pods)
         pending = tuple(max(0, now - pod.created) for pod in pods if pod.ready_since is None)
         replicas = Replicas(ready, pending, self.ready_time_of(asked.uid) or READY_TIME)
-        self._states[asked.uid], wish = want(self._states.get(asked.uid), asked, signals, replicas, now)
-        self._wishes[asked.uid] = renewed(self._wishes.get(asked.uid), wish, known=signals.availability.available)
+        if self._is_due(asked.uid, now, known=signals.availability.available):
+            self._states[asked.uid], wish = want(self._states.get(asked.uid), asked, signals, replicas, now)
+            self._wishes[asked.uid] = renewed(self._wishes.get(asked.uid), wish, known=signals.availability.available)
         for hear in self.listeners:
             hear(asked, signals)
         key = self.endpoints.keys.get(asked.uid)
         if key is not None:
             self.endpoints.on_dirty(key)
+
+    def _is_due(self, uid: str, now: Instant, *, known: bool) -> bool:
+        """A policy counts its steps: looks that come quicker than those ask it nothing."""
+        if known and now - self._decided.get(uid, 0) < STEP * 9 // 10:
+            return False
+        self._decided[uid] = now
+        return True
 
     # --- over a restart -----------------------------------------------------------------------------------------------
 
