@@ -13,6 +13,7 @@ from gpucost.core.clock import Instant, Micros
 from gpucost.core.model import Pod
 from gpucost.core.serving import replicas as policy
 from gpucost.core.serving.replicas.outlook import STEP
+from gpucost.core.serving.shown import shown
 from gpucost.core.serving.signals.model import Asked, PodRef, Signals
 from gpucost.core.serving.spec import Mode
 from gpucost.core.serving.state import Measured, Wish
@@ -21,6 +22,7 @@ from gpucost.runtime.endpoints.controller import UNMEASURED
 from gpucost.runtime.endpoints.registry import Endpoints
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.serving_feed import ServingFeed
+from gpucost.runtime.world import Custom
 
 
 class Loads:
@@ -50,6 +52,11 @@ class Loads:
         """Whether the load is known, and how many replicas are asked for."""
         signals = self.feed.of(uid)
         return (measured(signals), self._wishes.get(uid)) if signals is not None else (UNMEASURED, None)
+
+    def shown(self, record: Custom) -> Mapping[str, Any]:
+        """Fields of the status."""
+        signals, spec = self.feed.of(record.uid), self.endpoints.specs[record.key].value
+        return shown(signals, spec) if signals is not None and spec is not None else {}
 
     def saw(self, uid: str, pods: tuple[Pod, ...]) -> None:
         """The pods of the workload, as the controller found them."""

@@ -55,6 +55,7 @@ class Serving:
         self.endpoints = Endpoints(world, on_dirty=self.queue.mark)
         self.loads = Loads(self.endpoints, figures, now, allowed=queries_allowed)
         self.writer = StatusWriter(client, figures, now, self.queue.mark, cost_of=self.cost_of)
+        self.writer.parts.append(self.loads.shown)
         self.controller = EndpointController(
             endpoints=self.endpoints,
             client=client,
