@@ -22,6 +22,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from pydantic import ValidationError
 
+from gpucost.core.clock import SECOND
 from gpucost.core.model import CapacityType
 from gpucost.kube import paths
 from gpucost.kube.errors import ApiError, Unreachable
@@ -162,7 +163,7 @@ class Operator:
         engine = engine_of(settings)
         if engine is not None:
             parts.price_watch.source = ExportedPrices(engine)
-        parts.runs.engine = parts.serving.loads.feed.engine = engine
+        parts.runs.engine = engine
         sampling = sampling_of(
             settings,
             client=parts.client,
@@ -199,6 +200,10 @@ class Operator:
         self.tasks.start(backfill.keep(), "history")
         for feed in feeds_of(settings, parts.progress, parts.board, parts.figures, client=parts.client, engine=engine):
             self.tasks.start(feed, "metrics of runs")
+        loads = parts.serving.listen(
+            engine, every=int(settings.metrics_seconds * SECOND), allowed=settings.metrics_queries
+        )
+        self.tasks.start(loads.keep(), "metrics of endpoints")
         await self._go_on(stack, sampling)
 
     async def _catch_up(
@@ -241,7 +246,6 @@ class Operator:
         self.tasks.start(run_workers(parts.controller), "training")
         self.tasks.start(parts.serving.controller.run(), "serving")
         self.tasks.start(parts.serving.pulse(), "pulse of endpoints")
-        self.tasks.start(parts.serving.loads.feed.keep(), "signals of endpoints")
         self.tasks.start(self._flushes(), "flush")
         self.tasks.start(self._ticks(), "tick")
         if sampling.exporters is not None and settings.scrape_seconds < settings.tick_seconds:
@@ -293,11 +297,10 @@ class Operator:
     async def _dry_run(self, stack: AsyncExitStack) -> int:
         parts = self.parts
         stack.push_async_callback(self._stop_tasks)
-        parts.runs.engine = parts.serving.loads.feed.engine = engine_of(self.settings)
+        parts.runs.engine = engine_of(self.settings)
         await self.tasks.unless_stopped(self._sync())
         if self.stop.is_set():
             return 1
-        await parts.serving.loads.feed.once()
         parts.progress.load(await asyncio.to_thread(recorded_histories, self.settings))
         refused = await print_decisions(parts.controller, sys.stdout)
         refused += await print_endpoints(parts.serving.controller, sys.stdout)

@@ -75,7 +75,6 @@ class Parts:
             currency=settings.currency,
             identity=identity,
             totals=lambda: self.totals,
-            queries_allowed=settings.metrics_queries,
         )
         self.caches = Caches.build(
             self.client, self.world, self.recorder, self.assets, self.going, endpoints=self.serving.endpoints

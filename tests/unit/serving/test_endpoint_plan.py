@@ -283,3 +283,10 @@ def test_a_change_that_the_stored_status_does_not_show_yet_is_not_forgotten() ->
     assert [(one["before"], one["after"]) for one in status["scalingHistory"]] == [(4, 6), (2, 4), (1, 2)]
     assert status["lastScaleTime"] == format_rfc3339(NOW)
     assert [step[1:] for step in steps_of(status)] == [(1, 2, "RisingLoad"), (2, 4, "Paused"), (4, 6, "RisingLoad")]
+
+
+def test_a_load_without_a_capacity_says_what_is_lacking() -> None:
+    decision = decide(measured=Measured(True, "MetricsFound", "", lacking="what one replica can serve"), wish=None)
+    assert decision.action is None
+    assert condition(decision, "Ready") == (False, "CapacityUnknown")
+    assert message(decision) == "the replicas stay as they are: what one replica can serve"

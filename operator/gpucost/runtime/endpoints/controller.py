@@ -61,8 +61,6 @@ class EndpointController:
     """Whether it is known who else sets replicas."""
     load_of: Callable[[str], Load] = lambda _uid: (UNMEASURED, None)
     """Whether the load of an endpoint is known, and how many replicas the policy asks for; by UID."""
-    saw_pods: Callable[[str, tuple[Pod, ...]], None] = lambda _uid, _pods: None
-    """Told which pods an endpoint has, by UID."""
     hourly_of: Callable[[str, EndpointSpec], Decimal | None] = lambda _namespace, _spec: None
     """What one replica costs per hour: by namespace and specification."""
     demand_of: Callable[[EndpointState, Custom], Demand | None] = lambda _state, _record: None
@@ -132,7 +130,6 @@ class EndpointController:
             return state
         target = await self.targets.look(spec.target, record.namespace)
         pods = await self.pods(record, spec, target.selector) if isinstance(target, Target) else ()
-        self.saw_pods(record.uid, pods)
         measured, wish = self.load_of(record.uid)
         state = replace(
             state,
