@@ -203,6 +203,7 @@ class Operator:
         loads = parts.serving.listen(
             engine, every=int(settings.metrics_seconds * SECOND), allowed=settings.metrics_queries
         )
+        parts.accounts.listen(loads)
         self.tasks.start(loads.keep(), "metrics of endpoints")
         await self._go_on(stack, sampling)
 

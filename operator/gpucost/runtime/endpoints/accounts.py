@@ -6,8 +6,10 @@ controller the numbers that go before every recommendation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from gpucost.core.clock import HOUR, Instant, Micros, floor_to
 from gpucost.core.model import Key, Pod, Workload
@@ -23,8 +25,12 @@ from gpucost.runtime.endpoints.holders import Holders
 from gpucost.runtime.endpoints.past import EndpointsPast
 from gpucost.runtime.endpoints.serving import Serving
 from gpucost.runtime.endpoints.unit_costs import UnitCosts, replica_hourly
+from gpucost.runtime.serving_feed import ServingFeed
+
+log = logging.getLogger(__name__)
 
 Look = Callable[[str], Signals | None]
+CAPACITY, POLICY = "capacity", "policy"
 
 
 class Accounts:
@@ -55,8 +61,34 @@ class Accounts:
         serving.writer.parts.append(self.unit_costs.shown)
 
     def heard(self, asked: Asked, signals: Signals) -> None:
-        """A look at an endpoint."""
-        self.past.heard(asked, signals)
+        """A look at an endpoint; whatever fails here must not keep its replicas from following the load."""
+        try:
+            self.past.heard(asked, signals)
+        except Exception:
+            log.exception("%s: what the endpoint did is not accounted for", asked.uid)
+
+    def listen(self, feed: ServingFeed) -> None:
+        """Hear every look of a feed before anybody else, and begin with what was learned of capacities and policies."""
+        following, advisor = feed.heard, self.serving.advisor
+
+        def both(asked: Asked, signals: Signals) -> None:
+            self.heard(asked, signals)
+            following(asked, signals)
+
+        feed.heard, self.signals_of = both, feed.of
+        kept = {uid: memory.learned for uid, memory in self.past.memories.items()}
+        feed.load({uid: parts[CAPACITY] for uid, parts in kept.items() if CAPACITY in parts})
+        advisor.load({uid: parts[POLICY] for uid, parts in kept.items() if POLICY in parts})
+
+        def learned() -> dict[str, dict[str, Mapping[str, Any]]]:
+            found: dict[str, dict[str, Mapping[str, Any]]] = {}
+            for name, documents in ((CAPACITY, feed.learned()), (POLICY, advisor.learned())):
+                for uid, document in documents.items():
+                    found.setdefault(uid, {})[name] = document
+            return found
+
+        self.past.learned = learned
+        advisor.ready_time_of = self.unit_costs.ready_time
 
     async def begin(self, accounting: Accounting, ledger: Ledger) -> None:
         """Begin with what the ledger knows, and write there from now on."""
