@@ -93,7 +93,8 @@ def test_a_week_without_doubts_is_high_confidence() -> None:
     faster = quote("H200", "5.00")
     found = advise(case(watched(30, 0.97), quotes=(QUOTES[0], faster)))
     assert found.best is not None
-    assert (found.best.name, found.best.slower, found.confidence) == ("H200", 1, Confidence.HIGH)
+    assert (found.best.name, found.best.slower) == ("H200", Fraction(1))
+    assert found.confidence is Confidence.HIGH
     assert advise(case(watched(30, 0.75, days=4), quotes=(QUOTES[0], faster))).confidence is Confidence.MEDIUM
     assert advise(case(watched(30, 0.75, days=1), quotes=(QUOTES[0], faster))).confidence is Confidence.LOW
 
@@ -125,7 +126,7 @@ def test_nothing_is_advised_on_what_is_not_known(changes: dict[str, object], rea
 
 
 def test_memory_that_a_runtime_reserves_ahead_is_what_it_needs_unless_somebody_says_less() -> None:
-    """vLLM takes 72 of 80 GB whatever the model: another GPU of 80 GB will do, a smaller one only by the user's word."""
+    """vLLM takes 72 of 80 GB for any model: another GPU of 80 GB will do, a smaller one only by the user's word."""
     full = case(watched(70, 0.05), runtime=Runtime.VLLM)
     found = advise(full)
     assert found.best is not None
