@@ -113,6 +113,9 @@ def _unresolved(case: Case) -> EndpointDecision | None:
 
 def _rivals(case: Case) -> EndpointDecision | None:
     """Two who set one number would undo each other's work for ever."""
+    if case.state.rivals is None and case.spec.mode is Mode.AUTO:
+        message = "autoscalers cannot be seen: nothing is changed before it is known that nobody else sets the replicas"
+        return _told(case, Verdict(False, "RivalsUnknown", message))
     if not case.state.rivals:
         return None
     whom = " and ".join(map(str, case.state.rivals))

@@ -98,7 +98,8 @@ class EndpointState:
     """The status as stored."""
     target: Target | Unresolved | None = None
     """None while nobody has looked."""
-    rivals: Sequence[Rival] = ()
+    rivals: Sequence[Rival] | None = ()
+    """None while it is not known who else sets the replicas."""
     ready: int = 0
     """Pods of the workload that are ready."""
     measured: Measured = Measured(known=False)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from gpucost.core.actions import Condition, EventNote
-from gpucost.core.clock import HOUR, SECOND, Instant, format_rfc3339
+from gpucost.core.clock import HOUR, SECOND, Instant, format_rfc3339, parse_rfc3339
 from gpucost.core.serving.behavior import Limit, Past
 from gpucost.core.serving.schedules import Open
 from gpucost.core.serving.spec import Mode
@@ -159,6 +159,22 @@ def scaled(status: Mapping[str, Any], action: ScaleTarget, now: Instant) -> dict
         "lastScaleTime": at,
         "scalingHistory": [step, *earlier][:HISTORY],
     }
+
+
+def refused(decision: EndpointDecision, action: ScaleTarget, said: str) -> EndpointDecision:
+    """The decision as it is told when the API server did not let the number be set."""
+    message = f"{action.ref} was not set to {action.replicas} replicas: {said}"[:2048]
+    conditions = tuple(
+        Condition(one.type, False, "ScaleRefused", message) if one.type in {"Ready", "ScalingActive"} else one
+        for one in decision.conditions
+    )
+    return replace(decision, conditions=conditions, success=None)
+
+
+def steps_of(status: Mapping[str, Any]) -> Iterator[tuple[Instant, int, int, str]]:
+    """Changes that a stored status tells of, the oldest first: when, before, after, why."""
+    for one in reversed(status.get("scalingHistory") or ()):
+        yield parse_rfc3339(one["at"]), int(one["before"]), int(one["after"]), str(one["reason"])
 
 
 # --- Events -----------------------------------------------------------------------------------------------------------
