@@ -21,6 +21,7 @@ from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.runtime.accounting import Totals
 from gpucost.runtime.endpoints.controller import EndpointController
+from gpucost.runtime.endpoints.least_used import LeastUsed
 from gpucost.runtime.endpoints.registry import Endpoints
 from gpucost.runtime.endpoints.reporting import StatusWriter
 from gpucost.runtime.endpoints.targets import Targets
@@ -65,6 +66,9 @@ class Serving:
             sees_rivals=self.sees_rivals,
             hourly_of=self.hourly_of,
         )
+        self.least_used = LeastUsed(client, self.endpoints)
+        self.controller.free_of = self.least_used.free
+        self.controller.before_scaling.append(self.least_used.prepare)
         mirror = self.endpoints.scaler_changed
         self.autoscalers: Reflector[Scaler] = Reflector(client, "", hpa_record, mirror, now)
         self.scaled_objects: Reflector[Scaler] = Reflector(client, "", scaled_object_record, mirror, now)
