@@ -28,6 +28,7 @@ from gpucost.ledger import charges, explanations, facts, hour_sums, lifetimes, r
 from gpucost.ledger.database import Database
 from gpucost.ledger.db import Db
 from gpucost.ledger.desk import Desk
+from gpucost.ledger.replicas import ReplicaBooks
 from gpucost.ledger.engine import open_engine, place_of
 from gpucost.ledger.errors import LedgerError, guard
 from gpucost.ledger.progress import Sayings
@@ -268,6 +269,11 @@ class Ledger:
     def stays(self) -> RunStays:
         """The stays of training runs on nodes."""
         return RunStays(self._read, self._write_quietly)
+
+    @property
+    def replicas(self) -> ReplicaBooks:
+        """What the replicas of endpoints have cost and would have cost otherwise."""
+        return ReplicaBooks(self._read, self._write_quietly)
 
     def _write_quietly(self, work: Callable[[Db], T]) -> T:
         """A write that no cost depends on."""
