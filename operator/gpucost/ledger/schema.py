@@ -330,7 +330,7 @@ rolled_nodes = Table(
 )
 """Sums of nodes that have not ended, over all hours that are rolled up: a JSON array in the order of `Amounts`."""
 
-# --- replicas of endpoints ---------------------------------------------------------------------------------------------
+# --- replicas of endpoints --------------------------------------------------------------------------------------------
 
 replica_hours = Table(
     "replica_hours",
