@@ -22,6 +22,8 @@ from gpucost.ledger.facts import chunks
 from gpucost.ledger.schema import replica_hours, replica_notes
 
 T = TypeVar("T")
+SAVED = "saved"
+"""Kind of the note that outlives its endpoint: what has been saved by it, in pico-units."""
 _KEYS = ["cluster", "endpoint", "hour", "applied"]
 
 
@@ -134,9 +136,15 @@ def _tidy(db: Db, living: frozenset[str], before: Instant) -> None:
         _record(db, [_hour_row(one) for one in days.values()], [])
     gone = {row[0] for row in db.connection.execute(_noted(db))} - living
     for part in chunks(sorted(gone)):
-        where = replica_notes.c.cluster == db.cluster, replica_notes.c.endpoint.in_(part)
+        notes = replica_notes.c
+        where = notes.cluster == db.cluster, notes.endpoint.in_(part), notes.kind != SAVED
         db.connection.execute(delete(replica_notes).where(*where))
 
 
 def _noted(db: Db) -> Any:
-    return select(replica_notes.c.endpoint).where(replica_notes.c.cluster == db.cluster).distinct()
+    return (
+        select(replica_notes.c.endpoint)
+        .where(replica_notes.c.cluster == db.cluster)
+        .where(replica_notes.c.kind != SAVED)
+        .distinct()
+    )

@@ -72,6 +72,8 @@ class EndpointController:
     """How many replicas may go now without cutting off an answer; None: that is nobody's wish."""
     after_scaling: list[Callable[[Custom, ScaleTarget], None]] = field(default_factory=list)
     """Who is told of a change that was made."""
+    watchers: list[Callable[[Custom, EndpointState, EndpointDecision], None]] = field(default_factory=list)
+    """Who is told of every look, with the decision as it is told."""
     pasts: dict[str, Past] = field(default_factory=dict)
     """By UID."""
     told: dict[Key, set[tuple[str, str, str]]] = field(default_factory=dict)
@@ -102,12 +104,15 @@ class EndpointController:
         if record is None or record.deleting:
             self._forget(key)
             return
-        decision = plan(await self.gather(record), self.now())
+        state = await self.gather(record)
+        decision = plan(state, self.now())
         self.pasts[record.uid] = decision.past
         result, told = await self._act(record, decision)
         if result in _DECIDE_AGAIN:
             self.queue.wake_at(key, self.now() + _DECIDE_AGAIN[result])
             return
+        for watch in self.watchers:
+            watch(record, state, told)
         await self._tell(record, told, done=result is Result.APPLIED)
         await self.writer.write(record, told.status, told.conditions)
         self.queue.wake_at(key, told.wake_at if result in {None, Result.APPLIED} else self.now() + _RETRY)
