@@ -6,7 +6,7 @@ import pytest
 
 from local import wait_for
 from support.operator_world import Team
-from support.served import Served
+from support.served import Served, load
 
 pytestmark = pytest.mark.cluster
 
@@ -82,3 +82,37 @@ def test_what_cannot_be_scaled_is_named_and_comes_right_when_it_is_there(served:
     )
     odd.change(schedules=[{"start": "0 0 30 2 *", "duration": "1h", "minReplicas": 2}])
     assert "spec.schedules[0].start: '0 0 30 2 *' never fires" in odd.until("Ready", "Invalid")["message"]
+
+
+def test_replicas_follow_the_load_that_prometheus_shows_and_stay_when_it_shows_nothing(served: Served) -> None:
+    at_once = {"scaleDown": {"stabilizationWindowSeconds": 0, "tolerance": "0"}}
+    served.deploy(2)
+    served.serve(capacity={"requestsPerSecond": "10"}, metrics=load(35), maxReplicas=6, behavior=at_once)
+    wait_for(lambda: served.replicas() >= 4, 60, lambda: f"more replicas: {served.status()}")
+    assert served.condition("MetricsAvailable")["reason"] == "MetricsFound"
+    assert any("requests/s arrive" in note for note in served.events("ReplicasRightSized"))
+
+    served.change(metrics={"queries": {"requestsPerSecond": "absent(vector(1))"}})
+    unknown = served.until("MetricsAvailable", "MetricsMissing", 40)
+    assert unknown["status"] == "False"
+    held = served.replicas()
+    wait_for(lambda: served.status().get("missingSince"), 20, "it says since when")
+    assert served.until("Ready", "MetricsMissing")["message"].endswith("the replicas stay as they are")
+    assert served.replicas() == held
+    wait_for(lambda: served.events("UtilizationUnknown"), 20, "it is told")
+
+    served.change(metrics=load(1))
+    served.until_replicas(1, timeout=90)
+    history = served.status()["scalingHistory"]
+    assert history[0]["reason"] == "FallingLoad"
+
+
+def test_recommend_says_what_it_would_do_and_changes_nothing(served: Served) -> None:
+    served.deploy(1)
+    served.serve(mode="Recommend", capacity={"requestsPerSecond": "10"}, metrics=load(35))
+    [note] = wait_for(lambda: served.events("ActionRecommended"), 60, lambda: f"recommended: {served.status()}")
+    assert note.startswith("Deployment/llama 1 -> ")
+    shown = served.status()
+    assert shown["recommendation"]["replicas"] == shown["desiredReplicas"] > 3
+    assert shown["currentReplicas"] == served.replicas() == 1
+    assert shown["capacity"] == {"requestsPerSecond": "10.00", "source": "Spec"}

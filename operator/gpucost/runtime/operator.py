@@ -22,6 +22,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from pydantic import ValidationError
 
+from gpucost.core.clock import SECOND
 from gpucost.core.model import CapacityType
 from gpucost.kube import paths
 from gpucost.kube.errors import ApiError, Unreachable
@@ -33,6 +34,7 @@ from gpucost.runtime.backfill import Backfill, backfill_of
 from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import MissingDefinitions, watch
 from gpucost.runtime.dryrun import print_decisions, recorded_histories
+from gpucost.runtime.endpoints.dryrun import print_endpoints
 from gpucost.runtime.exporter import DailyExport, exporter_of
 from gpucost.runtime.feeding import feeds_of
 from gpucost.runtime.health import Health
@@ -199,6 +201,10 @@ class Operator:
         self.tasks.start(backfill.keep(), "history")
         for feed in feeds_of(settings, parts.progress, parts.board, parts.figures, client=parts.client, engine=engine):
             self.tasks.start(feed, "metrics of runs")
+        loads = parts.serving.listen(
+            engine, every=int(settings.metrics_seconds * SECOND), allowed=settings.metrics_queries
+        )
+        self.tasks.start(loads.keep(), "metrics of endpoints")
         await self._go_on(stack, sampling)
 
     async def _catch_up(
@@ -299,7 +305,9 @@ class Operator:
         if self.stop.is_set():
             return 1
         parts.progress.load(await asyncio.to_thread(recorded_histories, self.settings))
-        return 1 if await print_decisions(parts.controller, sys.stdout) else 0
+        refused = await print_decisions(parts.controller, sys.stdout)
+        refused += await print_endpoints(parts.serving.controller, sys.stdout)
+        return 1 if refused else 0
 
     # --- what goes on -------------------------------------------------------------------------------------------------
 

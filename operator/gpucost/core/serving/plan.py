@@ -166,6 +166,9 @@ def _unknown_load(case: Case) -> EndpointDecision | None:
     current, (wanted, why) = case.target.replicas, _floor(case)
     if wanted > current and not case.pause.up:
         return _set(case, Verdict(False, "MetricsMissing", why), wanted, "MetricsMissing", why)
+    if case.state.measured.known:
+        why = case.state.measured.lacking or "no number is recommended yet"
+        return _told(case, Verdict(False, "CapacityUnknown", f"the replicas stay as they are: {why}"), desired=current)
     why = "the load is unknown: the replicas stay as they are"
     return _told(case, Verdict(False, "MetricsMissing", why), desired=current)
 

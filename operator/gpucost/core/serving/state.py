@@ -79,6 +79,8 @@ class Measured:
     message: str = "nothing has been asked yet"
     frozen: str = ""
     """Why replicas must not be taken away though the load is known; empty: nothing speaks against it."""
+    lacking: str = ""
+    """Why no number follows from a load that is known, such as a capacity that is not."""
     since: Instant | None = None
     """Since when the load is unknown, where whoever measures knows it."""
 

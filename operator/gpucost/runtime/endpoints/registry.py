@@ -36,6 +36,8 @@ class Endpoints:
     scalers: dict[str, Scaler] = field(default_factory=dict)
     """Autoscalers by UID, kept by their mirrors."""
     specs: dict[Key, Converted[EndpointSpec]] = field(default_factory=dict)
+    keys: dict[str, Key] = field(default_factory=dict)
+    """By UID."""
     _by_place: dict[Place, set[Key]] = field(default_factory=dict)
     _scalers_by_place: dict[Place, dict[str, Scaler]] = field(default_factory=dict)
     _pods: dict[tuple[str, Workload], set[str]] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class Endpoints:
         if old is not None:
             self._unindex(old.key)
         self.records[record.key] = record
+        self.keys[record.uid] = record.key
         self.specs[record.key] = read = endpoint_spec(record.body)
         if read.value is not None:
             self._by_place.setdefault(place_of(record.namespace, read.value.target), set()).add(record.key)
@@ -71,6 +74,7 @@ class Endpoints:
             self._mark({key, *others})
 
     def _unindex(self, key: Key) -> None:
+        self.keys.pop(self.records[key].uid, None)
         read = self.specs.pop(key, None)
         if read is not None and read.value is not None:
             place = place_of(key.namespace, read.value.target)

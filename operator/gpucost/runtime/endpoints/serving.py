@@ -15,11 +15,13 @@ from gpucost.core.model import Workload
 from gpucost.core.money import PICO
 from gpucost.core.present import cost_status
 from gpucost.core.report import Row
+from gpucost.core.serving.showing import measured_status
 from gpucost.core.serving.spec import EndpointSpec
 from gpucost.core.serving.state import LOOK_EVERY
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.runtime.accounting import Totals
+from gpucost.runtime.endpoints.advisor import Advisor
 from gpucost.runtime.endpoints.controller import EndpointController
 from gpucost.runtime.endpoints.least_used import LeastUsed
 from gpucost.runtime.endpoints.registry import Endpoints
@@ -29,8 +31,10 @@ from gpucost.runtime.metrics import Figures
 from gpucost.runtime.optional_kinds import Optional
 from gpucost.runtime.publisher import Target, shown_as_status, shown_in_status
 from gpucost.runtime.queue import DirtyKeys
+from gpucost.runtime.serving_feed import ServingFeed
 from gpucost.runtime.world import Custom, World
 from gpucost.sources.autoscalers import HPA, SCALED_OBJECT, Scaler, hpa_record, scaled_object_record
+from gpucost.sources.promql import PromQL
 from gpucost.sources.reflector import Reflector
 
 
@@ -50,6 +54,7 @@ class Serving:
     ) -> None:
         """Nothing is opened here."""
         self.world, self.now, self.currency, self.totals = world, now, currency, totals
+        self.figures = figures
         self.queue = DirtyKeys(now)
         self.endpoints = Endpoints(world, on_dirty=self.queue.mark)
         self.writer = StatusWriter(client, figures, now, self.queue.mark, cost_of=self.cost_of)
@@ -69,6 +74,10 @@ class Serving:
         self.least_used = LeastUsed(client, self.endpoints)
         self.controller.free_of = self.least_used.free
         self.controller.before_scaling.append(self.least_used.prepare)
+        self.advisor = Advisor(self.endpoints, now, self.queue.mark)
+        self.controller.load_of = self.advisor.of
+        self.feed: ServingFeed | None = None
+        self.writer.parts.append(self._measured)
         mirror = self.endpoints.scaler_changed
         self.autoscalers: Reflector[Scaler] = Reflector(client, "", hpa_record, mirror, now)
         self.scaled_objects: Reflector[Scaler] = Reflector(client, "", scaled_object_record, mirror, now)
@@ -88,6 +97,19 @@ class Serving:
             for key in tuple(self.endpoints.records):
                 self.queue.mark(key)
             await asyncio.sleep(every / 1_000_000)
+
+    def listen(self, engine: PromQL | None, *, every: Micros, allowed: bool) -> ServingFeed:
+        """The feed that asks for the load of all endpoints; `allowed` are queries of users."""
+        self.feed = ServingFeed(
+            self.advisor.asked, engine, self.figures, self.now, every, allowed=allowed, heard=self.advisor.heard
+        )
+        return self.feed
+
+    def _measured(self, record: Custom) -> Mapping[str, Any]:
+        """What the feed knows of an endpoint, as its status shows it."""
+        spec = self.endpoints.specs[record.key].value
+        signals = self.feed.of(record.uid) if self.feed is not None else None
+        return {} if spec is None or signals is None else measured_status(spec, signals)
 
     # --- money --------------------------------------------------------------------------------------------------------
 
