@@ -1,7 +1,7 @@
 """Shows what could be saved: a ranking, and below it the command for each line.
 
-The commands are not part of the table, because a command that is cut to the width of a terminal is none: they are broken
-at words, with a backslash, so that they can be copied as they stand.
+The commands are not part of the table, because a command that is cut to the width of a terminal is none: they are
+broken at words, with a backslash, so that they can be copied as they stand.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is advised about endpoints and what came of it, put together: footprints of GPUs, replicas and their otherwise."""
+"""What is advised about endpoints and what came of it, put together: needs of GPUs, the books of replicas."""
 
 from __future__ import annotations
 
