@@ -19,8 +19,9 @@ from gpucost.cli.windows import when
 from gpucost.core.clock import SECOND, format_duration, parse_rfc3339
 from gpucost.web.schema_endpoints import ColdStart, ComparedCost, UnitCost, UnitCostList, UnitPrices
 
-_TITLES = ["ENDPOINT", "COST", "$/HOUR", "$/MTOK IN", "OUT", "REQUEST", "IDLE"]
+_TITLES = ["ENDPOINT", "COST", "HOURLY", "MTOK IN", "MTOK OUT", "REQUEST", "IDLE"]
 _WIDE = [*_TITLES, "STARTING", "UNKNOWN", "CACHE", "READY P95", "LAST REPLICA", "WORKLOAD"]
+_PART = ["PART", "WHAT", "SHARE", "COST"]
 _ABOUT = {
     "input": "reading prompts, by prefill time",
     "output": "writing answers, by decode time",
@@ -115,7 +116,7 @@ def show(document: UnitCost, options: Options) -> None:
         _PROGRAMS[options.output](document, options)
         return
     if options.output == "markdown":
-        click.echo(markdown(["PART", "SHARE", "COST", "WHAT"], _parts(document), names=1))
+        click.echo(markdown(_PART, _parts(document), names=2))
         return
     cost = figures.UNPRICED if document.cost is None else figures.money(Decimal(document.cost), document.currency)
     head = f"InferenceEndpoint/{document.metadata.name} in {document.metadata.namespace}: {cost} {when(options.window)}"
@@ -125,7 +126,8 @@ def show(document: UnitCost, options: Options) -> None:
     for heading, titles, rows in _sections(document):
         print_line()
         print_line(heading, "bold")
-        print_grid(Grid(titles, rows, [""] * len(rows)), headers=not options.no_headers, cut=options.output == "table")
+        grid = Grid(titles, rows, [""] * len(rows), names=2 if titles[1] == "WHAT" else 1)
+        print_grid(grid, headers=not options.no_headers, cut=options.output == "table")
     print_line()
     for line in _cold(document.cold_start, document.currency):
         print_line(line)
@@ -167,15 +169,15 @@ def _compared(found: ComparedCost, currency: str) -> Iterator[str]:
 
 def _sections(document: UnitCost) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     total = figures.UNPRICED if document.cost is None else _exact(document.cost, document.currency)
-    rows = [*_parts(document), ["TOTAL", "", total, "as the ledger has it"]]
-    yield "What was paid for", ["PART", "SHARE", "COST", "WHAT"], rows
+    rows = [*_parts(document), ["TOTAL", "as the ledger has it", "", total]]
+    yield "What was paid for", _PART, rows
     kinds = (
         ("average", document.average, "everything that was paid"),
         ("serving", document.serving, "without idle and starting pods"),
         ("marginal", document.marginal, "of more work, once replicas are full"),
     )
-    titles = ["PRICE", "MTOK IN", "MTOK OUT", "MTOK", "REQUEST", "WHAT"]
-    yield "Prices per unit", titles, [[name, *_priced(one, document.currency), what] for name, one, what in kinds]
+    titles = ["PRICE", "WHAT", "MTOK IN", "MTOK OUT", "MTOK", "REQUEST"]
+    yield "Prices per unit", titles, [[name, what, *_priced(one, document.currency)] for name, one, what in kinds]
     if document.tenants:
         rows = [[one.tenant, _exact(one.cost, document.currency), _number(one.requests)] for one in document.tenants]
         yield "Who asked", ["TENANT", "COST", "REQUESTS"], rows
@@ -183,7 +185,7 @@ def _sections(document: UnitCost) -> Iterator[tuple[str, list[str], list[list[st
 
 def _parts(document: UnitCost) -> list[list[str]]:
     return [
-        [part.part, figures.percent(part.share), _exact(part.cost, document.currency), _ABOUT.get(part.part, "")]
+        [part.part, _ABOUT.get(part.part, ""), figures.percent(part.share), _exact(part.cost, document.currency)]
         for part in document.parts
     ]
 

@@ -174,6 +174,7 @@ class Operator:
             engine=engine,
         )
         sampling.on_quiet = parts.stopping.quiet.take
+        sampling.on_series = parts.advising.footprints.take
         stack.push_async_callback(sampling.close)
         accounting = Accounting(
             ledger, parts.recorder, parts.caches, parts.figures, now, sampling, settings.details_kept
@@ -218,6 +219,8 @@ class Operator:
         await with_runs(parts.runs.book, accounting, ledger)
         stack.push_async_callback(parts.runs.book.flush)
         stack.push_async_callback(parts.stays.flush)
+        await parts.advising.begin(accounting, ledger)
+        stack.push_async_callback(parts.advising.flush)
         await parts.accounts.begin(accounting, ledger)
         stack.push_async_callback(partial(parts.accounts.past.flush, at_once=True))
         parts.accounts.holders.engine = engine
@@ -359,6 +362,7 @@ class Operator:
             parts.recorder.endings.interruptions_of,
             parts.stays.of,
             parts.runs.book.counted,
+            parts.advising.recommending,
             units=parts.accounts.unit_costs,
         )
 
