@@ -88,7 +88,7 @@ class Fleet:
             if step % _SELDOM == 0:
                 progress(step)
             ready, coming = self._course(ahead=policy.foresees)
-            decided = np.clip(policy.decide(self._seen(step, ready, coming)), 1, self.most)
+            decided = np.minimum(np.maximum(policy.decide(self._seen(step, ready, coming)), 1), self.most)
             changes += decided != self.total
             ready = self._change(decided, ready)
             arrived = float(self.work[step])

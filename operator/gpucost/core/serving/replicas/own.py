@@ -56,7 +56,7 @@ class Own:
         low = np.ceil(add - _EXACT)
         high = np.maximum(np.ceil(keep - _EXACT), low)
         high = np.where(waits, np.maximum(high, seen.total), high)
-        found: Counts = np.maximum(np.clip(seen.total, low, high), 1).astype(np.int64)
+        found: Counts = np.maximum(np.minimum(np.maximum(seen.total, low), high), 1).astype(np.int64)
         return found
 
     def waits(self, seen: Seen) -> NDArray[np.bool_]:
