@@ -89,8 +89,8 @@ def test_replicas_follow_the_load_that_prometheus_shows_and_stay_when_it_shows_n
     served.deploy(2)
     served.serve(capacity={"requestsPerSecond": "10"}, metrics=load(35), maxReplicas=6, behavior=at_once)
     wait_for(lambda: served.replicas() >= 4, 60, lambda: f"more replicas: {served.status()}")
-    assert served.condition("MetricsAvailable")["reason"] == "MetricsFound"
-    assert any("requests/s arrive" in note for note in served.events("ReplicasRightSized"))
+    served.until("MetricsAvailable", "MetricsFound")
+    wait_for(lambda: any("requests/s arrive" in note for note in served.events("ReplicasRightSized")), 20, "it is told")
 
     served.change(metrics={"queries": {"requestsPerSecond": "absent(vector(1))"}})
     unknown = served.until("MetricsAvailable", "MetricsMissing", 40)
