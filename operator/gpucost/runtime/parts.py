@@ -18,6 +18,8 @@ from gpucost.runtime.accounting import Totals
 from gpucost.runtime.assets import Assets
 from gpucost.runtime.caches import Caches
 from gpucost.runtime.custom import CustomResources
+from gpucost.runtime.endpoints.advising import Advising
+from gpucost.runtime.endpoints.serving import Serving
 from gpucost.runtime.feeds import DoubtBoard
 from gpucost.runtime.going import NodesGoing
 from gpucost.runtime.holdings import Holdings
@@ -66,9 +68,21 @@ class Parts:
         self.world.on_claimed = self.recorder.owners_changed
         self.assets = Assets(self.recorder, now, self.prices.of_asset, waiting=True)
         self.going = NodesGoing(now, self.recorder.nodes)
-        self.caches = Caches.build(self.client, self.world, self.recorder, self.assets, self.going)
+        self.serving = Serving(
+            self.world,
+            self.client,
+            self.figures,
+            now,
+            currency=settings.currency,
+            identity=identity,
+            totals=lambda: self.totals,
+        )
+        self.caches = Caches.build(
+            self.client, self.world, self.recorder, self.assets, self.going, endpoints=self.serving.endpoints
+        )
         self.optional = OptionalKinds(self.client, self.world, now)
-        self.resources = CustomResources(self.world, on_prices=self._prices_changed)
+        self.optional.kinds += self.serving.kinds
+        self.resources = CustomResources(self.world, on_prices=self._prices_changed, endpoints=self.serving.endpoints)
         self.controller = TrainingController(
             world=self.world,
             client=self.client,
@@ -94,6 +108,13 @@ class Parts:
         self.controller.doubts_of = self.board.of
         self.market = GpuMarket(self.prices, now)
         self.controller.market = self.market.view
+        self.advising = Advising(
+            self.serving,
+            lambda: self.recorder.nodes,
+            self.market.view,
+            now,
+            lambda uid: self.serving.feed.of(uid) if self.serving.feed is not None else None,
+        )
         self.controller.choose = Weighing(now, limited=not dry_run).choose
         self.surroundings = surroundings_of(
             self.recorder,
@@ -119,6 +140,7 @@ class Parts:
         )
         self.controller.may_write = self.publisher.budget.take
         self.publisher.lost_of = self.stays.lost_by
+        self.publisher.others = self.serving.published
         self.ledger_state = LedgerState(now)
         self.totals = Totals()
         self.price_watch = PriceWatch(self.prices, self.recorder, self.assets, self.figures, now)

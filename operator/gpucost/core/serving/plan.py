@@ -113,6 +113,9 @@ def _unresolved(case: Case) -> EndpointDecision | None:
 
 def _rivals(case: Case) -> EndpointDecision | None:
     """Two who set one number would undo each other's work for ever."""
+    if case.state.rivals is None and case.spec.mode is Mode.AUTO:
+        message = "autoscalers cannot be seen: nothing is changed before it is known that nobody else sets the replicas"
+        return _told(case, Verdict(False, "RivalsUnknown", message))
     if not case.state.rivals:
         return None
     whom = " and ".join(map(str, case.state.rivals))
@@ -163,6 +166,9 @@ def _unknown_load(case: Case) -> EndpointDecision | None:
     current, (wanted, why) = case.target.replicas, _floor(case)
     if wanted > current and not case.pause.up:
         return _set(case, Verdict(False, "MetricsMissing", why), wanted, "MetricsMissing", why)
+    if case.state.measured.known:
+        why = case.state.measured.lacking or "no number is recommended yet"
+        return _told(case, Verdict(False, "CapacityUnknown", f"the replicas stay as they are: {why}"), desired=current)
     why = "the load is unknown: the replicas stay as they are"
     return _told(case, Verdict(False, "MetricsMissing", why), desired=current)
 
@@ -193,6 +199,12 @@ def _follow(case: Case) -> EndpointDecision:
         return _told(case, Verdict(True, "Frozen", message, True), desired=current, known=True)
     if not case.acts:
         return _told(case, _recommending(case), desired=number, limit=found.limit, known=True)
+    free = case.state.free
+    if free is not None and 0 < number < current and number < current - free:
+        number = current - free
+        if number == current:
+            message = "no replica is taken away: each is answering somebody (spec.podDeletionCost)"
+            return _told(case, Verdict(True, "Frozen", message, True), desired=current, known=True)
     if number == current:
         verdict = Verdict(True, "Scaled", f"{case.spec.target} has the replicas that it needs", True)
         return _told(case, verdict, desired=number, limit=found.limit, known=True)
