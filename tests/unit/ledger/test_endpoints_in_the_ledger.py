@@ -20,7 +20,6 @@ DONE = WorkHour(HOUR, 0, HOUR, MINUTE, 5, Work(7.0, 10.5, None, 3.0), {"red": Wo
 MEMORY = Memory(
     (Start("a", 1, None, 5, True), Start("b", 2, 3, 9, False)),
     QuietTimes(DAY, HOUR, 12.5, (Interval(1, 9), Interval(20, 30)), 40, False, True, 44),
-    {"capacity": {"levels": [1, 2.5]}},
 )
 
 

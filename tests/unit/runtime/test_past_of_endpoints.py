@@ -126,16 +126,6 @@ async def test_a_restart_within_a_quiet_time_does_not_make_it_shorter(world: Wor
     assert world.past.of("uid").quiet.gaps == ()
 
 
-async def test_what_others_have_learned_is_kept_until_they_know_better(world: World) -> None:
-    world.past.learned = lambda: {"uid": {"policy": {"level": 1}}}
-    world.look(0)
-    await world.past.flush(at_once=True)
-    world.past = world.start()
-    world.look(MINUTE)
-    await world.past.flush(at_once=True)
-    assert world.memories["uid"].learned == {"policy": {"level": 1}}
-
-
 @pytest.mark.parametrize(
     "seen",
     [

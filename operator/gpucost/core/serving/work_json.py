@@ -23,8 +23,6 @@ class Memory:
 
     starts: tuple[Start, ...] = ()
     quiet: QuietTimes = field(default_factory=QuietTimes)
-    learned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What others have learned of it, as they store it, by their names."""
 
     @property
     def last(self) -> Instant:
@@ -62,7 +60,6 @@ def memory_to_json(memory: Memory) -> str:
         "quiet": [times.watched, times.counted, times.requests, times.since, times.is_whole, times.is_busy],
         "looked": times.looked,
         "gaps": [list(gap) for gap in times.gaps],
-        "learned": memory.learned,
     }
     return json.dumps(found, separators=(",", ":"))
 
@@ -73,4 +70,4 @@ def memory_from_json(text: str) -> Memory:
     watched, counted, requests, since, is_whole, is_busy = found["quiet"]
     gaps = tuple(Interval(*gap) for gap in found["gaps"])
     quiet = QuietTimes(watched, counted, requests, gaps, since, is_whole, is_busy, found["looked"])
-    return Memory(tuple(Start(*one) for one in found["starts"]), quiet, found["learned"])
+    return Memory(tuple(Start(*one) for one in found["starts"]), quiet)

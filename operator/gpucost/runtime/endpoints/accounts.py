@@ -7,9 +7,8 @@ controller the numbers that go before every recommendation.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from gpucost.core.clock import HOUR, Instant, Micros, floor_to
 from gpucost.core.model import Key, Pod, Workload
@@ -30,7 +29,6 @@ from gpucost.runtime.serving_feed import ServingFeed
 log = logging.getLogger(__name__)
 
 Look = Callable[[str], Signals | None]
-CAPACITY, POLICY = "capacity", "policy"
 
 
 class Accounts:
@@ -68,27 +66,15 @@ class Accounts:
             log.exception("%s: what the endpoint did is not accounted for", asked.uid)
 
     def listen(self, feed: ServingFeed) -> None:
-        """Hear every look of a feed before anybody else, and begin with what was learned of capacities and policies."""
-        following, advisor = feed.heard, self.serving.advisor
+        """Hear every look of a feed before anybody else, and tell the policy how long replicas take to be ready."""
+        following = feed.heard
 
         def both(asked: Asked, signals: Signals) -> None:
             self.heard(asked, signals)
             following(asked, signals)
 
         feed.heard, self.signals_of = both, feed.of
-        kept = {uid: memory.learned for uid, memory in self.past.memories.items()}
-        feed.load({uid: parts[CAPACITY] for uid, parts in kept.items() if CAPACITY in parts})
-        advisor.load({uid: parts[POLICY] for uid, parts in kept.items() if POLICY in parts})
-
-        def learned() -> dict[str, dict[str, Mapping[str, Any]]]:
-            found: dict[str, dict[str, Mapping[str, Any]]] = {}
-            for name, documents in ((CAPACITY, feed.learned()), (POLICY, advisor.learned())):
-                for uid, document in documents.items():
-                    found.setdefault(uid, {})[name] = document
-            return found
-
-        self.past.learned = learned
-        advisor.ready_time_of = self.unit_costs.ready_time
+        self.serving.advisor.ready_time_of = self.unit_costs.ready_time
 
     async def begin(self, accounting: Accounting, ledger: Ledger) -> None:
         """Begin with what the ledger knows, and write there from now on."""

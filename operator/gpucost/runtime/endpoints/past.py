@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from gpucost.core.clock import HOUR, MINUTE, Instant, Micros, floor_to
 from gpucost.core.model import Pod
@@ -31,7 +30,6 @@ _NOTE_EVERY = 5 * MINUTE
 _WRITE_EVERY = MINUTE
 _NOTHING = Memory()
 
-Learned = Mapping[str, Mapping[str, Any]]
 Write = Callable[[Mapping[HourKey, WorkHour], Mapping[str, Memory]], Awaitable[None]]
 
 
@@ -44,8 +42,6 @@ class EndpointsPast:
     """Pods of an endpoint's workload that have not ended."""
     asleep: Callable[[str], bool | None] = lambda _uid: None
     """Of an endpoint without replicas: whether nobody asks for any; None: nobody knows, or it has some."""
-    learned: Callable[[], Mapping[str, Learned]] = dict
-    """What others have learned of endpoints and want to be kept, by UID."""
     living: Callable[[], Iterable[str]] = tuple
     """UIDs of the endpoints that exist."""
     write: Write | None = None
@@ -129,8 +125,7 @@ class EndpointsPast:
         self._written = self.now()
         hours, uids = self._dirty_hours, self._dirty
         self._dirty_hours, self._dirty = set(), set()
-        learned = self.learned()
-        known = {uid: self._whole(uid, learned.get(uid, {})) for uid in uids if uid in self.memories}
+        known = {uid: self.memories[uid] for uid in uids if uid in self.memories}
         try:
             await self.write({key: self.hours[key] for key in hours if key in self.hours}, known)
         except BaseException as error:
@@ -140,11 +135,6 @@ class EndpointsPast:
                 raise
             log.warning("work of %d endpoints waits for the ledger: %s", len(uids), error)
         self._shrink()
-
-    def _whole(self, uid: str, learned: Learned) -> Memory:
-        """With what others have learned since; what they know nothing of yet stays as it was."""
-        memory = self.memories[uid]
-        return replace(memory, learned={**memory.learned, **learned})
 
     def _shrink(self) -> None:
         """Forget hours that are over and written, and endpoints that are gone."""
