@@ -173,6 +173,7 @@ def holders(api: Api, at: int, **annotations: str) -> tuple[Holders, EndpointSta
         advice_of=lambda _key, _spec: Advice(Choice.ZERO, "quiet", 10 * MINUTE),
         quiet_of=lambda _uid: QuietTimes(since=T0),
         signals_of=lambda _uid: signals(at),
+        pods_of=lambda _namespace, _target: [pod("a", -HOUR, -MINUTE)],
     )
     return found, state, record
 

@@ -28,7 +28,7 @@ LLAMA = TargetRef("Deployment", "llama")
 SPEC = EndpointSpec(LLAMA, Runtime.VLLM, mode=Mode.AUTO, zero=ScaleToZero(HOLDER))
 HOLDING = Holding(NOW - SECOND, held=0.0, known_at=NOW - SECOND)
 ZERO = Advice(Choice.ZERO, "quiet", idle_after=10 * MINUTE)
-QUIET = Situation(2, HOLDING, ZERO, idle_since=NOW - 20 * MINUTE)
+QUIET = Situation(2, HOLDING, ZERO, idle_since=NOW - 20 * MINUTE, serving_since=NOW - HOUR)
 ASLEEP = Situation(0, HOLDING, ZERO, scaled=NOW - HOUR)
 
 
@@ -46,6 +46,8 @@ def test_the_last_replica_goes_after_a_time_without_requests() -> None:
     "change",
     [
         {"idle_since": None},
+        {"serving_since": None},
+        {"serving_since": NOW - 9 * MINUTE},
         {"frozen": "a pod is silent"},
         {"window_keeps": True},
         {"advice": Advice(Choice.KEEP, "too late for too many")},

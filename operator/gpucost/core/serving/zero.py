@@ -47,6 +47,8 @@ class Situation:
     advice: Advice
     idle_since: Instant | None = None
     """For at least how long nobody has asked; None: somebody does, or nobody knows."""
+    serving_since: Instant | None = None
+    """Since when the newest of the replicas serves; None: none does yet, and whoever woke it up has not been served."""
     frozen: str = ""
     """Why no replica may be taken away; empty: nothing speaks against it."""
     woken: Instant | None = None
@@ -108,9 +110,9 @@ def _awake(case: Situation, pause: Pause, now: Instant) -> Demand | None:
     advice = case.advice
     if advice.choice is not Choice.ZERO or advice.idle_after is None:
         return None
-    if case.frozen or case.window_keeps or pause.down or case.idle_since is None:
+    if case.frozen or case.window_keeps or pause.down or case.idle_since is None or case.serving_since is None:
         return None
-    idle = now - case.idle_since
+    idle = now - max(case.idle_since, case.serving_since)
     if idle < advice.idle_after or refusal(case.holding, now):
         return None
     return Demand(0, "ScaledToZero", f"no request for {format_duration(_coarse(idle))}; {advice.message}")

@@ -53,6 +53,7 @@ class Accounts:
             advice_of=self._advice,
             quiet_of=lambda uid: self.past.of(uid).quiet,
             signals_of=self._signals,
+            pods_of=serving.endpoints.pods_of,
         )
         self.past.asleep = self.holders.asleep
         serving.controller.demand_of = self.holders.demand_of

@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gpucost.core.clock import SECOND, Instant, parse_rfc3339
-from gpucost.core.model import Key
+from gpucost.core.model import Key, Pod
 from gpucost.core.serving.cold_start import Advice
 from gpucost.core.serving.pausing import pause_of
 from gpucost.core.serving.quiet_times import QuietTimes
 from gpucost.core.serving.schedules import open_window
 from gpucost.core.serving.signals.model import Signals, value_of
-from gpucost.core.serving.spec import EndpointSpec, Holder, HolderKind
+from gpucost.core.serving.spec import EndpointSpec, Holder, HolderKind, TargetRef
 from gpucost.core.serving.state import Demand, EndpointState, Target
 from gpucost.core.serving.zero import WAKE, Holding, Situation, reason_to_wake, zero_or_wake
 from gpucost.kube.client import KubeClient
@@ -49,6 +49,8 @@ class Holders:
     advice_of: Callable[[Key, EndpointSpec], Advice]
     quiet_of: Callable[[str], QuietTimes]
     signals_of: Callable[[str], Signals | None]
+    pods_of: Callable[[str, TargetRef], Sequence[Pod]]
+    """Pods of a workload that have not ended."""
     engine: PromQL | None = None
     known: dict[str, Holding] = field(default_factory=dict)
     _replicas: dict[str, tuple[int, Instant | None]] = field(default_factory=dict)
@@ -156,6 +158,8 @@ class Holders:
 
     def _situation(self, record: Custom, spec: EndpointSpec) -> Situation:
         replicas, scaled = self._replicas[record.uid]
+        pods = self.pods_of(record.namespace, spec.target)
+        ready = [pod.ready_since for pod in pods if pod.ready_since is not None and pod.deleting is None]
         signals = self.signals_of(record.uid)
         window = open_window(spec.windows, self.now())[0]
         return Situation(
@@ -163,6 +167,7 @@ class Holders:
             holding=self.known.get(record.uid),
             advice=self.advice_of(record.key, spec),
             idle_since=self.quiet_of(record.uid).since,
+            serving_since=max(ready, default=None),
             frozen="nothing was measured yet" if signals is None else signals.frozen,
             woken=_woken(record.annotations, self.now()),
             scaled=scaled,
