@@ -35,6 +35,7 @@ from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import MissingDefinitions, watch
 from gpucost.runtime.dryrun import print_decisions, recorded_histories
 from gpucost.runtime.endpoints.dryrun import print_endpoints
+from gpucost.runtime.endpoints.keeping import Kept
 from gpucost.runtime.exporter import DailyExport, exporter_of
 from gpucost.runtime.feeding import feeds_of
 from gpucost.runtime.health import Health
@@ -204,6 +205,9 @@ class Operator:
         loads = parts.serving.listen(
             engine, every=int(settings.metrics_seconds * SECOND), allowed=settings.metrics_queries
         )
+        learned = Kept(loads, parts.serving.advisor, accounting)
+        await learned.load()
+        self.tasks.start(learned.keep(), "what endpoints have taught")
         self.tasks.start(loads.keep(), "metrics of endpoints")
         await self._go_on(stack, sampling)
 
