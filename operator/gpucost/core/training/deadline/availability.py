@@ -26,6 +26,9 @@ _PRIOR = np.array([1.5, 1.0, 0.8, 0.5, 0.3, 0.2, 0.1, 0.05])
 """Ends an hour by class of age, before anything is seen."""
 _WEIGHT = 2.0
 """How many ends the prior is worth."""
+_HOPE = 2.0
+"""Standard deviations by which the rate at which spot comes back is taken higher than it was seen. Who hopes too much
+waits, sees it, and still has on-demand capacity; who hopes too little pays for on-demand capacity and never learns."""
 _STEP = 0.1
 """Rates are rounded to steps of this (natural logarithm), so that runs share what is worked out for a set of
 rates."""
@@ -123,10 +126,14 @@ class _Tally:
     def __add__(self, other: _Tally) -> _Tally:
         return _Tally(self.hours + other.hours, self.ends + other.ends)
 
-    def rates(self) -> Rates:
-        """Ends an hour, rounded: the prior is first brought to the level that all classes together show."""
+    def rates(self, hope: float = 0.0) -> Rates:
+        """Ends an hour, rounded, and higher by so many standard deviations of what was counted.
+
+        The prior is first brought to the level that all classes together show.
+        """
         level = (self.ends.sum() + _WEIGHT) / ((self.hours * _PRIOR).sum() + _WEIGHT)
-        rates = (self.ends + _WEIGHT) / (self.hours + _WEIGHT / (_PRIOR * level))
+        ends = self.ends + _WEIGHT
+        rates = (ends + hope * np.sqrt(ends)) / (self.hours + _WEIGHT / (_PRIOR * level))
         return tuple(float(rate) for rate in np.exp(np.round(np.log(rates) / _STEP) * _STEP))
 
 
@@ -134,13 +141,17 @@ def climate(zones: Sequence[Spans], together: Spans, now: Instant) -> Climate:
     """Habits of zones, each and together, learned from what was known at an instant."""
     known = [spans.until(now) for spans in zones]
     up, down = [_tally(spans, now, up=True) for spans in known], [_tally(spans, now, up=False) for spans in known]
-    each = tuple(Habits(a.rates(), b.rates()) for a, b in zip(up, down, strict=True))
-    pooled = Habits(sum(up[1:], up[0]).rates(), sum(down[1:], down[0]).rates())
+    each = tuple(_habits(a, b) for a, b in zip(up, down, strict=True))
+    pooled = _habits(sum(up[1:], up[0]), sum(down[1:], down[0]))
     if len(known) == 1:
         return Climate(each, pooled, pooled, 0.0)
     union = together.until(now)
-    some = Habits(_tally(union, now, up=True).rates(), _tally(union, now, up=False).rates())
+    some = _habits(_tally(union, now, up=True), _tally(union, now, up=False))
     return Climate(each, pooled, some, _refuge(known, union))
+
+
+def _habits(up: _Tally, down: _Tally) -> Habits:
+    return Habits(up.rates(), down.rates(_HOPE))
 
 
 def _refuge(zones: Sequence[Spans], together: Spans) -> float:
