@@ -272,6 +272,11 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str, str]] = {
         "spec.workloadRef.kind",
         'supported values: "Job", "JobSet"',
     ),
+    "a reference to a TrainJob": (
+        {"workloadRef": {"apiVersion": "trainer.kubeflow.org/v1alpha1", "kind": "TrainJob", "name": "x"}},
+        "spec.workloadRef.kind",
+        'supported values: "Job", "JobSet"',
+    ),
     "a JobSet of batch": (
         {"workloadRef": {"kind": "JobSet", "name": "x"}},
         "spec.workloadRef.apiVersion",

@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from bench import (
     startup,
     tick,
     training,
+    undecided,
 )
 from bench.figures import Figure, load_baseline, save_baseline, table
 from local import LocalCluster, MissingProgram, StartError
@@ -45,7 +47,7 @@ ALONE = {
     "export": export.measure,
     "agent": agent.measure,
     "training": training.measure,
-    "deadlines": deadlines.measure,
+    "deadlines": lambda: chain(deadlines.measure(), undecided.measure()),
 }
 """What needs no cluster."""
 IN_BIG_CLUSTER = {"start-up": startup.measure, "tick": tick.measure, "idle": idle.measure}

@@ -125,7 +125,7 @@ class Pass:
 
     def scrape(self) -> int:
         """Size of an exposition."""
-        return len(self.exposition.text())
+        return sum(map(len, self.exposition.pieces()))
 
     def _time(self, name: str, part: Callable[[], object], profile: cProfile.Profile | None) -> None:
         began = time.process_time()

@@ -53,8 +53,12 @@ def settings(**other: str) -> dict[str, str]:
 
 
 def operator(cluster: LocalCluster, name: str, **other: str) -> OperatorProcess:
-    """An operator under the chart's RBAC with a ledger of its own, not yet started."""
-    return OperatorProcess(cluster, settings(**other), name=name)
+    """An operator under the chart's RBAC with a ledger of its own, not yet started.
+
+    It runs from byte code, as the image holds it; the first one of a cluster makes it.
+    """
+    byte_code = {"PYTHONPYCACHEPREFIX": str(cluster.work_folder / "byte-code"), "PYTHONDONTWRITEBYTECODE": ""}
+    return OperatorProcess(cluster, {**settings(**other), **byte_code}, name=name)
 
 
 def trainingjob(name: str, space: str, *, paused: bool) -> dict[str, Any]:

@@ -265,6 +265,28 @@ Percent = Annotated[
 ]
 """A percentage, as a decimal string."""
 
+_NUMBER = r"^-?[0-9]{1,12}(\.[0-9]{1,12})?([eE][+-]?[0-9]{1,2})?$"
+_NUMBER_MESSAGE = "must be a number as a string, such as '0.92' or '1e-3'"
+
+
+def _number(text: str) -> str:
+    if not re.fullmatch(_NUMBER, text):
+        raise ValueError(_NUMBER_MESSAGE)
+    return text
+
+
+Number = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=32,
+        json_schema_extra=rules(rule(f"self.matches(r'{_NUMBER}')", _NUMBER_MESSAGE)),
+    ),
+    AfterValidator(_number),
+]
+"""A number with a sign, as a string: YAML's own numbers do not survive every tool unchanged."""
+
+
 _CURRENCY_MESSAGE = "must be an ISO 4217 code of three capital letters, such as USD or EUR"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import re2
@@ -35,17 +36,23 @@ metrics:
 
 
 def _pattern(text: str) -> str:
+    if problem := _problem(text):
+        raise ValueError(f"{_PATTERN_MESSAGE} ({problem})")
+    return text
+
+
+@lru_cache(maxsize=1024)
+def _problem(text: str) -> str:
+    """What is wrong with an expression; remembered, because a large one takes long to be found too large."""
     try:
         options = re2.Options()
         options.log_errors = False
+        options.max_mem = core.PATTERN_MEMORY
         groups = re2.compile(text, options).groupindex
     except re2.error as error:
         detail = error.args[0] if error.args else ""
-        text_of_error = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
-        raise ValueError(f"{_PATTERN_MESSAGE} ({text_of_error})") from None
-    if not groups:
-        raise ValueError(f"{_PATTERN_MESSAGE} (no group has a name)")
-    return text
+        return detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
+    return "" if groups else "no group has a name"
 
 
 MetricName = Annotated[

@@ -9,16 +9,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from gpucost.api.fields import ApiModel, DecimalText, Duration, Limit, Moment, rule, rules
+from gpucost.api.fields import ApiModel, DecimalText, Duration, Limit, Moment, Number, rule, rules
 from gpucost.api.metrics_sources import MetricName
 from gpucost.core.clock import parse_duration
+from gpucost.core.training.directions import direction
 from gpucost.core.training.stopping import spec as core
 
 Type = Literal["Plateau", "Median", "SuccessiveHalving", "Target", "Divergence", "LearningCurve"]
 Mode = Literal["Recommend", "Enforce"]
 
-_NUMBER = r"^-?[0-9]{1,12}(\.[0-9]{1,12})?([eE][+-]?[0-9]{1,2})?$"
-_NUMBER_MESSAGE = "must be a number as a string, such as '0.92' or '1e-3'"
 _FIELDS: dict[str, tuple[str, ...]] = {
     "patience": ("Plateau", "Target", "Divergence"),
     "minDelta": ("Plateau", "LearningCurve"),
@@ -55,23 +54,6 @@ its pods and one more start still fit into the limit. Example:
 
 budget: {cost: "500", mode: Enforce}"""
 
-
-def _number(text: str) -> str:
-    if not re.fullmatch(_NUMBER, text):
-        raise ValueError(_NUMBER_MESSAGE)
-    return text
-
-
-Number = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=32,
-        json_schema_extra=rules(rule(f"self.matches(r'{_NUMBER}')", _NUMBER_MESSAGE)),
-    ),
-    AfterValidator(_number),
-]
-"""A number with a sign, as a string: YAML's own numbers do not survive every tool unchanged."""
 
 _LABEL = r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 _LABEL_MESSAGE = "must be the key of a label, such as gpucost.dev/experiment"
@@ -126,8 +108,11 @@ class EarlyStoppingRule(ApiModel):
         "that the target stays out of reach."
     )
     metric: MetricName = Field(description="Name of the metric as the run reports it, such as eval_loss.")
-    goal: Literal["Minimize", "Maximize"] = Field(
-        "Minimize", description="Which way the metric gets better: Minimize (a loss) or Maximize (an accuracy)."
+    goal: Literal["Minimize", "Maximize"] | None = Field(
+        None,
+        description="Which way the metric gets better: Minimize (a loss) or Maximize (an accuracy). Left out, its name "
+        "tells: accuracy, acc, f1, auc, bleu, rouge, score, reward, precision, recall, map and r2, such as in eval_f1, "
+        "are maximized, and everything else is minimized.",
     )
     mode: Mode = Field(
         "Recommend", description="Recommend: only say so. Enforce: warn, ask for a last checkpoint, suspend the Job."
@@ -318,12 +303,18 @@ def _rule(model: EarlyStoppingRule, *, told: bool) -> core.Rule:
     return core.Rule(
         metric=model.metric,
         kind=_kind(model),
-        goal=core.Goal(model.goal),
+        goal=_goal(model),
         mode=core.Mode(model.mode),
         grace=parse_duration(model.grace),
         warning=parse_duration(model.warning),
         needs_checkpoint=told and model.checkpoint == "Required",
     )
+
+
+def _goal(model: EarlyStoppingRule) -> core.Goal:
+    if model.goal is not None:
+        return core.Goal(model.goal)
+    return core.Goal.MAXIMIZE if direction(model.metric) == "higher" else core.Goal.MINIMIZE
 
 
 def _kind(model: EarlyStoppingRule) -> core.Kind:

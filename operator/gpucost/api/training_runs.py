@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from gpucost.api.fields import ApiModel, Cron, DecimalText, Duration, Moment, rule, rules
+from gpucost.api.fields import ApiModel, Cron, DecimalText, Duration, Moment, Number, rule, rules
 from gpucost.core.clock import parse_duration
 from gpucost.core.training.runs import spec as core
 
@@ -38,27 +38,6 @@ IgnoredEnv = Annotated[
     Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"}),
 ]
 """Names of variables that say nothing about a run's result."""
-
-_NUMBER = r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$"
-_NUMBER_MESSAGE = "must be a decimal number, as a string such as '0.92'"
-
-
-def _number(text: str) -> str:
-    if not re.fullmatch(_NUMBER, text):
-        raise ValueError(_NUMBER_MESSAGE)
-    return text
-
-
-Number = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=26,
-        json_schema_extra=rules(rule(f"self.matches(r'{_NUMBER}')", _NUMBER_MESSAGE)),
-    ),
-    AfterValidator(_number),
-]
-"""A number with a sign, as a decimal string."""
 
 _Text = Annotated[str, Field(min_length=1, max_length=253)]
 

@@ -146,6 +146,6 @@ def _nothing_to_do(status: Body, stop: Body | None) -> str:
         if found.get(kind, {}).get("status") == "True":
             raise Failure(f"it has ended ({found[kind].get('reason')}: {found[kind].get('message')})")
     suspended = found.get("Suspended", {})
-    if suspended.get("status") == "True" and suspended.get("reason") != "Moving":
+    if suspended.get("status") == "True" and suspended.get("reason") not in {"Moving", "Resuming"}:
         raise Failure(f"nothing that this command resumes ({suspended.get('reason')}: {suspended.get('message')})")
     return "is not stopped: nothing to do"

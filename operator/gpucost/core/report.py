@@ -53,6 +53,9 @@ class Amounts(NamedTuple):
     def __add__(self, other: Amounts) -> Amounts:  # type: ignore[override]
         return Amounts._make(map(operator.add, self, other))
 
+    def __sub__(self, other: Amounts) -> Amounts:
+        return Amounts._make(map(operator.sub, self, other))
+
     @property
     def coverage(self) -> Fraction | None:
         """Priced share of the time held; None when nothing was held."""

@@ -18,6 +18,8 @@ from gpucost.core.signals import ENGINE_ACTIVE, GPU_UTIL, METRICS, Device, check
 __all__ = ["ENGINE_ACTIVE", "GPU_UTIL", "METRICS", "Activity", "Held", "PodName", "Sample", "activity"]
 
 PodName = tuple[str, str]
+Exporter = tuple[str, str]
+"""Its job and its instance."""
 Labels = Mapping[str, str]
 
 DUPLICATE = "second exporter of one GPU"
@@ -83,8 +85,11 @@ class _Reading:
 
     device: Device
     weight: int
+    exporter: Exporter
+    """Whose signals these are, but for `others`."""
     signals: dict[str, float] = field(default_factory=dict)
-    exporters: dict[str, tuple[str, str]] = field(default_factory=dict)
+    others: dict[str, Exporter] = field(default_factory=dict)
+    """Whose a signal is, where another exporter told it: as a rule one tells everything of a device."""
 
 
 def pod_of(labels: Labels) -> PodName | None:
@@ -134,20 +139,43 @@ def _readings(
     """Sound signals by pod UID and device."""
     dropped: Counter[tuple[str, str]] = Counter()
     readings: dict[str, dict[str, _Reading]] = {holder.uid: {} for holder in held.values()}
-    renamed = False
+    known: dict[int, tuple[Labels, _Origin | None]] = {}
     for metric in METRICS:
         for labels, value in samples.get(metric, ()):
-            name = pod_of(labels)
-            holder = held.get(name) if name is not None else None
-            if holder is None:
+            seen = known.get(id(labels))
+            if seen is None:  # series of one GPU share their labels, so most are read once for all metrics
+                seen = known[id(labels)] = labels, _origin(labels, held)
+            origin = seen[1]
+            if origin is None:
                 continue
-            problem = _objection(labels, holder)
-            if not problem:
-                renamed = renamed or "exported_pod" in labels
-                problem = _take(readings[holder.uid], metric, value, labels)
+            problem = origin.objection or _take(readings[origin.uid], metric, value, origin)
             if problem:
                 dropped[metric, problem] += 1
+    renamed = any(origin is not None and origin.renamed for _, origin in known.values())
     return readings, dropped, renamed
+
+
+class _Origin(NamedTuple):
+    """What the labels of a series say."""
+
+    uid: str
+    """Of the pod."""
+    objection: str
+    """Why it is not about that pod after all; empty when it is."""
+    renamed: bool
+    device: str
+    exporter: Exporter
+    labels: Labels
+
+
+def _origin(labels: Labels, held: Mapping[PodName, Held]) -> _Origin | None:
+    name = pod_of(labels)
+    holder = held.get(name) if name is not None else None
+    if holder is None:
+        return None
+    objection = _objection(labels, holder)
+    renamed = not objection and "exported_pod" in labels
+    return _Origin(holder.uid, objection, renamed, device_of(labels), _exporter(labels), labels)
 
 
 def _objection(labels: Labels, holder: Held) -> str:
@@ -157,7 +185,7 @@ def _objection(labels: Labels, holder: Held) -> str:
     return NOT_THAT_NODE if labels.get(SCRAPED_NODE, holder.node) != holder.node else ""
 
 
-def _take(devices: dict[str, _Reading], metric: str, value: float, labels: Labels) -> str:
+def _take(devices: dict[str, _Reading], metric: str, value: float, origin: _Origin) -> str:
     """Keep a signal of a device, or say why not.
 
     When two exporters tell it, the first by name counts, and not the one that answered first. One exporter may list a
@@ -166,20 +194,24 @@ def _take(devices: dict[str, _Reading], metric: str, value: float, labels: Label
     sound = checked(metric, value)
     if isinstance(sound, str):
         return sound
-    identity = device_of(labels)
-    reading = devices.get(identity)
+    exporter = origin.exporter
+    reading = devices.get(origin.device)
     if reading is None:
+        labels = origin.labels
         profile = labels.get("GPU_I_PROFILE", "")
         device = Device(labels.get("modelName", ""), mig=bool(labels.get("GPU_I_ID") or profile))
-        reading = devices[identity] = _Reading(device, _slices(profile))
-    exporter = _exporter(labels)
-    before = reading.exporters.get(metric)
+        reading = devices[origin.device] = _Reading(device, _slices(profile), exporter)
+    before = reading.others.get(metric, reading.exporter) if metric in reading.signals else None
     if before is None or exporter < before or (exporter == before and sound > reading.signals[metric]):
-        reading.exporters[metric], reading.signals[metric] = exporter, sound
+        reading.signals[metric] = sound
+        if exporter != reading.exporter:
+            reading.others[metric] = exporter
+        else:
+            reading.others.pop(metric, None)
     return "" if before is None or before == exporter else DUPLICATE
 
 
-def _exporter(labels: Labels) -> tuple[str, str]:
+def _exporter(labels: Labels) -> Exporter:
     return labels.get("job", ""), labels.get("instance", "")
 
 

@@ -1,16 +1,20 @@
-"""The large metric families as text, made once for a pass instead of once for a scrape.
+"""The large metric families as text, made for each scrape in pieces that nobody keeps.
 
-With ten thousand workloads there are tens of thousands of series, which change only at a pass; a registry that makes an
-object of each of them costs about a second of processor time for every scrape. Format: Prometheus' text exposition
-format 0.0.4.
+With ten thousand workloads there are sixty thousand series; a registry that makes an object of each of them costs
+about a second of processor time for every scrape. What takes time in making the text, the labels and their escapes, is
+kept; the text itself, of 10 MiB, is not. Format: Prometheus' text exposition format 0.0.4.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 Labels = tuple[str, ...]
+
+_LINES = 2_000
+"""Lines in a piece: large enough to be given back to the system once it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,34 +34,38 @@ class Family:
 
 @dataclass
 class BulkText:
-    """Text of families, kept until they change; `version` tells when that is."""
+    """Makes the text of families, and remembers labels from one time to the next."""
 
-    _version: int | None = None
-    _text: bytes = b""
-    _shown: dict[tuple[str, Labels], str] = field(default_factory=dict)
+    _known: dict[Labels, dict[Labels, str]] = field(default_factory=dict)
+    """All labels of a series but its last, as text: by their names, and by their values. Of a workload, only the state
+    is different from series to series.
+    """
 
-    def of(self, families: Iterable[Family], version: int) -> bytes:
-        """The families as text; the same as last time while the version is the same."""
-        if version != self._version:
-            shown: dict[tuple[str, Labels], str] = {}
-            self._text = "".join(line for family in families for line in self._lines(family, shown)).encode()
-            self._version, self._shown = version, shown
-        return self._text
+    def pieces(self, families: Iterable[Family]) -> Iterator[bytes]:
+        """The families, in pieces of some hundred kilobytes; all of them are to be taken."""
+        shown: dict[Labels, dict[Labels, str]] = {}
+        for family in families:
+            lines = self._lines(family, shown.setdefault(family.labels, {}))
+            while piece := "".join(islice(lines, _LINES)):
+                yield piece.encode()
+        self._known = shown
 
-    def _lines(self, family: Family, shown: dict[tuple[str, Labels], str]) -> Iterator[str]:
+    def _lines(self, family: Family, shown: dict[Labels, str]) -> Iterator[str]:
         yield f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.kind}\n"
-        known, name, scale = self._shown, family.name, family.scale
+        known, name, keys, scale = self._known.get(family.labels, {}), family.name, family.labels[:-1], family.scale
+        last: dict[str, str] = {}
         for labels, value in family.values.items():
-            key = (name, labels)
-            series = shown[key] = known.get(key) or series_name(name, family.labels, labels)
-            yield f"{series} {value / scale!r}\n"
+            values, end = labels[:-1], labels[-1]
+            text = shown.get(values)
+            if text is None:
+                text = shown[values] = known.get(values) or "".join(map(_pair, keys, values))
+            tail = last.get(end)
+            if tail is None:
+                tail = last[end] = _pair(family.labels[-1], end).removesuffix(",")
+            yield f"{name}{{{text}{tail}}} {value / scale!r}\n"
 
 
-def series_name(name: str, keys: Labels, values: Labels) -> str:
-    """A metric with its labels, escaped as the format says."""
-    pairs = ",".join(f'{key}="{_escaped(value)}"' for key, value in zip(keys, values, strict=True))
-    return f"{name}{{{pairs}}}" if pairs else name
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+def _pair(key: str, value: str) -> str:
+    """A label and a comma."""
+    escaped = value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+    return f'{key}="{escaped}",'

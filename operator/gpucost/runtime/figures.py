@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from gpucost.core.model import Category, NodeKind, Workload
 from gpucost.core.money import PICO, Pico
@@ -13,14 +13,16 @@ from gpucost.runtime.metrics import Figures, Labels
 from gpucost.runtime.world import TRAINING_JOB, World
 
 Ended = Mapping[tuple[str, Workload], Category]
+Holders = Iterable[tuple[Labels, Amounts]]
+Unused = Iterable[tuple[Labels, NodeTotal]]
 
 
 def fill(figures: Figures, totals: Totals, world: World, ended: Ended) -> None:
     """Take over what a tick computed; `ended` says what workloads were of which nothing lives any more."""
-    figures.update_counter(figures.cost, dict(_costs(totals, world, ended)))
-    figures.update_counter(figures.gpu_time, dict(_gpu_time(totals, world, ended)))
+    holders, unused = list(_holders(totals, ended)), list(_unused(totals, world))
+    figures.update_counter(figures.cost, dict(_costs(holders, unused)))
+    figures.update_counter(figures.gpu_time, dict(_gpu_time(holders, unused)))
     figures.gpu_price = dict(_gpu_prices(totals))
-    figures.version += 1
     figures.conservation = totals.difference
     ours = (row for (_, workload), row in totals.workloads.items() if workload.kind == TRAINING_JOB)
     figures.saved = {"placement": sum(row.amounts.saved for row in ours)}
@@ -47,28 +49,29 @@ def _unused(totals: Totals, world: World) -> Iterator[tuple[Labels, NodeTotal]]:
             yield ("", node.kind.value, node.name, "", ""), node
 
 
-def _costs(totals: Totals, world: World, ended: Ended) -> Iterator[tuple[Labels, Pico]]:
-    for labels, amounts in _holders(totals, ended):
-        by_state: Mapping[str, Pico] = {
-            "active": amounts.active,
-            "held": amounts.held,
-            "unknown": amounts.unknown_activity,
-            "nonGpu": amounts.non_gpu,
-        }
-        yield from (((*labels, state), value) for state, value in by_state.items() if value)
-    for labels, node in _unused(totals, world):
+def _costs(holders: Holders, unused: Unused) -> Iterator[tuple[Labels, Pico]]:
+    for labels, amounts in holders:
+        if value := amounts.active:
+            yield (*labels, "active"), value
+        if value := amounts.held:
+            yield (*labels, "held"), value
+        if value := amounts.unknown_activity:
+            yield (*labels, "unknown"), value
+        if value := amounts.non_gpu:
+            yield (*labels, "nonGpu"), value
+    for labels, node in unused:
         yield (*labels, "idle"), node.idle.cost
         if node.stranded.cost:
             yield (*labels, "stranded"), node.stranded.cost
 
 
-def _gpu_time(totals: Totals, world: World, ended: Ended) -> Iterator[tuple[Labels, int]]:
-    for labels, amounts in _holders(totals, ended):
+def _gpu_time(holders: Holders, unused: Unused) -> Iterator[tuple[Labels, int]]:
+    for labels, amounts in holders:
         if amounts.gpu_time:
             yield (*labels, "active"), amounts.active_gpu_time
             yield (*labels, "held"), amounts.known_gpu_time - amounts.active_gpu_time
             yield (*labels, "unknown"), amounts.gpu_time - amounts.known_gpu_time
-    for labels, node in _unused(totals, world):
+    for labels, node in unused:
         if node.idle.gpu_time:
             yield (*labels, "idle"), node.idle.gpu_time
         if node.stranded.gpu_time:

@@ -40,8 +40,14 @@ class Health:
     async def _readyz(self, _: web.Request) -> web.Response:
         return _answer(self.ready(), self.condition())
 
-    async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self.exposition.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "text/plain; version=0.0.4"})
+        pieces = self.exposition.pieces()
+        answer.content_length = sum(map(len, pieces))
+        await answer.prepare(request)
+        for piece in pieces:
+            await answer.write(piece)
+        return answer
 
 
 def _answer(problem: str | None, condition: str | None = None) -> web.Response:

@@ -60,18 +60,17 @@ class Figures:
     tick_seconds: float = 0.0
     ticks: int = 0
 
-    version: int = 0
-    """Counts the changes of `cost`, `gpu_time` and `gpu_price`."""
-
     def update_counter(self, target: dict[Labels, int], values: Mapping[Labels, int]) -> None:
         """Take new totals: a series that fell stays, even when nothing is left; who is gone takes its along."""
-        owners = {labels[:3] for labels in values}
-        kept = {labels: value for labels, value in target.items() if labels[:3] in owners}
+        gone = target.keys() - values.keys()
+        if gone:
+            owners = {labels[:3] for labels in values}
+            for labels in gone:
+                if labels[:3] not in owners:
+                    del target[labels]
         for labels, value in values.items():
-            kept[labels] = max(value, kept.get(labels, 0))
-        target.clear()
-        target.update(kept)
-        self.version += 1
+            if value > target.setdefault(labels, 0):
+                target[labels] = value
 
     def large(self) -> Iterator[Family]:
         """The families that grow with the number of workloads and nodes."""
@@ -176,12 +175,12 @@ def _gauge(name: str, text: str, labels: Labels, values: Iterable[tuple[Labels, 
 
 @dataclass
 class Exposition:
-    """The text of a scrape: the registry's families, and the large ones, which are made once for a pass."""
+    """The text of a scrape: the registry's families, and the large ones."""
 
     registry: CollectorRegistry
     figures: Figures
     _large: BulkText = field(default_factory=BulkText)
 
-    def text(self) -> bytes:
-        """Everything, in the text format 0.0.4."""
-        return generate_latest(self.registry) + self._large.of(self.figures.large(), self.figures.version)
+    def pieces(self) -> list[bytes]:
+        """Everything, in the text format 0.0.4; made at once, because figures change while it is sent."""
+        return [generate_latest(self.registry), *self._large.pieces(self.figures.large())]

@@ -27,7 +27,7 @@ from gpucost.kube import paths
 from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.kube.login import LoginError
 from gpucost.ledger import LedgerError
-from gpucost.runtime import collector
+from gpucost.runtime import allocator, collector
 from gpucost.runtime.accounting import Accounting
 from gpucost.runtime.backfill import Backfill, backfill_of
 from gpucost.runtime.costapi import keep_registered, open_doors
@@ -325,6 +325,7 @@ class Operator:
     async def _tick(self) -> None:
         assert self.accounting is not None
         await full_pass(self.parts, self.accounting)
+        allocator.give_back()
         self._beat = time.monotonic()
 
     # --- what the parts ask -------------------------------------------------------------------------------------------
@@ -367,6 +368,7 @@ def main(*, dry_run: bool = False) -> int:
             print(f"gpucost operator: GPUCOST_{name}: {problem['msg'].removeprefix('Value error, ')}", file=sys.stderr)
         return 2
     configure(log_format=settings.log_format, level="WARNING" if dry_run else settings.log_level)
+    allocator.lean()
 
     async def operate() -> int:
         return await Operator(settings, dry_run=dry_run).run()

@@ -38,6 +38,7 @@ from gpucost.runtime.settings import Settings, listed
 from gpucost.runtime.stopping import StoppingSources
 from gpucost.runtime.surroundings import surroundings_of
 from gpucost.runtime.training import TrainingController
+from gpucost.runtime.weighing import Weighing
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
 from gpucost.sources.records import pod_record
 
@@ -93,6 +94,7 @@ class Parts:
         self.controller.doubts_of = self.board.of
         self.market = GpuMarket(self.prices, now)
         self.controller.market = self.market.view
+        self.controller.choose = Weighing(now, limited=not dry_run).choose
         self.surroundings = surroundings_of(
             self.recorder,
             self.assets,

@@ -31,7 +31,8 @@ async def full_pass(parts: Parts, accounting: Accounting) -> None:
     ended = parts.recorder.endings.lately(now())
     totals = await accounting.totals([*workloads, *ended, *parts.sums.asked()])
     parts.totals = replace(totals, sums=parts.sums.rows(totals.workloads))
-    parts.sums.freeze(totals.workloads, accounting.ledger.settled_until, now())
+    settled = min(accounting.ledger.settled_until or 0, totals.at)  # totals of before say nothing of what came after
+    parts.sums.freeze(totals.workloads, settled, now())
     await _if_the_ledger_answers(parts, lambda: parts.stopping.prepare(accounting, parts.totals))
     fill(parts.figures, parts.totals, parts.world, ended)
     parts.figures.saved |= parts.runs.book.saved()

@@ -17,7 +17,7 @@ from gpucost.core.money import Pico
 from gpucost.core.notices import Why
 from gpucost.core.timeline import Interval
 from gpucost.core.training import memory
-from gpucost.core.training.auto.sightings import HORIZON, Market, rooms_of, wants_of
+from gpucost.core.training.auto.sightings import HORIZON, Market, pool_keys, rooms_of, wants_of
 from gpucost.core.training.auto.stays import (
     MOST_KEPT,
     Cause,
@@ -242,6 +242,4 @@ def _is_old(stays: Iterable[Stay], horizon: Instant) -> bool:
 
 def pools_of(record: Custom) -> tuple[str, ...]:
     """Label keys of the user's own pools, which only choose a capacity type."""
-    return tuple(
-        sorted({key for name in ("spot", "onDemand") for key in record.part("placement", name, "nodeSelector")})
-    )
+    return pool_keys(record.part("placement", name, "nodeSelector") for name in ("spot", "onDemand"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from gpucost.core.capacity import Provider
 from gpucost.core.clock import SECOND, Instant, Micros, parse_rfc3339
 from gpucost.core.model import Key, Workload
 from gpucost.core.training.auto import shown
+from gpucost.core.training.deadline import Choice, Outlook, PutOff, choose
 from gpucost.core.training.doubts import Doubt
 from gpucost.core.training.plan import plan
 from gpucost.core.training.progress import Progress
@@ -35,6 +37,7 @@ from gpucost.runtime import mishaps
 from gpucost.runtime.market import MarketView
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.queue import DirtyKeys
+from gpucost.runtime.rejections import Rejection
 from gpucost.runtime.runs.keeper import RunKeeper
 from gpucost.runtime.stopping import StoppingSources
 from gpucost.runtime.surroundings import Surroundings
@@ -43,29 +46,12 @@ from gpucost.runtime.world import TRAINING_JOB, Custom, World
 log = logging.getLogger(__name__)
 
 _RETRY = 5 * SECOND
-_REJECTED_FOR = 60 * SECOND
 _PROGRESS_EVERY = 30 * SECOND
 _FLOWING = frozenset({"cost", "trainerStatus"}) | shown.FLOWING
 _POLICY = "training"
 _TOLD_AT_MOST = 1_000
 _DECIDE_AGAIN = frozenset({Result.CONFLICT, Result.REJECTED, Result.ENDING})
 """After these the decision is void, and so is its story."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """What the API server refused to one generation of one TrainingJob. What it refuses may change (a quota, a
-    webhook, a name that is taken), so it is asked again after a while.
-    """
-
-    uid: str
-    generation: int
-    problems: tuple[str, ...]
-    at: Instant
-
-    def concerns(self, record: Custom, now: Instant) -> bool:
-        """Whether it still says something about the object as it is now."""
-        return (self.uid, self.generation) == (record.uid, record.generation) and now - self.at < _REJECTED_FOR
 
 
 @dataclass
@@ -99,6 +85,8 @@ class TrainingController:
     """What GPUs cost here."""
     surroundings: Surroundings | None = None
     """What is known of a run's nodes, stays and prices."""
+    choose: Callable[[Outlook], Choice] = choose
+    """What decides under a deadline."""
     converted: dict[Key, tuple[Mapping[str, Any], Converted[TrainingSpec]]] = field(default_factory=dict)
     """Specifications as they were read last, each with what it was read from."""
     intervals: dict[Key, Micros] = field(default_factory=dict)
@@ -137,7 +125,11 @@ class TrainingController:
         record = self._living(key)  # it may be another one by now: asking takes its time
         if record is None:
             return
-        decision = self.decide(record)
+        try:
+            decision = self.decide(record)
+        except PutOff as later:  # nothing is done, and nothing said, before its turn
+            self.queue.wake_at(record.key, later.until)
+            return
         if decision.ask_checkpoint:
             self.ask_checkpoint(record.key)
         outcomes = await self._act(record, decision)
@@ -191,7 +183,8 @@ class TrainingController:
         """Look at everything before anything is decided: whether a run is known already depends on all others."""
         for record in list(self.world.trainingjobs.values()):
             try:
-                self.decide(record)
+                with suppress(PutOff):
+                    self.decide(record)
             except Exception:
                 log.exception("%s: could not be looked at", record.key)
 
@@ -255,6 +248,7 @@ class TrainingController:
             measured_since=self.stopping.measured_since if self.stopping is not None else 0,
             rejection=rejection.problems if rejection is not None and current else (),
             reporting=self.reporting,
+            choose=self.choose,
             living=self.world.trainingjob_uids,
             absent_kinds=self.world.absent_kinds,
             quotes=(market := self.market()).quotes,
@@ -311,7 +305,7 @@ class TrainingController:
         if rejection is not None and not rejection.concerns(record, self.now()):
             del self.rejections[record.key]
             rejection = None
-        again = rejection.at + _REJECTED_FOR if rejection is not None else None
+        again = rejection.expires if rejection is not None else None
         wishes = [at for at in (decision.wake_at, again, self.now() + _RETRY if retry else None) if at is not None]
         self.queue.wake_at(record.key, min(wishes, default=None))
 

@@ -29,6 +29,7 @@ Python 3.8 or later.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
@@ -40,6 +41,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
@@ -113,6 +115,9 @@ class Run:
         self._pid = os.getpid()
         self._before: Any = None
         self._caught = False
+        self._told_all = True
+        if self._url:
+            atexit.register(_close, weakref.ref(self))
         if catch_sigterm:
             self._catch()
 
@@ -171,6 +176,7 @@ class Run:
         with self._counted():
             told = {"step": _whole(step), "durationSeconds": _decimal(duration), "time": _now()}
             with self._lock:
+                self._told_all = False
                 self._checkpoints.append({key: value for key, value in told.items() if value is not None})
                 del self._checkpoints[:-_MOST_WAITING]
             self._wake()
@@ -201,8 +207,8 @@ class Run:
             with self._lock:
                 self._state = state
                 self._metrics.update(values)
-                self._news = True
-            if is_due:
+                self._news, self._told_all = True, False
+            if is_due or self._thread is None:
                 self._wake()
 
     def _converted(self, *, plain_only: bool = False) -> dict[str, float]:
@@ -266,7 +272,7 @@ class Run:
         if not self._url:
             return
         with self._lock:
-            if self._thread is None and not self._closing:
+            if not self._closing and not (self._thread and self._thread.is_alive()):
                 self._thread = threading.Thread(target=self._work, name="gpucost reports", daemon=True)
                 self._thread.start()
             self._lock.notify_all()
@@ -363,7 +369,7 @@ class Run:
 
     def _catch(self) -> None:
         def note(number: int, frame: Any) -> None:
-            if not self._is_elsewhere():
+            if self._caught and not self._is_elsewhere():
                 self.stopping = True
             elif callable(self._before):  # workers that load data are forked with this handler, and ended by SIGTERM
                 self._before(number, frame)
@@ -372,35 +378,52 @@ class Run:
                 os.kill(os.getpid(), number)
 
         with self._counted():  # only the main thread may set handlers
-            self._before = signal.signal(signal.SIGTERM, note)
-            self._caught = True
+            before = signal.signal(signal.SIGTERM, note)
+            if not self._caught:
+                self._before, self._caught = before, True
 
     def close(self) -> None:
-        """Send what is left, within `timeout`, and give SIGTERM back."""
+        """Send what is left, within `timeout`, and give SIGTERM back. What is reported afterwards is told too, such as
+        an evaluation of the result."""
         if self._is_elsewhere():
             return
+        self._told_all = True
         with self._counted():
             values = self._converted()
             with self._lock:
                 self._metrics.update(values)
                 self._closing, self._due = True, 0.0
                 self._lock.notify_all()
-            thread = self._thread
+            thread = self._thread if self._thread and self._thread.is_alive() else None
             if thread is None and (self._news or self._checkpoints) and self._url:
                 thread = self._thread = threading.Thread(target=self._work, daemon=True)
                 thread.start()
             if thread is not None:
                 thread.join(self._timeout)
+            if thread is None or not thread.is_alive():
+                self._thread = None
+        self._closing = False
         if self._caught:
             with self._counted():
                 signal.signal(signal.SIGTERM, self._before if self._before is not None else signal.SIG_DFL)
             self._caught = False
+
+    def _at_exit(self) -> None:
+        if not self._told_all:
+            self.close()
 
     def __enter__(self) -> Run:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _close(run: Callable[[], Run | None]) -> None:
+    """At the end of a process that has not said that it ends."""
+    found = run()
+    if found is not None:
+        found._at_exit()
 
 
 def _rank() -> int:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 import re2
 
 from gpucost.core.clock import SECOND, Instant, Micros, floor_to, format_rfc3339, parse_rfc3339
+from gpucost.core.training.metric_sources import PATTERN_MEMORY
 from gpucost.core.training.observed import merged, push_of
 from gpucost.core.training.push import Push
 from gpucost.kube import paths
@@ -112,6 +113,7 @@ def finder(pattern: str) -> Find:
     """Looks for a pattern in a line and gives the named groups that took part; raises `re2.error` for a bad one."""
     options = re2.Options()
     options.log_errors = False
+    options.max_mem = PATTERN_MEMORY
     compiled = re2.compile(pattern, options)
 
     def find(line: bytes) -> Mapping[str, str] | None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from gpucost.core.clock import HOUR, format_rfc3339
+from gpucost.core.clock import DAY, HOUR, format_rfc3339
 from gpucost.core.model import Workload
 from gpucost.core.report import Amounts, Row
+from gpucost.core.training.runs.run import Run
 from gpucost.kube.errors import Unreachable
 from gpucost.ledger import Ledger, LedgerError, LedgerFenced
 from gpucost.runtime.accounting import Accounting, Totals
@@ -66,3 +67,23 @@ async def test_who_may_not_write_any_more_stops(parts: Parts, tmp_path: Path) ->
     accounting.error = LedgerFenced("another operator writes")
     with pytest.raises(LedgerFenced):
         await full_pass(parts, accounting)
+
+
+async def test_what_a_deleted_run_has_cost_is_not_concluded_from_totals_of_before(parts: Parts, tmp_path: Path) -> None:
+    accounting = away(parts, tmp_path)
+    parts.runs.book.put(Run("gone", "research", "bert-1", now() - DAY, parent="t1", due=now() - DAY))
+    parts.sums._gone = {"gone": now() - 2 * HOUR}
+
+    class Settled:
+        """Its hours are settled, though nobody has got totals since the operator began."""
+
+        settled_until = now()
+
+    accounting.ledger = Settled()  # type: ignore[assignment]
+
+    async def totals(_workloads: Any) -> Totals:
+        return Totals()
+
+    accounting.totals = totals  # type: ignore[method-assign]
+    await full_pass(parts, accounting)
+    assert parts.runs.book.amounts("gone") is None

@@ -1,4 +1,4 @@
-"""What a scrape gets: the contract's names and labels, counters that never fall, and text that is made once."""
+"""What a scrape gets: the names and labels of the contract, counters that never fall, text that nobody keeps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def exposition(figures: Figures) -> Exposition:
 
 def samples(figures: Figures) -> dict[tuple[str, tuple[str, ...]], float]:
     """Every series as Prometheus reads it, by name and values of labels."""
-    families = text_string_to_metric_families(exposition(figures).text().decode())
+    families = text_string_to_metric_families(b"".join(exposition(figures).pieces()).decode())
     return {(s.name, tuple(s.labels.values())): s.value for family in families for s in family.samples}
 
 
@@ -65,11 +65,31 @@ def test_odd_names_are_escaped() -> None:
     assert samples(figures)["gpucost_cost_total", odd] == 1.0
 
 
-def test_text_is_made_again_only_when_figures_have_changed() -> None:
+def large(bulk: BulkText, figures: Figures) -> str:
+    """The text of the large families."""
+    return b"".join(bulk.pieces(figures.large())).decode()
+
+
+def test_text_follows_the_figures_and_only_labels_are_remembered() -> None:
     figures, bulk = Figures(), BulkText()
-    figures.update_counter(figures.cost, {(*BERT, "active"): PICO})
-    first = bulk.of(figures.large(), figures.version)
-    assert bulk.of(figures.large(), figures.version) is first
+    figures.update_counter(figures.cost, {(*BERT, "active"): PICO, (*NODE, "idle"): PICO})
+    figures.gpu_price = {("gpu-0", "p5.48xlarge", "PriceBook/team"): 2.5}
+    first = large(bulk, figures)
+    assert large(bulk, figures) == first
     figures.update_counter(figures.cost, {(*BERT, "active"): 2 * PICO})
-    second = bulk.of(figures.large(), figures.version)
-    assert b'state="active"} 2.0' in second
+    figures.gpu_price = {}
+    second = large(bulk, figures)
+    assert 'state="active"} 2.0' in second
+    assert "gpu-0" not in second
+    assert second == large(BulkText(), figures)
+
+
+def test_many_series_come_in_several_pieces_and_none_is_lost() -> None:
+    figures = Figures()
+    totals = {("team", "Job", f"run-{n}", "training", "spot", state): n for n in range(3000) for state in ("a", "b")}
+    figures.update_counter(figures.cost, totals)
+    pieces = list(BulkText().pieces(figures.large()))
+    assert len(pieces) > 3
+    assert all(piece.endswith(b"\n") for piece in pieces)
+    found = samples(figures)
+    assert {labels: round(found["gpucost_cost_total", labels] * PICO) for labels in totals} == totals

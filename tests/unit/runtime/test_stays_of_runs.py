@@ -153,6 +153,21 @@ def test_what_went_while_nobody_watched_comes_before_what_lives(scene: Scene) ->
     assert (here.start, here.bound, here.ended) == (T0 + 60 * MINUTE, T0 + 62 * MINUTE, None)
 
 
+def test_a_node_that_went_without_notice_costs_nothing_while_its_pod_waits_to_be_collected(scene: Scene) -> None:
+    scene.node()
+    pod = scene.pod(running=T0 + 2 * MINUTE, phase="Running")
+    scene.write()
+    scene.progress = Progress((), (Checkpoint(T0 + 100 * MINUTE, duration=30 * SECOND),))
+    scene.at = T0 + 2 * HOUR
+    scene.recorder.node_changed(Change(scene.world.nodes.pop("n1"), None))
+    scene.at += 45 * SECOND
+    scene.recorder.pod_changed(Change(replace(pod, phase="Failed", disruption="DeletionByPodGC"), None))
+    scene.write()
+    scene.at += MINUTE
+    asyncio.run(scene.stays.book())
+    assert scene.stays.lost("t1") == {"spot": HOURLY * PICO / 3}  # twenty minutes of a node
+
+
 def test_work_that_is_lost_is_priced_once_and_stays_part_of_the_total(scene: Scene) -> None:
     lost_spot(scene)
     scene.at += MINUTE

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpucost.core.actions import CreateJob, CreateTrainingJob
 from gpucost.core.clock import DAY, HOUR, MINUTE, parse_rfc3339
 from gpucost.core.model import Unknown, Workload
 from gpucost.core.report import Amounts, Row
+from gpucost.core.timeline import Interval
+from gpucost.core.training.avoided import avoided
 from gpucost.core.training.progress import Checkpoint, Progress, Report
 from gpucost.core.training.runs.run import Result, Run
 from gpucost.core.training.runs.spec import VersionSource
@@ -360,3 +364,30 @@ def test_a_schedule_costs_the_sum_of_its_runs_those_that_are_deleted_too() -> No
     assert sums.rows({key("bert-2"): row("bert-2", 8, None)})[key("bert")].hourly is None
     book.put(Run("x", "research", "y", 1))
     assert book.amounts("uid-research-bert-1") == Amounts(cost=5, held_time=1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.one_of(st.none(), st.integers(0, 9)), st.booleans()), max_size=30))
+def test_the_sum_of_a_schedule_is_that_of_its_runs_in_whatever_order_they_are_written_down(
+    steps: list[tuple[int, int | None, bool]],
+) -> None:
+    book, noted = RunBook(), dict[str, int]()
+    for number, cost, forgets in steps:
+        uid = f"u{number}"
+        if forgets:
+            book._drop(uid)
+            noted.pop(uid, None)
+        else:
+            book.put(Run(uid, "research", uid, 1, parent="p"), None if cost is None else Amounts(cost=cost))
+            noted |= {uid: cost} if cost is not None else {}
+    assert (book.sum_of("p") or Amounts()).cost == sum(noted.values())
+    assert {run.uid for run in book.open_children("p")} == {run.uid for run in book.children("p")} - noted.keys()
+    again = RunBook()
+    again.load(book._all)
+    assert (again.sum_of("p") or Amounts()) == (book.sum_of("p") or Amounts())
+
+
+def test_a_status_that_somebody_has_edited_is_no_saving_and_no_failure() -> None:
+    stop = {"rule": "plateau", "savedHourly": "1"}
+    span = Interval(NOON - HOUR, NOON)
+    for wrong in ("yesterday", 7, "0001-01-01T00:00:00+14:00"):
+        assert avoided({"earlyStopping": {"stop": {**stop, "id": wrong}}}, span) is None

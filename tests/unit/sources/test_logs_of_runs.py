@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import random
+import resource
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gpucost.sources.run_log as module
+from gpucost.api.metrics_sources import LogPattern
 from gpucost.core.clock import SECOND, parse_rfc3339
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
@@ -251,3 +255,31 @@ async def test_however_often_it_is_read_every_line_counts_once(
         await read_log(client, BERT, place, remember)
         await client.close()
     assert found_texts == seen
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def test_expressions_that_are_made_to_take_memory_take_little_of_it() -> None:
+    line = bytes(random.Random(1).choices(b"ab", k=60_000))
+    kept, before = [], resident()
+    for number in range(30):
+        find = finder(rf"(?P<v>(?:[ab]*a[ab]{{{40 + number}}}c))|b(?P<w>.{{{100 + number}}}d)")
+        assert find(line) is None
+        kept.append(find)
+    assert (resident() - before) / len(kept) < 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"step (?P<step>\d+) loss=(?P<loss>\S+)",
+        r"(?i)epoch[:\s]+(?P<epoch>\d+).*?(?:val_)?loss[:=\s]+(?P<loss>\w+)",
+        r"(?P<loss>(?:.*?x){1000})y",
+    ],
+)
+def test_what_is_accepted_can_be_used(pattern: str) -> None:
+    assert LogPattern(pattern=pattern).pattern == pattern
+    assert finder(pattern)(b"nothing") is None

@@ -10,7 +10,7 @@ from gpucost.api.convert import training_spec
 from gpucost.core.clock import MINUTE, SECOND
 from gpucost.core.model import Key
 from gpucost.core.training.plan import TrainingContext, TrainingState, plan
-from gpucost.core.training.stopping.spec import Divergence, Halving, Plateau, Target
+from gpucost.core.training.stopping.spec import Divergence, Goal, Halving, Plateau, Target
 
 TEMPLATE = {"spec": {"containers": [{"name": "train", "image": "a"}]}}
 
@@ -45,6 +45,10 @@ def rule(kind: str = "Plateau", metric: str = "loss", **fields: Any) -> dict[str
         (
             {"earlyStopping": [rule(minDelta="-0.1")]},
             "spec.earlyStopping[0].minDelta: must be a number from 0 on",
+        ),
+        (
+            {"earlyStopping": [rule("LearningCurve", target="0.1", minGainPerCost="-1")]},
+            "spec.earlyStopping[0].minGainPerCost: must be above 0, or every gain is worth it and the rule never holds",
         ),
         (
             {"earlyStopping": [rule()], "metrics": {"push": "Off"}},
@@ -126,3 +130,33 @@ def test_rules_arrive_in_the_core_as_they_were_meant() -> None:
     saves = training_spec({"metadata": {"name": "bert"}, "spec": {**spec, "checkpoint": {"interval": "30m"}}})
     assert saves.value is not None
     assert not saves.value.stopping.rules[0].needs_checkpoint
+
+
+@pytest.mark.parametrize(
+    ("metric", "goal"),
+    [
+        ("loss", Goal.MINIMIZE),
+        ("eval_loss", Goal.MINIMIZE),
+        ("accuracy", Goal.MAXIMIZE),
+        ("eval/F1", Goal.MAXIMIZE),
+        ("test-auc", Goal.MAXIMIZE),
+        ("f1_loss", Goal.MINIMIZE),
+        ("whatever", Goal.MINIMIZE),
+    ],
+)
+def test_a_goal_that_is_left_out_is_what_the_name_of_the_metric_tells(metric: str, goal: Goal) -> None:
+    """An accuracy of 0.1 has not reached a target of 0.92."""
+
+    def read(**fields: str) -> Goal:
+        rules = [rule("Target", metric=metric, target="0.92", **fields)]
+        found = training_spec({"spec": {"template": TEMPLATE, "earlyStopping": rules}}).value
+        assert found is not None
+        return found.stopping.rules[0].goal
+
+    assert read() is goal
+    assert [read(goal=one) for one in Goal] == list(Goal)
+
+
+def test_a_goal_that_is_left_out_and_another_one_contradict_each_other() -> None:
+    rules = [rule(metric="accuracy"), rule("Target", metric="accuracy", target="0.9", goal="Minimize")]
+    assert "accuracy is to Minimize here and to Maximize in [0]; choose one" in invalid(earlyStopping=rules)

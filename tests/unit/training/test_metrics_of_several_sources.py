@@ -62,6 +62,13 @@ def test_the_newest_value_of_each_metric_is_shown_with_its_source() -> None:
     ]
 
 
+def test_progress_is_shown_as_it_was_told() -> None:
+    for percent in range(101):
+        shown = decision(history(Report(BEFORE, progress=percent / 100))).status["trainerStatus"]
+        assert shown["progressPercentage"] == percent
+    assert decision(history(Report(BEFORE, progress=0.99999))).status["trainerStatus"]["progressPercentage"] == 99
+
+
 def test_where_no_source_is_named_nothing_is_said_about_sources() -> None:
     world = running(spec())
     assert [one.type for one in world.decide().conditions] == TYPES

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from gpucost.core.actions import CreateJob
+from gpucost.core.actions import CreateJob, PatchJob
 from gpucost.core.capacity import KARPENTER, Provider
 from gpucost.core.clock import HOUR
 from gpucost.core.model import CapacityType, Job, Owner
 from gpucost.core.training.plan import TrainingContext, TrainingState, plan
 from gpucost.core.training.spec import (
     Outside,
+    PlacementPolicy,
+    PlacementSpec,
     TrainingSpec,
     WorkloadRef,
 )
@@ -104,6 +106,18 @@ def test_an_adopted_job_that_runs_in_its_place_only_gets_a_mark() -> None:
     assert world.running_on() is CapacityType.ON_DEMAND
     at(world, OPENS)
     assert world.running_on() is CapacityType.SPOT
+
+
+def test_an_adopted_job_keeps_its_own_selector_where_nobody_knows_a_better_one() -> None:
+    what = replace(ADOPTING, placement=PlacementSpec(PlacementPolicy.ON_DEMAND), schedule=None, suspend=True)
+    world = World(what, BEFORE)
+    world.adopt_existing(selector={KARPENTER: "on-demand"})
+    world.settle(20)
+    world.user_edits(replace(what, suspend=False))
+    assert ready(world.decide()) == (False, "Resuming")
+    (resume,) = plan(world.state(), TrainingContext(world.now)).actions
+    assert isinstance(resume, PatchJob)
+    assert resume.patch["spec"] == {"suspend": False}
 
 
 def test_an_adopted_job_is_seen_where_its_nodes_are_and_moved_when_that_is_wrong() -> None:

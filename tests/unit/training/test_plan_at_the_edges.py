@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gpucost.core.actions import CreateJob, PatchJob
-from gpucost.core.capacity import Provider
+from gpucost.core.capacity import KARPENTER, Provider
 from gpucost.core.clock import HOUR, format_rfc3339
 from gpucost.core.model import CapacityType, JobCondition, Key, Node, Pod, Resources
 from gpucost.core.training import memory
@@ -21,7 +21,7 @@ from gpucost.core.training.spec import (
     Window,
 )
 from gpucost.core.training.stopping import stop
-from support.training_cases import BEFORE, CLOSES, OPENS, TYPES, at, ready, reason, running, spec
+from support.training_cases import BEFORE, CLOSES, OPENS, TEMPLATE, TYPES, at, ready, reason, running, spec
 from support.training_world import World
 
 # --- pools that nobody knows ------------------------------------------------------------------------------------------
@@ -33,6 +33,16 @@ def test_without_a_known_provider_an_on_demand_job_runs_anywhere() -> None:
     manifest: Any = create.manifest
     assert "nodeSelector" not in manifest["spec"]["template"]["spec"]
     assert manifest["spec"]["suspend"] is False
+
+
+def test_without_a_known_provider_the_template_goes_on_choosing_itself() -> None:
+    """A cluster that has scaled to zero shows no provider; without the selector Karpenter could buy spot."""
+    template = {"spec": {**TEMPLATE["spec"], "nodeSelector": {KARPENTER: "on-demand"}}}
+    world = World(spec(PlacementPolicy.ON_DEMAND, template=template), OPENS)
+    (create,) = plan(world.state(), TrainingContext(OPENS)).actions
+    assert isinstance(create, CreateJob)
+    manifest: Any = create.manifest
+    assert manifest["spec"]["template"]["spec"]["nodeSelector"] == {KARPENTER: "on-demand"}
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 
 from gpucost.core.actions import CreateJob, Decision, PatchJob
 from gpucost.core.capacity import KARPENTER, Provider
-from gpucost.core.clock import MINUTE, SECOND
+from gpucost.core.clock import HOUR, MINUTE, SECOND
 from gpucost.core.model import Job, JobCondition, Owner
+from gpucost.core.notices import Notice, Why
 from gpucost.core.training import memory
 from gpucost.core.training.case import Case
 from gpucost.core.training.plan import TrainingContext, TrainingState, plan
@@ -269,3 +270,16 @@ def test_a_stopped_run_that_somebody_activates_goes_on() -> None:
     assert world.condition("Ready")["reason"] == "Running"
     assert world.entry is not None
     assert STOPPED not in world.entry["annotations"]
+
+
+@pytest.mark.parametrize("policy", [PlacementPolicy.ON_DEMAND, PlacementPolicy.AUTO])
+def test_a_queued_run_whose_node_goes_is_asked_for_a_checkpoint_and_nothing_is_written(policy: PlacementPolicy) -> None:
+    deadline = {"complete_by": BEFORE + 8 * HOUR, "expected_duration": HOUR} if policy is PlacementPolicy.AUTO else {}
+    world = QueuedWorld(replace(spec(policy), **deadline), BEFORE)  # type: ignore[arg-type]
+    world.settle(8)
+    assert world.running_on() is not None
+    assert not world.decide().ask_checkpoint
+    notice = Notice(Why.SPOT, "condition Ready", world.now)
+    world.nodes = {name: replace(node, notice=notice) for name, node in world.nodes.items()}
+    decision = world.decide()
+    assert (decision.ask_checkpoint, decision.actions) == (True, ())

@@ -201,6 +201,15 @@ def test_other_kinds_are_refused_with_those_that_are_known(kind: str, version: s
     assert [str(one) for one in found] == [f"spec.workloadRef.kind: {version} {kind} cannot be taken over; use {known}"]
 
 
+def test_a_jobset_that_a_trainjob_has_made_is_its_makers_and_left_alone() -> None:
+    world = JobSetWorld(spec(template=None, workload_ref=REF), BEFORE)
+    made = replace(bare(), owner=Owner("TrainJob", "bert", "tj-9", "trainer.kubeflow.org/v1alpha1"))
+    decision = plan(replace(world.state(), job=made), TrainingContext(OPENS, Provider.KARPENTER))
+    assert (decision.actions, ready(decision)) == ((), (False, "Conflict"))
+    message = next(one.message for one in decision.conditions if one.type == "Ready")
+    assert "belongs to TrainJob bert, which would undo every change" in message
+
+
 # --- the face ---------------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from gpucost.core.training.spec import (
     PoolSelector,
     TrainingSpec,
 )
-from support.training_cases import BEFORE, CLOSES, OPENS, TYPES, at, names, ready, reason, running, spec
+from support.training_cases import BEFORE, CLOSES, OPENS, TEMPLATE, TYPES, at, names, ready, reason, running, spec
 from support.training_world import ON_DEMAND, SPOT, World
 
 # --- the ordinary life ------------------------------------------------------------------------------------------------
@@ -119,6 +119,14 @@ def test_a_move_is_two_writes_each_complete_in_itself() -> None:
             },
         },
     }
+
+
+def test_a_checkpoint_interval_that_the_template_sets_itself_is_left_alone() -> None:
+    notes = {"progress.gpucost.dev/checkpoint-interval": "60", "karpenter.sh/do-not-disrupt": "true"}
+    world = running(spec(template={**TEMPLATE, "metadata": {"annotations": notes}}))
+    at(world, OPENS)
+    assert world.job is not None
+    assert not world.job["notes"].keys() & notes.keys()  # what a move has changed of them
 
 
 def test_outside_a_pausing_schedule_the_job_does_not_run() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gpucost.core.clock import HOUR, MINUTE
+from gpucost.core.clock import HOUR, MINUTE, SECOND
 from gpucost.core.training.progress import Progress, Report
 from gpucost.core.training.stopping.judge import Evidence, judge
 from gpucost.core.training.stopping.learning_curve import forecast
@@ -49,6 +49,13 @@ def test_a_plateau_is_patience_evaluations_without_improvement() -> None:
     assert found(rule(Plateau(4)), history(values)).holds is False
     words = found(rule(Plateau(3)), history(values)).evidence
     assert words == "loss has not improved in 3 evaluations: best 0.7 at step 300, now 0.705 at step 600"
+
+
+def test_a_value_that_every_message_repeats_uses_up_no_patience_however_short_the_grace() -> None:
+    """An evaluation every half an hour, told again with every step of ten seconds."""
+    told = Progress(tuple(Report(BEGIN + n * 10 * SECOND, step=n, metrics={"loss": 1.0}) for n in range(120)))
+    assert found(rule(Plateau(1), grace=SECOND), told).holds is True  # after ten minutes it may be another one
+    assert found(rule(Plateau(2), grace=SECOND), told).holds is False
 
 
 def test_a_plateau_takes_no_notice_of_improvements_that_are_too_small() -> None:
@@ -151,6 +158,13 @@ def test_divergence_is_judged_from_the_restart_on() -> None:
     history_with_nan = history([0.5, 0.4, NAN, math.inf, 0.45, 0.4])
     assert found(rule(Divergence()), history([0.5, 0.4, NAN, math.inf])).holds is True
     assert found(rule(Divergence()), history_with_nan, since=at(4)).holds is False
+
+
+def test_a_run_that_diverges_again_before_it_has_come_as_far_as_before_is_found_at_once() -> None:
+    """Started again from step 200 of 400, it goes wrong at step 300 already."""
+    again = history([0.5, 0.4, NAN, math.inf, 0.45, NAN, math.inf], steps=[100, 200, 300, 400, 200, 300, 310])
+    result = found(rule(Divergence()), again, since=at(4))
+    assert (result.holds, result.reason, result.bad_since) == (True, "NonFinite", at(5))
 
 
 # --- median -----------------------------------------------------------------------------------------------------------

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from gpucost.core.clock import DAY, HOUR, MINUTE, format_rfc3339, parse_rfc3339
 from gpucost.core.model import CapacityType
-from gpucost.core.training.spec import Outside, Schedule, Window
-from gpucost.core.training.windows import cron_problem, next_change, next_placement, occurrence_at, shortest_period
+from gpucost.core.training.estimating.placing import on_schedule
+from gpucost.core.training.spec import Outside, PlacementPolicy, PlacementSpec, Schedule, TrainingSpec, Window
+from gpucost.core.training.windows import (
+    cron_problem,
+    next_change,
+    next_placement,
+    occurrence_at,
+    placement_until,
+    shortest_period,
+)
+from gpucost.core.training.wish import upcoming
 
 SPOT, ON_DEMAND = CapacityType.SPOT, CapacityType.ON_DEMAND
 
@@ -143,3 +154,25 @@ def test_good_expressions_are_accepted() -> None:
 )
 def test_the_shortest_period_is_found(expression: str, period: int) -> None:
     assert shortest_period(expression) == period
+
+
+WEEKDAYS = Schedule("UTC", (Window("0 * * * 1-5", HOUR),))
+MONDAY = parse_rfc3339("2026-11-23T00:10:00Z")
+
+
+def test_a_change_after_many_windows_in_a_row_is_found_in_time() -> None:
+    """120 windows of an hour each follow on each other; asking early must not hide the end of the last one."""
+    job = TrainingSpec(placement=PlacementSpec(PlacementPolicy.SCHEDULED), schedule=WEEKDAYS)
+    assert upcoming(job, MONDAY) is None
+    assert placement_until(WEEKDAYS, MONDAY) == (parse_rfc3339("2026-11-25T16:00:00Z"), SPOT)
+    saturday = parse_rfc3339("2026-11-28T00:00:00Z")
+    assert next_placement(WEEKDAYS, saturday - HOUR - 1) == (saturday, CapacityType.ON_DEMAND)
+    assert upcoming(job, saturday - HOUR - 1) == (saturday, "OnDemand")
+
+
+def test_an_estimate_goes_on_behind_many_windows_in_a_row() -> None:
+    found = on_schedule(WEEKDAYS, Fraction(150), MONDAY, Fraction(1))
+    assert found is not None
+    assert found.spot == Fraction(120) - Fraction(1, 6)
+    assert found.on_demand == Fraction(30) + Fraction(1, 6)
+    assert found.end == MONDAY + 150 * HOUR

@@ -14,6 +14,7 @@ from support.training_cases import spec
 from support.training_world import World
 
 NOW = 1_795_000_000 * SECOND
+EBS = "topology.ebs.csi.aws.com/zone"
 VOLUME = ("PersistentVolumeClaim data (volume pv-1)", "us-east-1a")
 
 
@@ -33,6 +34,10 @@ def test_a_choice_between_zones_is_no_pin() -> None:
     assert pin_of({}, affinity("a", "b"), [("claim", "")]) is None
     assert pin_of({}, affinity("a", terms=2), ()) is None
     assert pin_of({}, None, ()) is None
+    twice = {"matchExpressions": [{"key": key, "operator": "In", "values": ["a"]} for key in (ZONE, EBS)]}
+    other = affinity("a", terms=2)
+    other["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"][0] = twice
+    assert pin_of({}, other, ()) is None  # one alternative says it twice, the other not at all
 
 
 def test_its_price_is_the_difference_to_the_cheapest_zone() -> None:

@@ -11,37 +11,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import Literal
 
 from gpucost.core.clock import MINUTE, SECOND, Instant, Micros
 from gpucost.core.model import CapacityType, Gpus
 from gpucost.core.money import Pico
 from gpucost.core.report import Line
 from gpucost.core.timeline import Interval
+from gpucost.core.training.directions import Better, direction
 from gpucost.core.training.progress import Progress, Report
 
 _APART: Micros = 2 * MINUTE
 """Pods that come and go within this time are one stay: a gang does not start in the same second."""
 
-Better = Literal["lower", "higher"]
 Number = int | Fraction
-
-_LOWER = ("loss", "error", "perplexity", "ppl", "wer", "cer", "mae", "mse", "rmse", "nll", "fid")
-_HIGHER = (
-    "acc",
-    "accuracy",
-    "f1",
-    "auc",
-    "auroc",
-    "bleu",
-    "rouge",
-    "score",
-    "reward",
-    "precision",
-    "recall",
-    "map",
-    "r2",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +174,6 @@ def metric_costs(money: Ledgered, progress: Progress) -> tuple[MetricCost, ...]:
     names = sorted({name for report in progress.reports for name in report.metrics})
     found = (_metric(name, money, progress.reports) for name in names)
     return tuple(one for one in found if one is not None)
-
-
-def direction(name: str) -> Better | None:
-    """Whether less or more of a metric is better, as its name tells: `eval_loss`, `val/accuracy`."""
-    words = "".join(letter if letter.isalnum() else " " for letter in name.lower()).split()
-    if any(word in _LOWER for word in words):
-        return "lower"
-    return "higher" if any(word in _HIGHER for word in words) else None
 
 
 def _metric(name: str, money: Ledgered, reports: Iterable[Report]) -> MetricCost | None:

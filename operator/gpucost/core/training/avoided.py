@@ -29,7 +29,10 @@ def avoided(status: Mapping[str, Any], span: Interval) -> Avoided | None:
     stop = (status.get("earlyStopping") or {}).get("stop") or {}
     if not stop.get("id") or stop.get("restarts"):
         return None
-    at = parse_rfc3339(stop["id"])
+    try:
+        at = parse_rfc3339(str(stop["id"]))
+    except ValueError:  # somebody has edited the status: the sums of all others must not fail over it
+        return None
     if at >= span.end:
         return None
     rule, hourly = str(stop.get("rule") or ""), _decimal(stop.get("savedHourly"))

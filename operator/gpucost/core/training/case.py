@@ -113,7 +113,7 @@ class Case:
     @cached_property
     def stop(self) -> stops.Stop | None:
         """The stop that keeps the Job suspended, until its user takes it back."""
-        state = replace(self.state, job=self.switch)
+        state = self.state if self.switch is self.state.job else replace(self.state, job=self.switch)
         return in_force(state, self.spec.stopping, self.memory, self.remembered)
 
     @cached_property

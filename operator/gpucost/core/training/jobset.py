@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from gpucost.core.actions import PartChange
 from gpucost.core.capacity import CAPACITY_LABELS, Provider
 from gpucost.core.clock import Instant
 from gpucost.core.model import CapacityType, Job, JobCondition, Owner, Part
 from gpucost.core.training.placement import Bound, Pool, pool_for
-from gpucost.core.training.spec import PlacementPolicy, PlacementSpec
+from gpucost.core.training.spec import PlacementSpec
 
 KIND = "JobSet"
 API_VERSION = "jobset.x-k8s.io/v1alpha2"
@@ -149,7 +150,8 @@ def obstacle(
     job: Job, spec: PlacementSpec, provider: Provider | None, bound: Bound | None, to: CapacityType
 ) -> str | None:
     """Why a JobSet cannot be placed there and brought back, with the remedy; None when it can."""
-    places = {to, *_places(spec.policy)}
+    always = spec.policy.always
+    places = {to, always} if always is not None else {to, CapacityType.SPOT, CapacityType.ON_DEMAND}
     pools = {place: pool_for(place, spec, provider) for place in places}
     if pools[to] is None and to is CapacityType.ON_DEMAND and len(places) == 1:
         return None if bound is None else _kept_by_jobs(bound.pool.node_selector)
@@ -159,7 +161,7 @@ def obstacle(
     keys = {place: set(pool.node_selector) for place, pool in pools.items() if pool is not None}
     if any(one != keys[to] for one in keys.values()):
         return f"spot and on-demand nodes are selected by different keys; {_REMEDY}"
-    capacity = {*CAPACITY_LABELS, *_given_keys(spec), *(bound.pool.node_selector if bound else ())}
+    capacity = {*CAPACITY_LABELS, *chain(*spec.selectors), *(bound.pool.node_selector if bound else ())}
     written = {k: v for part in job.parts if part.moves for k, v in part.node_selector.items()}
     kept = {k: v for k, v in {**job.stuck, **written}.items() if k in capacity - keys[to]}
     return _kept_by_jobs(kept) if kept else None
@@ -175,16 +177,6 @@ _REMEDY = (
 def _kept_by_jobs(selector: Mapping[str, str]) -> str:
     shown = ", ".join(f"{key}: {value}" for key, value in sorted(selector.items()))
     return f"its Jobs keep the node selector {{{shown}}}, which JobSet never takes away; {_REMEDY}"
-
-
-def _places(policy: PlacementPolicy) -> set[CapacityType]:
-    """Where a policy may ever place a job."""
-    always = {PlacementPolicy.SPOT: CapacityType.SPOT, PlacementPolicy.ON_DEMAND: CapacityType.ON_DEMAND}.get(policy)
-    return {always} if always is not None else {CapacityType.SPOT, CapacityType.ON_DEMAND}
-
-
-def _given_keys(spec: PlacementSpec) -> set[str]:
-    return {key for one in (spec.spot, spec.on_demand) if one is not None for key in one.node_selector}
 
 
 def part_changes(job: Job, pool: Pool | None) -> tuple[PartChange, ...]:

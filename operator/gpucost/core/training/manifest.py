@@ -111,14 +111,18 @@ def kept_in_place(spec: TrainingSpec, *, stays: bool) -> dict[str, str | None]:
     Spot pods do not get them: Karpenter would not evict such a pod when the provider takes the node back, and the
     program would lose the time to save.
     """
-    own = ((spec.template or {}).get("metadata") or {}).get("annotations") or {}  # type: ignore[attr-defined]
-    return {key: value if stays else None for key, value in _STAY.items() if key not in own}
+    return {key: value if stays else None for key, value in _STAY.items() if key not in _own_notes(spec)}
+
+
+def _own_notes(spec: TrainingSpec) -> Mapping[str, str]:
+    """Annotations that the template's owner has written."""
+    return ((spec.template or {}).get("metadata") or {}).get("annotations") or {}  # type: ignore[attr-defined]
 
 
 def resumed_notes(spec: TrainingSpec, placement: CapacityType, interval: Micros) -> dict[str, str | None]:
     """Annotations of the pod template of a Job of ours that go with the place where it resumes."""
     notes = kept_in_place(spec, stays=placement is CapacityType.ON_DEMAND)
-    return {**notes, CHECKPOINTS: seconds_of(interval)}
+    return notes if CHECKPOINTS in _own_notes(spec) else {**notes, CHECKPOINTS: seconds_of(interval)}
 
 
 def _metadata(owner: Identity, labels: Mapping[str, str]) -> dict[str, Any]:

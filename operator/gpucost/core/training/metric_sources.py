@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PATTERN_MEMORY = 1 << 20
+"""Bytes that one compiled expression may take: every run may bring another one."""
+
 
 @dataclass(frozen=True, slots=True)
 class MetricQuery:

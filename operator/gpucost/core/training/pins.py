@@ -6,11 +6,12 @@ region, spot in one zone saved 24 % against on-demand capacity where four zones 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from gpucost.core.model import CapacityType
 from gpucost.core.training.spec import PlacementPolicy, TrainingSpec
 
 ZONE = "topology.kubernetes.io/zone"
@@ -46,15 +47,16 @@ def _required(affinity: Mapping[str, Any] | None) -> Iterable[tuple[str, str]]:
     """Zones that every alternative of the affinity demands alone."""
     required = ((affinity or {}).get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or {}
     terms = required.get("nodeSelectorTerms") or ()
-    found = [
-        (expression["key"], expression["values"][0])
-        for term in terms
-        for expression in term.get("matchExpressions") or ()
-        if expression.get("key") in _KEYS
-        and expression.get("operator") == "In"
-        and len(expression.get("values") or ()) == 1
-    ]
-    return found[:1] if found and len(found) == len(terms) and len({value for _, value in found}) == 1 else ()
+    found = [next(_demanded(term), None) for term in terms]
+    told = [one for one in found if one is not None]
+    return told[:1] if told and len(told) == len(found) and len({value for _, value in told}) == 1 else ()
+
+
+def _demanded(term: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for expression in term.get("matchExpressions") or ():
+        values = expression.get("values") or ()
+        if expression.get("key") in _KEYS and expression.get("operator") == "In" and len(values) == 1:
+            yield expression["key"], next(iter(values))
 
 
 def priced(pin: Pin, prices: Mapping[str, Decimal]) -> Pin:
@@ -69,7 +71,9 @@ def matters(spec: TrainingSpec) -> bool:
     """Whether the run may be on spot capacity at all."""
     policy = spec.placement.policy
     windows = spec.schedule.windows if spec.schedule is not None else ()
-    return policy in {PlacementPolicy.AUTO, PlacementPolicy.SPOT} or any(one.placement == "spot" for one in windows)
+    return policy in {PlacementPolicy.AUTO, PlacementPolicy.SPOT} or any(
+        one.placement is CapacityType.SPOT for one in windows
+    )
 
 
 def described(pin: Pin) -> str:

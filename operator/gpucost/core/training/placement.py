@@ -105,11 +105,12 @@ def applied(
 ) -> tuple[Directives, Bound | None]:
     """Directives for a pool in place of those of the pool before, and what to remember; no pool only unbinds.
 
-    Selector keys that choose a capacity type (every provider's, the `known` pools') give way, whoever set them: two of
-    them would select nothing.
+    Selector keys that choose a capacity type (every provider's, the `known` pools') give way to a pool's, whoever set
+    them: two of them would select nothing.
     """
-    gone = {*CAPACITY_LABELS, *(before.pool.node_selector if before else ())}
-    gone.update(key for selector in known if selector for key in selector.node_selector)
+    gone = set(before.pool.node_selector) if before else set()
+    if pool is not None:
+        gone.update(CAPACITY_LABELS, *(selector.node_selector for selector in known if selector))
     kept = {key: value for key, value in directives.node_selector.items() if key not in gone}
     base = tuple(t for t in directives.tolerations if before is None or t not in before.added)
     affinity = _without(directives.affinity, before.pool.excluded) if before else directives.affinity

@@ -28,7 +28,7 @@ VOLUME = "gpucost-progress"
 FOLDER = "/var/run/secrets/gpucost.dev/progress"
 CHECKPOINTS = "progress.gpucost.dev/checkpoint-interval"
 """Annotation of the pod template with the seconds between two checkpoints: unlike its environment, it may change while
-the Job is suspended, so each start of the run gets what was measured by then."""
+the Job is suspended, so a start in another place gets what was measured by then."""
 _TOKEN_SECONDS = 3600
 
 Json = Mapping[str, Any]

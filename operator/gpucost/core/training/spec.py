@@ -22,6 +22,11 @@ class PlacementPolicy(StrEnum):
     SCHEDULED = "Scheduled"
     AUTO = "Auto"
 
+    @property
+    def always(self) -> CapacityType | None:
+        """The one capacity type that it ever places a job on; None when there are several."""
+        return {self.SPOT: CapacityType.SPOT, self.ON_DEMAND: CapacityType.ON_DEMAND}.get(self)
+
 
 class Outside(StrEnum):
     """What happens outside every window."""
@@ -66,6 +71,11 @@ class PlacementSpec:
     scheduling_timeout: Micros = 10 * MINUTE
     spot: PoolSelector | None = None
     on_demand: PoolSelector | None = None
+
+    @property
+    def selectors(self) -> tuple[Mapping[str, str], ...]:
+        """Those of the pools that the user has given."""
+        return tuple(pool.node_selector for pool in (self.spot, self.on_demand) if pool is not None)
 
 
 @dataclass(frozen=True, slots=True)

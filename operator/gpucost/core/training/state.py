@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -13,6 +13,7 @@ from gpucost.core.model import Job, Key, Node, Pod, Resources
 from gpucost.core.notices import Notice
 from gpucost.core.training.auto.sightings import Market
 from gpucost.core.training.auto.stays import Stay
+from gpucost.core.training.deadline import Choice, Outlook, choose
 from gpucost.core.training.doubts import Doubt
 from gpucost.core.training.estimating.market import Quote
 from gpucost.core.training.pins import Pin
@@ -107,6 +108,8 @@ class TrainingContext:
     """Nodes that are about to go, by name."""
     market: Market | None = None
     """What was seen of spot capacity."""
+    choose: Callable[[Outlook], Choice] = choose
+    """What decides under a deadline; one that remembers may raise `PutOff`."""
     absent_kinds: frozenset[str] = frozenset()
     """Kinds of workloads that the cluster does not have, such as `JobSet`."""
     living: frozenset[str] | None = None

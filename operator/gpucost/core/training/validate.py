@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from gpucost.core.capacity import CAPACITY_LABELS, labelled_capacity
 from gpucost.core.clock import SECOND, Instant, Micros, format_rfc3339
-from gpucost.core.model import CapacityType
 from gpucost.core.quantity import parse_quantity
 from gpucost.core.training.placement import overrides
 from gpucost.core.training.spec import PlacementPolicy, Schedule, TrainingSpec, Window
@@ -183,10 +182,9 @@ def _selector(spec: TrainingSpec, selector: Mapping[str, str]) -> Iterator[Probl
     """A template that chooses the capacity type itself must choose what the policy always chooses."""
     fixed = labelled_capacity(selector, overrides(spec.placement))
     policy = spec.placement.policy
-    always = {PlacementPolicy.SPOT: CapacityType.SPOT, PlacementPolicy.ON_DEMAND: CapacityType.ON_DEMAND}.get(policy)
-    if fixed is None or fixed is always:
+    if fixed is None or fixed is policy.always:
         return
-    own = [key for labels, _ in overrides(spec.placement) for key in labels]
+    own = (key for labels in spec.placement.selectors for key in labels)
     key = next(key for key in (*CAPACITY_LABELS, *own) if key in selector)
     message = f"selects {fixed} nodes, spec.placement.policy is {policy}; remove it and let the policy choose"
     yield Problem(f"spec.template.spec.nodeSelector[{key}]", message)

@@ -123,7 +123,10 @@ def _suspended_by_us(case: Case) -> Verdict:
         message = summary(stop, case.state.key) if stop.restart else "resuming: the stop was taken back"
         return Verdict(False, "Restarting" if stop.restart else "Resuming", message)
     if case.target.placement is not None:
-        return Verdict(False, "Moving", f"moving to {name_of(case.target.placement)} capacity")
+        where = f"{name_of(case.target.placement)} capacity"
+        if case.memory.placement is case.target.placement:
+            return Verdict(False, "Resuming", f"resuming on {where}")
+        return Verdict(False, "Moving", f"moving to {where}")
     if (again := gang.retry_at(case.memory)) is not None and not case.spec.suspend:
         return Verdict(False, "GangReleased", f"{_GANG_WORDS} at {moment(again)}")
     return held(case)

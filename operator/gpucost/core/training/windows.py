@@ -59,6 +59,7 @@ class _Answer:
 
     since: Instant = 1
     until: Instant | None = 0
+    before: CapacityType | None = None
     value: CapacityType | None = None
 
     def holds_at(self, now: Instant) -> bool:
@@ -105,25 +106,37 @@ def placement_at(schedule: Schedule, now: Instant) -> CapacityType | None:
 
 
 def next_placement(schedule: Schedule, now: Instant) -> tuple[Instant, CapacityType | None] | None:
-    """When the placement changes next and to what; edges that change nothing are skipped, 64 at most."""
+    """When the placement changes next and to what; None when it never does, or not within the next 64 edges."""
+    found = placement_until(schedule, now)
+    return found if found is not None and found[1] is not _answers(schedule)[1].before else None
+
+
+def placement_until(schedule: Schedule, now: Instant) -> tuple[Instant, CapacityType | None] | None:
+    """Until when the placement holds for certain, and what holds from then on; None when it never changes.
+
+    After 64 edges that change nothing the answer is the last of them, with the placement that goes on there.
+    """
     answer = _answers(schedule)[1]
     if not answer.holds_at(now):
-        found = _find_placement(schedule, now)
+        answer.before = placement_at(schedule, now)
+        found = _find_placement(schedule, now, answer.before)
         answer.since, answer.until, answer.value = now, found and found[0], found and found[1]
     return None if answer.until is None else (answer.until, answer.value)
 
 
-def _find_placement(schedule: Schedule, now: Instant) -> tuple[Instant, CapacityType | None] | None:
-    current, moment = placement_at(schedule, now), now
+def _find_placement(
+    schedule: Schedule, now: Instant, current: CapacityType | None
+) -> tuple[Instant, CapacityType | None] | None:
+    moment = now
     for _ in range(_SAME_EDGES):
-        edge = next_change(schedule, moment)
+        edge = _find_change(schedule, moment)
         if edge is None:
             return None
         placement = placement_at(schedule, edge)
         if placement != current:
             return edge, placement
         moment = edge
-    return None
+    return moment, current
 
 
 def _next_edge(schedule: Schedule, now: Instant) -> Instant | None:

@@ -36,6 +36,10 @@ class RunBook:
     _new: Books = field(default_factory=Books)
     _by_digest: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     _by_parent: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _open: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Runs of a schedule that no amounts are written down of."""
+    _sums: dict[str, Amounts] = field(default_factory=dict)
+    """Of the amounts that are written down, by schedule."""
     _savings_of: dict[str, dict[tuple[Instant, str], Saving]] = field(default_factory=lambda: defaultdict(dict))
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -54,6 +58,15 @@ class RunBook:
         """Runs of one schedule, by due time."""
         found = [self._all.runs[uid] for uid in self._by_parent.get(parent, ())]
         return sorted(found, key=lambda run: (run.due or 0, run.uid))
+
+    def open_children(self, parent: str) -> list[Run]:
+        """Those of one schedule whose amounts are not written down, by due time."""
+        found = [self._all.runs[uid] for uid in self._open.get(parent, ())]
+        return sorted(found, key=lambda run: (run.due or 0, run.uid))
+
+    def sum_of(self, parent: str) -> Amounts | None:
+        """What those runs of a schedule have cost whose amounts are written down; None when there are none."""
+        return self._sums.get(parent)
 
     def savings(self, uid: str) -> list[Saving]:
         """What was not made or not started, by due time."""
@@ -94,12 +107,23 @@ class RunBook:
 
     def _index(self, run: Run, amounts: Amounts | None) -> None:
         self._all.runs[run.uid] = run
+        if run.parent:
+            self._add_up(run, amounts)
         if amounts is not None:
             self._all.amounts[run.uid] = amounts
         if run.digest and run.exact:
             self._by_digest[run.namespace, run.digest].add(run.uid)
         if run.parent:
             self._by_parent[run.parent].add(run.uid)
+
+    def _add_up(self, run: Run, amounts: Amounts | None) -> None:
+        known = self._all.amounts.get(run.uid)
+        if amounts is None and known is None:
+            self._open[run.parent].add(run.uid)
+        elif amounts is not None and amounts != known:
+            self._open[run.parent].discard(run.uid)
+            rest = self._sums.get(run.parent, Amounts()) - (known if known is not None else Amounts())
+            self._sums[run.parent] = rest + amounts
 
     def book(self, savings: Iterable[Saving]) -> None:
         """Records of a decision; what is booked is never booked anew."""
@@ -184,8 +208,13 @@ class RunBook:
 
     def _drop(self, uid: str) -> None:
         run = self._all.runs.pop(uid, None)
-        self._all.amounts.pop(uid, None)
+        amounts = self._all.amounts.pop(uid, None)
+        for kept in (self._sums, self._open, self._by_parent):
+            kept.pop(uid, None)  # it was a schedule
         if run is not None:
+            self._open[run.parent].discard(uid)
+            if amounts is not None and run.parent in self._sums:
+                self._sums[run.parent] -= amounts
             self._by_digest[run.namespace, run.digest].discard(uid)
             self._by_parent[run.parent].discard(uid)
         for due, kind in self._savings_of.pop(uid, {}):

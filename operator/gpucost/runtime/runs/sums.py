@@ -1,8 +1,8 @@
 """What a schedule has cost: the sum of its runs, those that are deleted too.
 
 A run that exists is read from the totals of the pass. One that is deleted is asked for by name until the hours in which
-it may have held anything are settled; then its amounts are written down, so that a schedule of years does not make
-every pass longer.
+it may have held anything are settled; then its amounts are written down and added up, so that a schedule of years does
+not make every pass longer.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class RunSums:
 
     def asked(self) -> list[Name]:
         """Deleted runs that the totals are needed of."""
-        return [_name(run) for run in self._deleted() if self.book.amounts(run.uid) is None]
+        return [_name(run) for run in self._deleted()]
 
     def freeze(self, workloads: Mapping[Name, Row], settled_until: Instant | None, now: Instant) -> None:
         """Write down what deleted runs have cost whose last hours are settled."""
         deleted = {run.uid: run for run in self._deleted()}
         self._gone = {uid: self._gone.get(uid, now) for uid in deleted}
         for uid, run in deleted.items():
-            if self.book.amounts(uid) is None and (settled_until or 0) >= self._gone[uid] + HOUR:
+            if (settled_until or 0) >= self._gone[uid] + HOUR:
                 row = workloads.get(_name(run))
                 self.book.put(run, row.amounts if row is not None else Amounts())
 
@@ -47,25 +47,22 @@ class RunSums:
         """What each schedule has cost, as the totals show a workload."""
         found = {}
         for record in self._schedules():
-            rows = [row for run in self.book.children(record.uid) if (row := self._row(run, workloads)) is not None]
+            done = self.book.sum_of(record.uid)
+            rows = [Row(key=record.uid, amounts=done)] if done is not None else []
+            rows += [row for run in self.book.open_children(record.uid) if (row := workloads.get(_name(run)))]
             if rows:
                 found[record.namespace, Workload(TRAINING_JOB, record.name)] = _sum(record, rows)
         return found
-
-    def _row(self, run: Run, workloads: Mapping[Name, Row]) -> Row | None:
-        frozen = self.book.amounts(run.uid)
-        if frozen is not None and run.uid not in self.world.trainingjob_uids:
-            return Row(key=run.uid, amounts=frozen)
-        return workloads.get(_name(run))
 
     def _schedules(self) -> Iterator[Custom]:
         wanted = set(self.book.parents)
         return (record for record in self.world.trainingjobs.values() if record.uid in wanted)
 
     def _deleted(self) -> Iterator[Run]:
+        """Those whose amounts are not written down yet."""
         living = self.world.trainingjob_uids
         for record in self._schedules():
-            yield from (run for run in self.book.children(record.uid) if run.uid not in living)
+            yield from (run for run in self.book.open_children(record.uid) if run.uid not in living)
 
 
 def _name(run: Run) -> Name:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from gpucost.core.capacity import CAPACITY_LABELS
 from gpucost.core.clock import DAY, HOUR, MINUTE, Instant, Micros
 from gpucost.core.model import CapacityType, Node, Pod, Resources
 from gpucost.core.training.auto.stays import Cause, Stay
+from gpucost.core.training.deadline.outlook import Span
 
 ZONE = "topology.kubernetes.io/zone"
 _ZONES = frozenset({ZONE, "failure-domain.beta.kubernetes.io/zone"})
@@ -28,12 +30,9 @@ _CHOOSERS = frozenset(CAPACITY_LABELS)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Span):
     """Spot capacity in a span: there, or asked for in vain."""
 
-    start: Instant
-    end: Instant
-    available: bool
     zone: str = ""
 
 
@@ -52,6 +51,11 @@ class Spot:
     spans: tuple[Seen, ...] = ()
     zones: tuple[tuple[str, Instant, bool], ...] = ()
     """What was seen last in each zone: when, and whether it was there."""
+
+
+def pool_keys(selectors: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Label keys of the user's own pools, which only choose a capacity type."""
+    return tuple(sorted({key for selector in selectors for key in selector}))
 
 
 def wants_of(selector: Mapping[str, str], requests: Resources, pools: Iterable[str] = ()) -> str:

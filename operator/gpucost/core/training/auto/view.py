@@ -11,6 +11,7 @@ choice. The policy knows times and prices only; what is different in a real clus
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -19,10 +20,10 @@ from gpucost.core.model import CapacityType, Job
 from gpucost.core.training import memory, observe
 from gpucost.core.training.auto.changeover import Changeover, measured
 from gpucost.core.training.auto.checkpointing import Advice, advised
-from gpucost.core.training.auto.sightings import Market, Spot, wants_of
+from gpucost.core.training.auto.sightings import Market, Spot, pool_keys, wants_of
 from gpucost.core.training.auto.stays import Stay, current
 from gpucost.core.training.auto.work import Source, Work, work_left
-from gpucost.core.training.deadline import Capacity, Choice, Outlook, Reason, Span, Zone, choose
+from gpucost.core.training.deadline import Capacity, Choice, Outlook, Reason, Span, Zone
 from gpucost.core.training.memory import Memory
 from gpucost.core.training.pins import ZONE
 from gpucost.core.training.spec import PlacementPolicy, TrainingSpec
@@ -156,15 +157,9 @@ def _bound(state: TrainingState) -> Instant:
 # --- spot -------------------------------------------------------------------------------------------------------------
 
 
-def pool_keys(spec: TrainingSpec) -> tuple[str, ...]:
-    """Label keys of the user's own pools, which only choose a capacity type."""
-    pools = (spec.placement.spot, spec.placement.on_demand)
-    return tuple(sorted({key for pool in pools if pool is not None for key in pool.node_selector}))
-
-
 def wants(job: Job, state: TrainingState, spec: TrainingSpec) -> str:
     """What a run's nodes have to be, as stays of other runs tell it."""
-    return wants_of(job.node_selector, state.requests, pool_keys(spec))
+    return wants_of(job.node_selector, state.requests, pool_keys(spec.placement.selectors))
 
 
 def refusal(mine: Memory) -> tuple[Instant, int] | None:
@@ -178,13 +173,13 @@ def _spot(state: TrainingState, context: TrainingContext, spec: TrainingSpec, mi
     if state.pin is not None:
         selector[ZONE] = state.pin.zone
     return market.spot(
-        wants_of(selector, state.requests, pool_keys(spec)),
+        wants_of(selector, state.requests, pool_keys(spec.placement.selectors)),
         selector,
         state.requests,
         workers=job.parallelism if job is not None else spec.workers,
         refused=refusal(mine),
         now=context.now,
-        pools=pool_keys(spec),
+        pools=pool_keys(spec.placement.selectors),
     )
 
 
@@ -204,7 +199,7 @@ def _choice(state: TrainingState, context: TrainingContext, spec: TrainingSpec, 
     if view.standing.running is Capacity.ON_DEMAND and outlook.work_left <= view.changeover.start:
         message = "less work is left than a changeover would take"
         return Choice(Capacity.ON_DEMAND, Reason.SPOT_NOT_WORTH_MOVING, message, outlook.now + LOOK_EVERY)
-    chosen = _as_it_is(outlook, view, spec) or choose(outlook)
+    chosen = _as_it_is(outlook, view, spec) or context.choose(outlook)
     if chosen.capacity is Capacity.SPOT and not _may_try(outlook, view, spec):
         return Choice(
             Capacity.ON_DEMAND,
@@ -216,7 +211,7 @@ def _choice(state: TrainingState, context: TrainingContext, spec: TrainingSpec, 
 
 
 def _as_it_is(outlook: Outlook, view: View, spec: TrainingSpec) -> Choice | None:
-    """The choice where it is clear without a policy, which is so for most runs in most passes: weighing costs 25 ms.
+    """The choice where it is clear without a policy, which is so for most runs in most passes: weighing costs some ms.
 
     A run that works on spot stays there until its nodes are lost, and one on on-demand capacity stays while there is
     no spot, or no time for a try.
@@ -312,8 +307,9 @@ def _is_worth_a_try(view: View, spot: Spot, price: float) -> bool:
     return chance * ((1 - price) * lasts - price * cost) > (1 - chance) * cost
 
 
-def _history(spot: Spot | None) -> tuple[Span, ...]:
-    return tuple(Span(one.start, one.end, one.available) for one in spot.spans) if spot is not None else ()
+def _history(spot: Spot | None) -> Sequence[Span]:
+    """As it was gathered: runs that share a history are known by its being the same object."""
+    return spot.spans if spot is not None else ()
 
 
 # --- what it comes to -------------------------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from gpucost.core.training.deadline.outlook import Capacity, Choice, Outlook, Reason, Span, Zone
+from gpucost.core.training.deadline.outlook import Capacity, Choice, Outlook, PutOff, Reason, Span, Zone
 
-__all__ = ["Capacity", "Choice", "Outlook", "Reason", "Span", "Zone", "choose"]
+__all__ = ["Capacity", "Choice", "Outlook", "PutOff", "Reason", "Span", "Zone", "choose"]
 
 
 def choose(outlook: Outlook, policy: str = "auto") -> Choice:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpucost.core.clock import HOUR, MINUTE, Instant, format_duration, format_rfc3339
 from gpucost.core.training.deadline.availability import LEARN_EVERY, Climate, Sky, Spans, climate, from_history
-from gpucost.core.training.deadline.guard import allowed
+from gpucost.core.training.deadline.guard import Allowed, allowed
 from gpucost.core.training.deadline.outlook import Capacity, Choice, Outlook, Reason, Span, Zone
 from gpucost.core.training.deadline.policies import POLICIES
 from gpucost.core.training.deadline.runs import ALLOWANCE, NONE, ON_DEMAND, SPOT, Runs, Terms
@@ -29,6 +29,7 @@ class Situation:
     terms: Terms
     runs: Runs
     sky: Sky
+    safe: Allowed
 
 
 Decide = Callable[[Situation], tuple[int, int]]
@@ -84,19 +85,15 @@ def situation(outlook: Outlook, sky: Sky) -> Situation:
     in_place = outlook.zone in names
     running = outlook.running
     spent = float(outlook.spent / outlook.on_demand_price) * 3.6e9 if outlook.on_demand_price else 0.0
-    return Situation(
-        outlook,
-        terms,
-        Runs(
-            np.array([outlook.work_left]),
-            np.array([outlook.time_left]),
-            np.array([outlook.changeover_left if running is not Capacity.NONE else 0]),
-            np.array([_CODES[running]], dtype=np.int8),
-            np.array([names.index(outlook.zone) if in_place and outlook.zone is not None else 0], dtype=np.int16),
-            np.array([spent]),
-        ),
-        sky,
+    runs = Runs(
+        np.array([outlook.work_left]),
+        np.array([outlook.time_left]),
+        np.array([outlook.changeover_left if running is not Capacity.NONE else 0]),
+        np.array([_CODES[running]], dtype=np.int8),
+        np.array([names.index(outlook.zone) if in_place and outlook.zone is not None else 0], dtype=np.int16),
+        np.array([spent]),
     )
+    return Situation(outlook, terms, runs, sky, allowed(runs, terms))
 
 
 def observed(zones: Sequence[Zone], now: Instant) -> Sky:
@@ -152,7 +149,7 @@ def _union(zones: Sequence[Spans]) -> list[Span]:
 
 def _safe(here: Situation, mode: int, zone: int) -> tuple[int, int]:
     """The decision, unless it could miss the deadline: an operator looks at other moments than a simulator does."""
-    safe = allowed(here.runs, here.terms)
+    safe = here.safe
     staying = mode == SPOT == int(here.runs.mode[0]) and zone == int(here.runs.zone[0])
     if mode == SPOT and not staying and not safe.start_spot[0]:
         return ON_DEMAND, zone
@@ -173,7 +170,7 @@ def _reason(here: Situation, mode: int) -> Reason:
         return Reason.WAITING_FOR_SPOT
     if mode == SPOT:
         return Reason.KEEPING_SPOT if here.outlook.running is Capacity.SPOT else Reason.SPOT_AVAILABLE
-    safe = allowed(here.runs, here.terms)
+    safe = here.safe
     if here.sky.up.any():
         if not safe.in_time[0]:
             return Reason.DEADLINE_NEAR

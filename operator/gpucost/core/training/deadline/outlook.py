@@ -124,3 +124,11 @@ class Choice:
     for, or no work is left."""
     deadline_at_risk: bool = False
     """On-demand capacity from now on would not be in time."""
+
+
+class PutOff(Exception):
+    """Nothing is chosen yet, because weighing has to wait for its turn. Nothing is lost by asking again then."""
+
+    def __init__(self, until: Instant) -> None:
+        super().__init__("the choice is weighed in its turn")
+        self.until = until

@@ -48,7 +48,7 @@ class Terms:
     @property
     def most(self) -> float:
         """The most that a run may cost, in microseconds of on-demand capacity."""
-        return float(ALLOWANCE * (self.work + self.changeover))
+        return ALLOWANCE.numerator * (self.work + self.changeover) / ALLOWANCE.denominator
 
 
 @dataclass(slots=True)

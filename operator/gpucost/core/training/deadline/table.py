@@ -22,13 +22,15 @@ from gpucost.core.training.deadline.runs import Floats, Mask, Terms, Times
 CLASSES = len(AGES)
 _STEPS = 240
 """Steps that the work of a run is cut into, where ticks are not longer and the table does not become too large."""
-_CELLS = 420
+CELLS = 420
 """Cells at most; more slack than that is worth no more."""
 _FEWEST_CELLS = 16
-_LARGEST = 50_000
+LARGEST = 50_000
 """Rows x cells at most: 13 MiB."""
 _KEPT = 8
 _NEVER = np.float32(1e9)
+_WAIT, _BEGIN, _BEGIN_SPOT, _STAY, _STAY_SPOT, _SPOT_END = (CLASSES * n for n in (0, 2, 4, 5, 7, 8))
+"""Where the costs of each option begin in a row that is being worked out."""
 
 Grid = NDArray[np.float32]
 
@@ -86,15 +88,16 @@ class Place:
 
 def shape_of(terms: Terms) -> Shape:
     """Steps and cells for runs with these terms, however far away their deadline is."""
-    steps, cells = _STEPS, _CELLS
-    shape = _shape(terms, steps, cells)
-    while shape.rows * shape.cells > _LARGEST and (steps > 1 or cells > _FEWEST_CELLS):
+    steps, cells = _STEPS, CELLS
+    shape = shape_in_steps(terms, steps, cells)
+    while shape.rows * shape.cells > LARGEST and (steps > 1 or cells > _FEWEST_CELLS):
         steps, cells = (steps * 3 // 4, cells) if steps > 1 else (1, cells * 3 // 4)
-        shape = _shape(terms, steps, cells)
+        shape = shape_in_steps(terms, steps, cells)
     return shape
 
 
-def _shape(terms: Terms, steps: int, most_cells: int) -> Shape:
+def shape_in_steps(terms: Terms, steps: int, most_cells: int) -> Shape:
+    """Steps and cells where the work is cut into so many steps, if ticks are not longer."""
     delay = _rounded(terms.changeover)
     step = max(terms.tick, -(-terms.work // steps), delay // _STEPS)
     if delay == 0:
@@ -135,43 +138,64 @@ def table(shape: Shape, climate: Climate) -> Table:
 
 
 def worked_out(shape: Shape, climate: Climate) -> Table:
-    """Work out a table, from no time left upwards."""
+    """Work out a table, from no time left upwards.
+
+    A row is a few operations on all options at once: their costs lie below each other, with the cells side by side.
+    """
     held, lost = chain(climate, shape.step)
-    whole, k = held + lost, CLASSES
-    rows, cells, price = shape.rows, shape.cells, np.float32(shape.price)
-    delay, wait = shape.per_changeover, shape.per_step
-    late = delay / wait
-    wide, narrow = (rows, cells, 2 * k), (rows, cells, k)
-    made = Table(shape, *(np.full(wide, _NEVER) for _ in range(3)), *(np.full(narrow, _NEVER) for _ in range(2)))
-    slack, nothing = np.arange(cells, dtype=np.float32) / wait, np.zeros((cells, 1), dtype=np.float32)
-    none, spot, dear = (np.zeros((cells, 2 * k), dtype=np.float32) for _ in range(3))
-    for row in range(rows):
-        work = row - slack
-        over = work <= 0
-        if row:
-            expect_none, expect_dear = none @ whole.T, dear @ whole.T
-            expect_spot = spot @ held.T + none @ lost.T
-            now = np.clip(work, 0, 1)[:, None]
-            begin = np.clip(work + late, 0, 1).astype(np.float32)[:, None]
-            made.stay_on_demand[row] = now + expect_dear
-            made.stay_spot[row] = price * now + expect_spot[:, :k]
-            _seen_later(made.on_demand[row], begin, expect_dear, least=delay, later=delay)
-            _seen_later(made.spot[row], price * begin, expect_spot[:, :k], least=2 * delay, later=delay)
-            _seen_later(made.wait[row], nothing, expect_none, least=delay + wait, later=wait)
-        for grid in (made.wait, made.on_demand, made.stay_on_demand, made.spot, made.stay_spot):
-            grid[row, over] = 0
-        none = np.minimum(made.wait[row], made.on_demand[row])
-        none[:, :k] = np.minimum(none[:, :k], made.spot[row])
-        dear = np.minimum(none, made.stay_on_demand[row])
-        spot = none.copy()
-        spot[:, :k] = np.minimum(none[:, :k], made.stay_spot[row])
-    return made
+    k, rows, cells = CLASSES, shape.rows, shape.cells
+    delay, step = shape.per_changeover, shape.per_step
+    expect = _expectations(held, lost)
+    stays, begins = _charges(shape)
+    grid = np.zeros((rows, _SPOT_END, cells), dtype=np.float32)
+    values = np.zeros((5 * k, cells), dtype=np.float32)
+    none, dear, spot = values[: 2 * k], values[2 * k : 4 * k], values[4 * k :]
+    for row in range(1, rows):
+        costs, rest, over = grid[row], expect @ values, row * step
+        costs[_WAIT:_STAY] = _NEVER
+        if delay + step < cells:
+            costs[_WAIT:_BEGIN, delay + step :] = rest[: 2 * k, delay : cells - step]
+        if delay < cells:
+            begin = begins[:, rows * step - over + delay : rows * step - over + cells]
+            np.add(begin, rest[2 * k :, : cells - delay], out=costs[_BEGIN:_STAY, delay:])
+            costs[_BEGIN_SPOT:_STAY, : 2 * delay] = _NEVER
+        np.add(stays[:, rows * step - over : rows * step - over + cells], rest[2 * k :], out=costs[_STAY:])
+        costs[:, over:] = 0
+        np.minimum(costs[_WAIT:_BEGIN], costs[_BEGIN:_BEGIN_SPOT], out=none)
+        np.minimum(none[:k], costs[_BEGIN_SPOT:_STAY], out=none[:k])
+        np.minimum(none, costs[_STAY:_STAY_SPOT], out=dear)
+        np.minimum(none[:k], costs[_STAY_SPOT:], out=spot)
+    wide = grid.transpose(0, 2, 1)
+    return Table(
+        shape,
+        wait=wide[..., _WAIT:_BEGIN],
+        on_demand=wide[..., _BEGIN:_BEGIN_SPOT],
+        stay_on_demand=wide[..., _STAY:_STAY_SPOT],
+        spot=wide[..., _BEGIN_SPOT:_STAY],
+        stay_spot=wide[..., _STAY_SPOT:],
+    )
 
 
-def _seen_later(target: Grid, cost: Grid, rest: Grid, *, least: int, later: int) -> None:
-    """Cost of an option that uses up some cells of slack, where there is the least that it needs."""
-    if least < len(target):
-        target[least:] = cost[least:] + rest[least - later : len(rest) - later]
+def _expectations(held: Grid, lost: Grid) -> Grid:
+    """What is expected of a step on nothing, on on-demand and on spot capacity, from the values after it: a matrix."""
+    k = CLASSES
+    found = np.zeros((5 * k, 5 * k), dtype=np.float32)
+    found[: 2 * k, : 2 * k] = found[2 * k : 4 * k, 2 * k : 4 * k] = held + lost
+    found[4 * k :, : 2 * k], found[4 * k :, 4 * k :] = lost[:k], held[:k, :k]
+    return found
+
+
+def _charges(shape: Shape) -> tuple[Grid, Grid]:
+    """What a step on nodes is charged, and one that begins there, with on-demand (and then with spot) capacity.
+
+    By cells of slack beyond the row's time: the row of a table looks at them from its own place on.
+    """
+    k, step = CLASSES, shape.per_step
+    work = -np.arange(-shape.rows * step, shape.cells, dtype=np.float64) / step
+    price = np.repeat(np.array([1.0, shape.price]), [2 * k, k])[:, None]
+    stays = price * np.clip(work, 0, 1)
+    begins = price * np.clip(work + shape.per_changeover / step, 0, 1)
+    return stays.astype(np.float32), begins.astype(np.float32)
 
 
 def chain(climate: Climate, step: Micros) -> tuple[Grid, Grid]:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from gpucost.core.clock import HOUR, Instant, parse_rfc3339
 from gpucost.core.model import CapacityType
 from gpucost.core.training.spec import Outside, Schedule, Window
-from gpucost.core.training.windows import next_placement, placement_at
+from gpucost.core.training.windows import placement_at, placement_until
 
 _MOST_CHANGES = 120
 """Placements in a row that are looked at one by one, two months of nights; what is left goes on in the same way."""
@@ -50,7 +50,7 @@ def on_schedule(schedule: Schedule, hours: Fraction, start: Instant, stretch: Fr
     left, moment = hours * HOUR, start
     spot = on_demand = Fraction(0)
     for _ in range(_MOST_CHANGES):
-        placement, change = placement_at(schedule, moment), next_placement(schedule, moment)
+        placement, change = placement_at(schedule, moment), placement_until(schedule, moment)
         factor = stretch if placement is CapacityType.SPOT else Fraction(1)
         span = left * factor if change is None else min(left * factor, Fraction(change[0] - moment))
         if placement is CapacityType.SPOT:

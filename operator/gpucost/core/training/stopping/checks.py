@@ -63,6 +63,8 @@ def _parameters(rule: Rule, place: str) -> Iterator[tuple[str, str]]:
         yield f"{place}.minDelta", "must be a number from 0 on"
     if isinstance(kind, Target | LearningCurve) and not math.isfinite(kind.target):
         yield f"{place}.target", "must be a finite number, such as '0.92'"
+    if isinstance(kind, LearningCurve) and kind.min_gain_per_cost is not None and not kind.min_gain_per_cost > 0:
+        yield f"{place}.minGainPerCost", "must be above 0, or every gain is worth it and the rule never holds"
     if isinstance(kind, Halving) and kind.reduction < 2:
         yield f"{place}.reduction", "must be at least 2: one of so many runs goes on"
     if isinstance(kind, Halving) and kind.max_steps is not None and kind.max_steps <= kind.min_steps:

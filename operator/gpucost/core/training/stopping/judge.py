@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gpucost.core.clock import HOUR, Instant, Micros, format_duration
+from gpucost.core.clock import HOUR, MINUTE, Instant, Micros, format_duration
 from gpucost.core.training.progress import Progress
 from gpucost.core.training.stopping import divergence, halving, idle, learning_curve, median, plateau, target
 from gpucost.core.training.stopping.budget import Spending
@@ -30,6 +30,8 @@ from gpucost.core.training.stopping.trials import Trial
 Groups = Mapping[str, Sequence[Trial] | None]
 """The other runs of a group by its label; None: the run itself has no such label."""
 _REMAINING = 365 * 24 * HOUR
+_REPEATED: Micros = 10 * MINUTE
+"""An unchanged value may be a new evaluation after so long at the earliest, while nobody knows how often it changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,8 @@ def _reported(rule: Rule, names: Sequence[str]) -> str:
 def _apply(rule: Rule, seen: Evidence, since: Instant) -> Finding:
     if isinstance(rule.kind, GROUPED):
         return _compared(rule, rule.kind, seen, since)
-    found = evaluations(seen.progress, rule.metric, rule.sign, period=rule.grace)
+    begins = since if isinstance(rule.kind, Divergence) else 0  # what is trained again may go wrong again
+    found = evaluations(seen.progress.since(begins), rule.metric, rule.sign, period=max(rule.grace, _REPEATED))
     match rule.kind:
         case Plateau() as kind:
             return plateau.plateau(rule, kind, found, since)
