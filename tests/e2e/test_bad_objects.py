@@ -37,6 +37,22 @@ def test_a_window_longer_than_its_period_is_invalid_and_names_the_field(team: Te
     team.until_runs_on(node, "sound")
 
 
+def test_a_calendar_that_never_fires_is_invalid_and_a_deadline_in_a_thousand_years_is_as_good_as_any(
+    team: Team,
+) -> None:
+    node = team.add_node()
+    team.train("wrong", schedule={"runs": {"cron": "0 0 30 2 *"}})
+    late = {"completeBy": "2926-12-30T06:00:00Z", "expectedDuration": "2h", "placement": {"policy": "Auto"}}
+    team.train("patient", **late)
+    team.train("sound")
+
+    invalid = team.until("Invalid", "Invalid", "wrong")
+
+    assert invalid["message"] == "spec.schedule.runs.cron: '0 0 30 2 *' never fires: no month 2 has a day 30"
+    team.until_runs_on(node, "sound")
+    wait_for(lambda: team.find("jobs", "patient") is not None, 20, "the patient run has its Job")
+
+
 def test_a_template_that_the_api_server_refuses_is_invalid_in_its_own_words(team: Team) -> None:
     node = team.add_node()
     team.train("wrong", template=without_a_volume(team.template()))

@@ -187,11 +187,11 @@ def test_work_that_is_lost_is_booked_by_its_cause_at_the_price_of_its_time(
 ) -> None:
     spot = {"placement": {"policy": "Spot"}}
     runs: dict[str, dict[str, Any]] = {
+        "move": {"schedule": {"windows": [closed()]}},
         "spot": spot,
         "consolidation": spot,
         "preemption": spot,
         "crash": {**spot, "backoffLimit": 0},
-        "move": {"schedule": {"windows": [closed()]}},
     }
     nodes = {run: own_node(team, run, "on-demand" if run == "move" else "spot") for run in runs}
     own_node(team, "move")
@@ -200,9 +200,9 @@ def test_work_that_is_lost_is_booked_by_its_cause_at_the_price_of_its_time(
             made = template(team, run)
             made["metadata"]["annotations"] |= run_for(9, exit_code=1) if run == "crash" else {}
             team.train(run, template=made, **spec)
-        pods, saved = {run: speaker(team, run, tmp_path) for run in runs}, {}
-        for run, pod in pods.items():
-            saved[run] = now()
+        saved = {}
+        for run in reversed(runs):  # the one that is to crash has little time
+            pod, saved[run] = speaker(team, run, tmp_path), now()
             wait_for(lambda pod=pod, run=run: pod.tell(10, saved[run]), 10, lambda pod=pod: pod.refused)
         wait_for(lambda: (moment(now()) - moment(max(saved.values()))).total_seconds() >= 2, 5, "something to lose")
 

@@ -64,7 +64,7 @@ def training_spec(body: Mapping[str, Any]) -> Converted[core.TrainingSpec]:
     The pod template is taken over untouched, with everything that the models do not know.
     """
     raw = body.get("spec")
-    model, problems = _read(TrainingJobSpec, raw, "spec")
+    model, problems = read_model(TrainingJobSpec, raw, "spec")
     if model is not None and model.template is not None and raw:
         problems += template_problems(raw["template"])
     if model is None or problems:
@@ -162,10 +162,10 @@ def price_list(body: Mapping[str, Any]) -> Converted[PriceList]:
     source = f"PriceBook/{body.get('metadata', {}).get('name', '')}"
     raw = body.get("spec")
     if not isinstance(raw, Mapping):
-        return Converted(None, _read(PriceBookSpec, raw, "spec")[1])
+        return Converted(None, read_model(PriceBookSpec, raw, "spec")[1])
     given = {name: raw[name] for name in _LISTS if isinstance(raw.get(name), list) and raw[name]}
     rest = {name: value for name, value in raw.items() if name not in given}
-    book, problems = _read(PriceBookSpec, {"prices": [_PLACEHOLDER], **rest} if given else rest, "spec")
+    book, problems = read_model(PriceBookSpec, {"prices": [_PLACEHOLDER], **rest} if given else rest, "spec")
     terms: dict[str, tuple[Any, ...]] = {}
     for name, items in given.items():
         terms[name], wrong = _terms(name, items, source)
@@ -178,18 +178,18 @@ _PLACEHOLDER = {"gpuModel": "any", "hourly": "1"}
 
 def spec_problems(spec: Mapping[str, Any]) -> tuple[Problem, ...]:
     """What is wrong with the spec of a PriceBook as a whole, as the API server would see it."""
-    return _read(PriceBookSpec, spec, "spec")[1]
+    return read_model(PriceBookSpec, spec, "spec")[1]
 
 
 def item_problems(name: str, item: Mapping[str, Any]) -> tuple[Problem, ...]:
     """What is wrong with one item of a list of a PriceBook, such as `prices`; fields are named from the item on."""
-    return tuple(Problem(one.field.removeprefix("."), one.message) for one in _read(_LISTS[name][0], item, "")[1])
+    return tuple(Problem(one.field.removeprefix("."), one.message) for one in read_model(_LISTS[name][0], item, "")[1])
 
 
 def _terms(name: str, items: Sequence[Any], source: str) -> tuple[tuple[Any, ...], tuple[Problem, ...]]:
     """Items of one list of a book in the core's terms, without those that are wrong or there twice."""
     model, convert = _LISTS[name]
-    found = [_read(model, one, f"spec.{name}[{index}]") for index, one in enumerate(items)]
+    found = [read_model(model, one, f"spec.{name}[{index}]") for index, one in enumerate(items)]
     good = {index: convert(one, source) for index, (one, _) in enumerate(found) if one is not None}
     twice = dict(_twice(name, good))
     problems = tuple(problem for _, wrong in found for problem in wrong)
@@ -352,7 +352,8 @@ def _described(term: Term) -> tuple[str, str]:
 M = TypeVar("M", bound=ApiModel)
 
 
-def _read(model: type[M], raw: object, path: str) -> tuple[M | None, tuple[Problem, ...]]:
+def read_model(model: type[M], raw: object, path: str) -> tuple[M | None, tuple[Problem, ...]]:
+    """Validate a part of an object as it is stored; what is wrong with it is named by its field."""
     try:
         return model.model_validate(raw), ()
     except ValidationError as error:

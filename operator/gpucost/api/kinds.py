@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from gpucost.api.inference import InferenceEndpointSpec
+from gpucost.api.inference_status import InferenceEndpointStatus
 from gpucost.api.pricebook import PriceBookSpec, PriceBookStatus
 from gpucost.api.training import TrainingJobSpec
 from gpucost.api.training_status import TrainingJobStatus
@@ -139,4 +141,54 @@ PRICE_BOOK = Kind(
     ),
 )
 
-KINDS = (TRAINING_JOB, PRICE_BOOK)
+_ENDPOINT_EXAMPLE = """\
+apiVersion: gpucost.dev/v1alpha1
+kind: InferenceEndpoint
+metadata: {name: llama, namespace: chat}
+spec:
+  scaleTargetRef: {kind: Deployment, name: llama}
+  runtime: vllm
+  mode: Auto
+  minReplicas: 2
+  maxReplicas: 12
+  slo: {ttftP95: 2s, objective: "99.9"}
+  schedules:
+  - {start: "0 8 * * 1-5", duration: 10h, timeZone: Europe/Berlin, minReplicas: 4}
+"""
+
+INFERENCE_ENDPOINT = Kind(
+    name="InferenceEndpoint",
+    plural="inferenceendpoints",
+    short="iep",
+    namespaced=True,
+    spec=InferenceEndpointSpec,
+    status=InferenceEndpointStatus,
+    about="A model that is served by an existing workload (a Deployment, StatefulSet or anything else that can be "
+    "scaled). It tells what its tokens cost and how many replicas keep its SLO, and sets that number with mode Auto.",
+    example=_ENDPOINT_EXAMPLE,
+    columns=(
+        Column("TARGET", ".spec.scaleTargetRef.name", "The workload that serves the model."),
+        Column("MODE", ".spec.mode", "Who changes the number of replicas."),
+        Column("CURRENT", ".status.currentReplicas", "Replicas that the workload is set to.", type="integer"),
+        Column("DESIRED", ".status.desiredReplicas", "Replicas that it should have.", type="integer"),
+        Column("SLO", ".status.slo.attainment", "Per cent of the requests that were in time."),
+        Column("$/HOUR", ".status.cost.hourly", "Cost per hour right now."),
+        Column("$/MTOK", ".status.cost.perMillionOutputTokens", "Cost of a million output tokens."),
+        _AGE,
+        Column("STATUS", _READY, "Whether it works, in one word.", wide=True),
+        Column("KIND", ".spec.scaleTargetRef.kind", "Kind of the workload.", wide=True),
+        Column("RUNTIME", ".spec.runtime", "The inference server.", wide=True),
+        Column("MIN", ".spec.minReplicas", "Fewest replicas.", type="integer", wide=True),
+        Column("MAX", ".spec.maxReplicas", "Most replicas.", type="integer", wide=True),
+        Column("READY", ".status.readyReplicas", "Replicas that are ready.", type="integer", wide=True),
+        Column("WHY", ".status.recommendation.reason", "Why that many are recommended.", wide=True),
+        Column("SAVING", ".status.recommendation.savingPerHour", "What that saves per hour.", wide=True),
+        Column("START-S", ".status.readyTimeP95Seconds", "Seconds until a pod is ready.", type="integer", wide=True),
+        Column("$/MTOK-IN", ".status.cost.perMillionInputTokens", "Cost of a million input tokens.", wide=True),
+        Column("CURRENCY", ".status.cost.currency", "Currency of the amounts.", wide=True),
+        Column("LAST SCALED", ".status.lastScaleTime", "When the number was last changed.", type="date", wide=True),
+        Column("MESSAGE", '.status.conditions[?(@.type=="Ready")].message', "What is wrong, if anything.", wide=True),
+    ),
+)
+
+KINDS = (TRAINING_JOB, PRICE_BOOK, INFERENCE_ENDPOINT)

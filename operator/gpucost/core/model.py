@@ -175,6 +175,8 @@ class Pod:
     """Cost driver of a known program that the pod runs (`core.category`)."""
     running: Instant | None = None
     """When the last of its containers was started; None while one has not been."""
+    ready_since: Instant | None = None
+    """Since when it is ready to serve; None while it is not."""
     disruption: str | None = None
     """Reason of the `DisruptionTarget` condition, such as `EvictionByEvictionAPI` or `DeletionByPodGC`."""
     ends: tuple[ContainerEnd, ...] = ()

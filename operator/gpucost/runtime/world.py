@@ -6,6 +6,7 @@ plain dictionary, touched by one event loop.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ from gpucost.sources.reflector import Change
 TRAINING_JOB = "TrainingJob"
 Named = tuple[str, Key]
 """A workload by kind and name, such as ("Job", research/bert)."""
+_SHORT = 40
+"""Characters up to which a text is likely to repeat: kinds, reasons, times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,9 @@ class Custom:
 
 def custom_record(body: Mapping[str, Any]) -> Custom:
     """Read a custom resource."""
+    slim = {k: v for k, v in body["metadata"].items() if k != "managedFields"}
+    body = _interned({**body, "metadata": slim})
     metadata = body["metadata"]
-    slim = {k: v for k, v in metadata.items() if k != "managedFields"}
     return Custom(
         kind=body["kind"],
         uid=metadata["uid"],
@@ -76,8 +80,17 @@ def custom_record(body: Mapping[str, Any]) -> Custom:
         labels=metadata.get("labels") or {},
         annotations=metadata.get("annotations") or {},
         deleting=bool(metadata.get("deletionTimestamp")),
-        body={**body, "metadata": slim},
+        body=body,
     )
+
+
+def _interned(value: Any) -> Any:
+    """The same JSON, with what repeats from object to object kept once: each object is decoded by itself."""
+    if isinstance(value, dict):
+        return {sys.intern(name): _interned(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_interned(part) for part in value]
+    return sys.intern(value) if type(value) is str and len(value) <= _SHORT else value
 
 
 @dataclass

@@ -149,9 +149,14 @@ def pod_record(body: Json, kept: frozenset[str] = COST_LABELS) -> Pod:
         deleting=instant(metadata.get("deletionTimestamp")),
         waiting=_waiting(metadata, status, conditions),
         running=_running(spec, status),
+        ready_since=_ready_since(conditions.get("Ready") or {}),
         disruption=disruption.get("reason", "") if disruption and disruption["status"] == "True" else None,
         ends=_ends(status) if owner is not None and owner.kind == "Job" else (),
     )
+
+
+def _ready_since(condition: Json) -> Instant | None:
+    return instant(condition.get("lastTransitionTime")) if condition.get("status") == "True" else None
 
 
 def _ends(status: Json) -> tuple[ContainerEnd, ...]:

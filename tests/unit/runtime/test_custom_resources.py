@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from gpucost.kube import paths
 from gpucost.kube.errors import Unreachable
 from gpucost.runtime import custom
 from gpucost.runtime.custom import CustomResources
-from gpucost.runtime.world import World
+from gpucost.runtime.world import World, custom_record
 
 BERT = Key("research", "bert")
 
@@ -96,3 +97,23 @@ async def test_whoever_works_on_a_trainingjob_hears_that_it_is_gone(resources: C
     resources._world.on_dirty = marked.append
     shown(resources, job(), "DELETED")
     assert marked == [BERT]
+
+
+def test_what_repeats_in_two_objects_is_kept_once() -> None:
+    text = json.dumps(
+        {
+            "kind": "TrainingJob",
+            "metadata": {
+                "name": "bert",
+                "namespace": "research",
+                "uid": "u1",
+                "managedFields": [{"manager": "kubectl"}],
+            },
+            "spec": {"schedule": {"windows": [{"placement": "a placement"}]}, "note": "x" * 100},
+        }
+    )
+    first, second = (custom_record(json.loads(text)) for _ in range(2))
+    assert first == second
+    assert first.body == {**json.loads(text), "metadata": {"name": "bert", "namespace": "research", "uid": "u1"}}
+    (one,), (other,) = (record.spec["schedule"]["windows"] for record in (first, second))
+    assert [id(part) for pair in one.items() for part in pair] == [id(part) for pair in other.items() for part in pair]

@@ -89,7 +89,7 @@ def _numbers(spec: TrainingSpec) -> Iterator[Problem]:
 
 
 def _schedule(schedule: Schedule) -> Iterator[Problem]:
-    if (problem := _zone(schedule.time_zone)) is not None:
+    if (problem := zone_problem(schedule.time_zone)) is not None:
         yield Problem("spec.schedule.timeZone", problem)
     if schedule.runs is not None and (problem := cron_problem(schedule.runs.cron)) is not None:
         yield Problem("spec.schedule.runs.cron", problem)
@@ -97,7 +97,8 @@ def _schedule(schedule: Schedule) -> Iterator[Problem]:
         yield from _window(f"spec.schedule.windows[{index}]", window)
 
 
-def _zone(name: str) -> str | None:
+def zone_problem(name: str) -> str | None:
+    """What is wrong with a time zone, and which one may be meant."""
     try:
         ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError; a folder's name is an OSError

@@ -1,0 +1,1 @@
+"""Serving: how many replicas an endpoint needs."""

@@ -1,0 +1,288 @@
+"""What to do about one InferenceEndpoint: the steps, in order, each a function of what is there now.
+
+The first verdict that holds decides. Nothing is done on unknown: a target that cannot be read, a load that nobody
+knows, a rival or a pause leave the replicas as they are, and the conditions say which of these it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+from gpucost.core.clock import Instant, parse_rfc3339
+from gpucost.core.serving.behavior import Allowed, Limit, allowed
+from gpucost.core.serving.pausing import Pause, pause_of
+from gpucost.core.serving.schedules import Open, open_window
+from gpucost.core.serving.spec import EndpointSpec, Mode, OnMissing
+from gpucost.core.serving.state import EndpointDecision, EndpointState, ScaleTarget, Target, Unresolved
+from gpucost.core.serving.telling import Told, tell
+from gpucost.core.serving.validate import limits_in, problems
+from gpucost.core.training.validate import Problem
+
+__all__ = ["plan"]
+
+Reading = tuple[str, str]
+
+
+class Verdict(NamedTuple):
+    """Why the number is what it is: Ready with its reason, and whether the endpoint scales (ScalingActive)."""
+
+    ready: bool
+    reason: str
+    message: str
+    active: bool | None = False
+
+
+@dataclass(frozen=True)
+class Case:
+    """One endpoint with everything that follows from its state by itself."""
+
+    state: EndpointState
+    spec: EndpointSpec
+    now: Instant
+    pause: Pause = field(default_factory=Pause)
+
+    @property
+    def target(self) -> Target:
+        """The workload, in steps that come after it was found."""
+        assert isinstance(self.state.target, Target)
+        return self.state.target
+
+    @cached_property
+    def window(self) -> tuple[Open | None, Instant | None]:
+        """The schedule that holds, and until when that is certain."""
+        return open_window(self.spec.windows, self.now)
+
+    @cached_property
+    def limits(self) -> tuple[int, int]:
+        """Fewest and most replicas now."""
+        holds = self.window[0]
+        return limits_in(self.spec, self.spec.windows[holds.index] if holds is not None else None)
+
+    @cached_property
+    def missing_since(self) -> Instant | None:
+        """Since when the load is unknown."""
+        if self.state.measured.known:
+            return None
+        stored, said = self.state.status.get("missingSince"), self.state.measured.since
+        known = [parse_rfc3339(str(stored))] if stored else []
+        return min([*known, *([said] if said is not None else [])], default=self.now)
+
+    @cached_property
+    def outcome(self) -> Allowed:
+        """The number that the workload should have."""
+        return _outcome(self)
+
+    @property
+    def acts(self) -> bool:
+        """Whether anything may be changed at all."""
+        return self.spec.mode is Mode.AUTO and not self.pause.dry_run
+
+
+def plan(state: EndpointState, now: Instant) -> EndpointDecision:
+    """Decide what follows for one InferenceEndpoint. Total: bad input becomes `Invalid`, never an exception."""
+    found = [Problem(*one) for one in state.problems]
+    if state.spec is not None:
+        found += problems(state.spec, state.annotations)
+    if state.spec is None or found:
+        text = "; ".join(map(str, found or [Problem("spec", "could not be read")]))[:8192]
+        return tell(state, now, Told(False, "Invalid", text))
+    case = Case(state, state.spec, now, pause_of(state.annotations))
+    return next(decision for step in _STEPS if (decision := step(case)) is not None)
+
+
+# --- reasons to do nothing --------------------------------------------------------------------------------------------
+
+
+def _off(case: Case) -> EndpointDecision | None:
+    if case.spec.mode is not Mode.OFF:
+        return None
+    return _told(case, Verdict(True, "Off", "spec.mode is Off: nothing is recommended and nothing is changed"))
+
+
+def _unresolved(case: Case) -> EndpointDecision | None:
+    target = case.state.target
+    if isinstance(target, Target):
+        return None
+    if target is None:
+        target = Unresolved("Unknown", f"{case.spec.target} has not been looked at yet")
+    return _told(case, Verdict(False, target.reason, target.message))
+
+
+def _rivals(case: Case) -> EndpointDecision | None:
+    """Two who set one number would undo each other's work for ever."""
+    if not case.state.rivals:
+        return None
+    whom = " and ".join(map(str, case.state.rivals))
+    verb = "sets" if len(case.state.rivals) == 1 else "set"
+    if case.spec.mode is Mode.AUTO:
+        message = f"{whom} {verb} the replicas of {case.spec.target}: delete it, or use mode Recommend here"
+        return _told(case, Verdict(False, "Conflict", message))
+    message = f"{whom} {verb} the replicas of {case.spec.target}; the recommendation is for comparison"
+    return _told(case, Verdict(True, "Recommending", message), known=case.state.wish is not None)
+
+
+def _paused(case: Case) -> EndpointDecision | None:
+    if not case.pause.all or case.pause.at is not None:
+        return None
+    message = f"paused by the annotation {case.pause.annotation}: the replicas stay as they are"
+    return _told(case, Verdict(True, "Paused", message), known=case.state.wish is not None)
+
+
+def _paused_at(case: Case) -> EndpointDecision | None:
+    number = case.pause.at
+    if number is None:
+        return None
+    message = f"held at {number} by the annotation {case.pause.annotation}"
+    return _set(case, Verdict(True, "Paused", message), number, "Paused", message)
+
+
+def _demanded(case: Case) -> EndpointDecision | None:
+    demand = case.state.demand
+    if demand is None:
+        return None
+    return _set(
+        case, Verdict(True, demand.reason, demand.message, True), demand.replicas, demand.reason, demand.message
+    )
+
+
+def _at_zero(case: Case) -> EndpointDecision | None:
+    """Without scaleToZero only a person sets it to 0, and knows why."""
+    if case.target.replicas:
+        return None
+    message = f"{case.spec.target} is set to 0 replicas: scale it up by hand, and it is looked after again"
+    return _told(case, Verdict(True, "ScaledToZero", message))
+
+
+def _unknown_load(case: Case) -> EndpointDecision | None:
+    """While the load is unknown nothing is taken away; more may be asked for, by the specification alone."""
+    if case.state.wish is not None and case.state.measured.known:
+        return None
+    current, (wanted, why) = case.target.replicas, _floor(case)
+    if wanted > current and not case.pause.up:
+        return _set(case, Verdict(False, "MetricsMissing", why), wanted, "MetricsMissing", why)
+    why = "the load is unknown: the replicas stay as they are"
+    return _told(case, Verdict(False, "MetricsMissing", why), desired=current)
+
+
+def _floor(case: Case) -> tuple[int, str]:
+    """The number below which the replicas must not be while the load is unknown."""
+    missing, least, since = case.spec.missing, case.limits[0], case.missing_since
+    overdue = since is not None and case.now >= since + missing.after
+    if missing.behavior is OnMissing.AT_LEAST and overdue and least < (missing.replicas or 0):
+        raised = missing.replicas or least
+        return raised, f"the load is unknown: at least {raised} replicas, as onMissingMetrics says"
+    return least, f"the load is unknown, and at least {least} replicas are asked for"
+
+
+# --- the recommendation -----------------------------------------------------------------------------------------------
+
+
+def _follow(case: Case) -> EndpointDecision:
+    found, recommended = case.outcome, case.state.wish
+    assert recommended is not None
+    current, number = case.target.replicas, found.replicas
+    if (number < current and case.pause.down) or (number > current and case.pause.up):
+        which = "fewer" if number < current else "more"
+        message = f"paused by an annotation: {which} than {current} replicas are not set"
+        return _told(case, Verdict(True, "Paused", message, True), desired=number, limit=found.limit, known=True)
+    if number < current and case.state.measured.frozen:
+        message = f"no replica is taken away: {case.state.measured.frozen}"
+        return _told(case, Verdict(True, "Frozen", message, True), desired=current, known=True)
+    if not case.acts:
+        return _told(case, _recommending(case), desired=number, limit=found.limit, known=True)
+    if number == current:
+        verdict = Verdict(True, "Scaled", f"{case.spec.target} has the replicas that it needs", True)
+        return _told(case, verdict, desired=number, limit=found.limit, known=True)
+    reason = str(found.limit) if found.limit in {Limit.MIN, Limit.MAX} else recommended.reason
+    verdict = Verdict(True, "Scaling", f"{case.spec.target} is being changed", True)
+    return _set(case, verdict, number, reason, recommended.message, limit=found.limit)
+
+
+def _recommending(case: Case) -> Verdict:
+    if case.pause.dry_run and case.spec.mode is Mode.AUTO:
+        return Verdict(True, "Recommending", "dry run by annotation: nothing is changed")
+    return Verdict(True, "Recommending", "spec.mode is Recommend: set it to Auto to have the number set")
+
+
+def _outcome(case: Case) -> Allowed:
+    recommended = case.state.wish
+    assert recommended is not None
+    least, most = case.limits
+    return allowed(
+        recommended.replicas,
+        case.target.replicas,
+        least=least,
+        most=most,
+        behavior=case.spec.behavior,
+        past=case.state.past,
+        now=case.now,
+    )
+
+
+# --- decisions --------------------------------------------------------------------------------------------------------
+
+
+def _set(
+    case: Case, verdict: Verdict, number: int, reason: str, why: str, *, limit: Limit = Limit.NONE
+) -> EndpointDecision:
+    """Set the number, where anything may be set and it is another one."""
+    current, action = case.target.replicas, None
+    if case.acts and number != current:
+        action = ScaleTarget(
+            endpoint=case.state.key,
+            ref=case.spec.target,
+            uid=case.target.uid,
+            resource_version=case.target.resource_version,
+            before=current,
+            replicas=number,
+            reason=reason,
+            message=why,
+        )
+    return _told(case, verdict, desired=number, limit=limit, action=action, known=True)
+
+
+def _told(
+    case: Case,
+    verdict: Verdict,
+    *,
+    desired: int | None = None,
+    limit: Limit = Limit.NONE,
+    action: ScaleTarget | None = None,
+    known: bool = False,
+) -> EndpointDecision:
+    past = case.state.past
+    if known and case.state.wish is not None and case.state.measured.known:
+        past = case.outcome.past
+        if desired is None:
+            desired, limit = case.outcome.replicas, case.outcome.limit
+    told = Told(
+        verdict.ready,
+        verdict.reason,
+        verdict.message,
+        active=verdict.active,
+        desired=desired,
+        limit=limit,
+        window=case.window[0],
+        wake_at=case.window[1],
+        missing_since=case.missing_since if case.spec.mode is not Mode.OFF else None,
+        action=action,
+        past=past,
+    )
+    return tell(case.state, case.now, told)
+
+
+Action = Callable[[Case], EndpointDecision | None]
+_STEPS: tuple[Action, ...] = (
+    _off,
+    _unresolved,
+    _rivals,
+    _paused,
+    _paused_at,
+    _demanded,
+    _at_zero,
+    _unknown_load,
+    _follow,
+)

@@ -1,0 +1,208 @@
+"""What is told about an InferenceEndpoint: conditions, status fields and Events, from the state that was decided on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from gpucost.core.actions import Condition, EventNote
+from gpucost.core.clock import HOUR, SECOND, Instant, format_rfc3339
+from gpucost.core.serving.behavior import Limit, Past
+from gpucost.core.serving.schedules import Open
+from gpucost.core.serving.spec import Mode
+from gpucost.core.serving.state import (
+    LOOK_EVERY,
+    EndpointDecision,
+    EndpointState,
+    ScaleTarget,
+    Target,
+)
+
+HISTORY = 5
+_CENT = Decimal("0.01")
+_LIMITED = {
+    Limit.MIN: "more would not be needed, but minReplicas asks for them",
+    Limit.MAX: "more would be needed, but maxReplicas allows no more",
+    Limit.TOLERANCE: "the change would be within the tolerance",
+    Limit.UP_STABILIZED: "spec.behavior.scaleUp waits for the recommendation to last",
+    Limit.DOWN_STABILIZED: "fewer would do, but not for long enough yet",
+    Limit.UP_RATE: "spec.behavior.scaleUp allows no faster change",
+    Limit.DOWN_RATE: "spec.behavior.scaleDown allows no faster change",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A verdict with everything that goes into the status."""
+
+    ready: bool
+    reason: str
+    message: str
+    active: bool | None = False
+    desired: int | None = None
+    limit: Limit = Limit.NONE
+    window: Open | None = None
+    wake_at: Instant | None = None
+    missing_since: Instant | None = None
+    action: ScaleTarget | None = None
+    past: Past = field(default_factory=Past)
+
+
+def tell(state: EndpointState, now: Instant, told: Told) -> EndpointDecision:
+    """The decision with its story."""
+    wishes = [at for at in (told.wake_at, now + LOOK_EVERY) if at is not None]
+    return EndpointDecision(
+        target=state.key,
+        past=told.past if told.past != Past() else state.past,
+        action=told.action,
+        conditions=_conditions(state, told),
+        status=_status(state, told, now),
+        events=tuple(_news(state, told, now)),
+        success=_done(state, told.action) if told.action is not None else None,
+        wake_at=min(wishes),
+    )
+
+
+# --- conditions -------------------------------------------------------------------------------------------------------
+
+
+def _conditions(state: EndpointState, told: Told) -> tuple[Condition, ...]:
+    return (
+        Condition("Ready", told.ready, told.reason, told.message[:2048]),
+        _resolved(state),
+        _available(state),
+        Condition("ScalingActive", told.active, told.reason, told.message[:2048]),
+        _limited(told),
+    )
+
+
+def _resolved(state: EndpointState) -> Condition:
+    if isinstance(state.target, Target):
+        return Condition("TargetResolved", True, "Found", f"{state.spec.target if state.spec else 'it'} can be scaled")
+    if state.target is None:
+        return Condition("TargetResolved", None, "Unknown", "it has not been looked at yet")
+    unknown = state.target.reason == "Unreachable"
+    return Condition("TargetResolved", None if unknown else False, state.target.reason, state.target.message)
+
+
+def _available(state: EndpointState) -> Condition:
+    if state.spec is not None and state.spec.mode is Mode.OFF:
+        return Condition("MetricsAvailable", None, "Off", "spec.mode is Off: nobody asks")
+    measured = state.measured
+    return Condition("MetricsAvailable", measured.known, measured.reason, measured.message[:2048])
+
+
+def _limited(told: Told) -> Condition:
+    message = _LIMITED.get(told.limit, "the number is within its limits")
+    return Condition("ScalingLimited", told.limit is not Limit.NONE, str(told.limit), message)
+
+
+# --- status -----------------------------------------------------------------------------------------------------------
+
+
+def _status(state: EndpointState, told: Told, now: Instant) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if state.spec is not None:
+        found["target"] = str(state.spec.target)
+    if isinstance(state.target, Target):
+        found |= {"currentReplicas": state.target.replicas, "readyReplicas": state.ready}
+        if state.target.selector:
+            found["selector"] = state.target.selector
+    if told.desired is not None:
+        found["desiredReplicas"] = told.desired
+    for kept in ("lastScaleTime", "scalingHistory"):
+        if kept in state.status:
+            found[kept] = state.status[kept]
+    if told.window is not None:
+        found["schedule"] = {"index": told.window.index, "until": format_rfc3339(told.window.until)}
+    if told.missing_since is not None:
+        found["missingSince"] = format_rfc3339(told.missing_since - told.missing_since % SECOND)
+    if (recommendation := _recommendation(state, told, now)) is not None:
+        found["recommendation"] = recommendation
+    return found
+
+
+def _recommendation(state: EndpointState, told: Told, now: Instant) -> Mapping[str, Any] | None:
+    recommended = state.wish
+    if recommended is None or told.desired is None or not state.measured.known:
+        return None
+    result: dict[str, Any] = {
+        "replicas": told.desired,
+        "reason": str(told.limit) if told.limit in {Limit.MIN, Limit.MAX} else recommended.reason,
+        "message": recommended.message[:1024],
+        "asOf": format_rfc3339(now - now % SECOND),
+    }
+    if (saving := _saving(state, told.desired)) is not None:
+        result["savingPerHour"] = f"{saving:.2f}"
+    if recommended.confidence is not None:
+        result["confidence"] = recommended.confidence
+    return result
+
+
+def _saving(state: EndpointState, replicas: int) -> Decimal | None:
+    """What another number saves per hour; negative when it costs more."""
+    if state.replica_hourly is None or not isinstance(state.target, Target):
+        return None
+    return ((state.target.replicas - replicas) * state.replica_hourly).quantize(_CENT)
+
+
+def scaled(status: Mapping[str, Any], action: ScaleTarget, now: Instant) -> dict[str, Any]:
+    """Status fields after a change was made: the number, when, and the last changes."""
+    at = format_rfc3339(now - now % SECOND)
+    step = {"at": at, "before": action.before, "after": action.replicas, "reason": action.reason}
+    earlier = tuple(status.get("scalingHistory") or ())
+    return {
+        **status,
+        "currentReplicas": action.replicas,
+        "lastScaleTime": at,
+        "scalingHistory": [step, *earlier][:HISTORY],
+    }
+
+
+# --- Events -----------------------------------------------------------------------------------------------------------
+
+
+def _money(state: EndpointState, replicas: int) -> str:
+    saving = _saving(state, replicas)
+    if saving is None:
+        return "; what it costs is not known"
+    if not saving:
+        return ""
+    words = "saves" if saving > 0 else "costs"
+    return f"; {words} {abs(saving):.2f} {state.currency} an hour{'' if saving > 0 else ' more'}"
+
+
+def _done(state: EndpointState, action: ScaleTarget) -> EventNote:
+    message = f"{action.ref} {action.before} -> {action.replicas} replicas: {action.reason}: {action.message}"
+    dedupe = f"{action.uid}/{action.resource_version}/{action.before}-{action.replicas}"
+    return EventNote("ReplicasRightSized", message + _money(state, action.replicas), dedupe)
+
+
+def _news(state: EndpointState, told: Told, now: Instant) -> Iterator[EventNote]:
+    """News against the stored status; the keys keep a repeated pass from telling them again."""
+    spec, recommended = state.spec, state.wish
+    if told.reason == "Conflict" and _stored(state, "Ready").get("reason") != "Conflict":
+        yield EventNote("Conflict", told.message, f"{state.generation}/{told.message}", warning=True)
+    was_known = _stored(state, "MetricsAvailable").get("status") == "True"
+    if told.missing_since is not None and was_known:
+        message = f"{state.measured.reason}: {state.measured.message}; the replicas are not lowered"
+        yield EventNote("UtilizationUnknown", message, str(told.missing_since), warning=True)
+    if spec is None or recommended is None or told.desired is None or told.action is not None:
+        return
+    if spec.mode is Mode.AUTO and told.reason != "Recommending":
+        return
+    if not isinstance(state.target, Target) or told.desired == state.target.replicas or not state.measured.known:
+        return
+    shown = state.status.get("recommendation")
+    if isinstance(shown, Mapping) and shown.get("replicas") == told.desired:
+        return
+    current, desired = state.target.replicas, told.desired
+    message = f"{spec.target} {current} -> {desired} replicas: {recommended.reason}: {recommended.message}"
+    yield EventNote("ActionRecommended", message + _money(state, desired), f"{current}-{desired}/{now // HOUR}")
+
+
+def _stored(state: EndpointState, kind: str) -> Mapping[str, Any]:
+    conditions = state.status.get("conditions") or ()
+    return next((one for one in conditions if one.get("type") == kind), {})
