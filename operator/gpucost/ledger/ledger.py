@@ -28,6 +28,7 @@ from gpucost.ledger import charges, explanations, facts, hour_sums, lifetimes, r
 from gpucost.ledger.database import Database
 from gpucost.ledger.db import Db
 from gpucost.ledger.desk import Desk
+from gpucost.ledger.endpoints import Endpoints
 from gpucost.ledger.engine import open_engine, place_of
 from gpucost.ledger.errors import LedgerError, guard
 from gpucost.ledger.progress import Sayings
@@ -43,6 +44,7 @@ from gpucost.ledger.shelf import Shelf, renames
 from gpucost.ledger.standing import Standing
 from gpucost.ledger.stays import RunStays
 from gpucost.ledger.totals import NodeTotal, Pass
+from gpucost.ledger.workload_hours import WorkloadHours, workload_hours
 
 __all__ = ["Ledger", "LedgerError", "NodeTotal"]
 
@@ -269,6 +271,11 @@ class Ledger:
         """The stays of training runs on nodes."""
         return RunStays(self._read, self._write_quietly)
 
+    @property
+    def endpoints(self) -> Endpoints:
+        """What inference endpoints did."""
+        return Endpoints(self._read, self._write_quietly)
+
     def _write_quietly(self, work: Callable[[Db], T]) -> T:
         """A write that no cost depends on."""
         with self._turn():
@@ -421,6 +428,10 @@ class Ledger:
         Of a workload, a `Pod` or `Namespace`, or, without a namespace, a `Node`, of which it says what idled too.
         """
         return self._read(lambda db: explanations.explain(self._desk(db, now), namespace, workload, span))
+
+    def workload_hours(self, namespace: str, what: Workload, span: Interval, *, now: Instant) -> WorkloadHours:
+        """What a workload's pods cost in each hour of a window up to now; they add up to what `report` shows."""
+        return self._read(lambda db: workload_hours(self._desk(db, now), namespace, what, span))
 
     def knows(self, namespace: str, what: Workload) -> bool:
         """Whether what `explain` may be asked about ever held anything, or a node was ever there."""

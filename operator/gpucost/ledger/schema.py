@@ -248,6 +248,30 @@ run_stays = Table(
 )
 """`last` is when the last stay began; `stays` is JSON (`core.training.auto.stays_json`)."""
 
+endpoint_hours = Table(
+    "endpoint_hours",
+    metadata,
+    _key("cluster"),
+    _key("endpoint"),
+    _instant("hour"),
+    Column("done", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "endpoint", "hour"),
+    sqlite_with_rowid=False,
+)
+"""What an endpoint (by UID) did in an hour; `done` is JSON (`core.serving.work_json`)."""
+
+endpoint_memory = Table(
+    "endpoint_memory",
+    metadata,
+    _key("cluster"),
+    _key("endpoint"),
+    _instant("last"),
+    Column("known", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "endpoint"),
+    sqlite_with_rowid=False,
+)
+"""Starts and quiet times of an endpoint, as of the instant `last`; `known` is JSON."""
+
 # --- roll-ups: what is left of hours that are older than the retention of details -----------------------------------
 
 rolled_keys = Table(

@@ -1,0 +1,1 @@
+"""What an inference server says of its load, with everything that is not certain kept apart from what is."""

@@ -1,0 +1,209 @@
+"""Rates and work from counters, by differences between two scrapes, and gauges checked for what cannot be.
+
+A rate that the engine computes hides what matters here: whether the counter began anew, and how old its last sample is.
+Differences between scrapes also add up: what is counted for two spans is what is counted for both together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from gpucost.core.clock import MINUTE, SECOND, Instant, Micros
+from gpucost.core.serving.signals import presets
+from gpucost.core.serving.signals.joining import Figures, PodLook
+from gpucost.core.serving.signals.model import (
+    CounterReset,
+    FirstLook,
+    Known,
+    NoSeries,
+    PodRef,
+    PodSignals,
+    Reading,
+    Stale,
+    Unusable,
+    Work,
+)
+from gpucost.core.serving.signals.presets import Preset
+
+STALE: Micros = 2 * MINUTE
+"""A scrape that is older says nothing of the present: scrapes are seldom more than a minute apart."""
+
+_RATES = {"served": presets.REQUESTS, "prompt_tokens": presets.PROMPT, "generation_tokens": presets.GENERATION}
+_WORK = {
+    "requests": presets.REQUESTS,
+    "prompt_tokens": presets.PROMPT,
+    "generation_tokens": presets.GENERATION,
+    "prefill_seconds": presets.PREFILL,
+    "decode_seconds": presets.DECODE,
+    "cache_hits": presets.CACHE_HITS,
+    "cache_queries": presets.CACHE_QUERIES,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PodMemory:
+    """What is remembered of a pod until the next look."""
+
+    look: PodLook
+    signals: PodSignals
+    """As of the last scrape: they hold until the next one, or until they are stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodCount:
+    """What one look at a pod brings."""
+
+    signals: PodSignals
+    memory: PodMemory | None
+    work: Work | None = None
+    is_partial: bool = False
+    tenants: Mapping[str, Work] = field(default_factory=dict)
+
+
+def count(
+    ref: PodRef,
+    preset: Preset,
+    look: PodLook | None,
+    memory: PodMemory | None,
+    *,
+    now: Instant,
+    last: Instant | None,
+) -> PodCount:
+    """Compare a pod's look with what is remembered of it; `last` is when the endpoint was looked at before."""
+    if look is None:
+        return PodCount(PodSignals(ref.name), memory, is_partial=True)
+    if now - look.at > STALE:
+        return PodCount(_all(ref.name, Stale(now - look.at)), memory, is_partial=True)
+    if memory is not None and look.stamp <= memory.look.stamp:  # no scrape since
+        return PodCount(memory.signals, memory, Work())
+    before = memory.look if memory is not None else _born(ref, look, last)
+    look = _with_lazy_counters(look, preset, before)
+    signals = _signals(ref.name, look, before)
+    work, is_partial = _work(look.figures, before.figures if before is not None else None)
+    tenants = {}
+    for name, figures in look.tenants.items():
+        known = before.tenants.get(name, _zeros(figures)) if before is not None else None
+        done, _ = _work(figures, known)
+        if done is not None:
+            tenants[name] = done
+    return PodCount(signals, PodMemory(look, signals), work, is_partial, tenants)
+
+
+def _born(ref: PodRef, look: PodLook, last: Instant | None) -> PodLook | None:
+    """The start of a pod that began after the last look, when all of its counters were zero."""
+    if last is None or ref.started is None or not last <= ref.started < look.at:
+        return None
+    return PodLook(ref.started, look.stamp - (look.at - ref.started), _zeros(look.figures))
+
+
+def _zeros(figures: Figures) -> Figures:
+    return {figure: (metric, 0.0) for figure, (metric, _) in figures.items()}
+
+
+def _with_lazy_counters(look: PodLook, preset: Preset, before: PodLook | None) -> PodLook:
+    """With zeros for counters of a server that has not had a request yet, where it creates them with the first one.
+
+    Believed only where nothing contradicts it: nothing runs, nothing waits, and no counter is there at all. A counter
+    that an upgrade renamed is missing from a server that counts other things.
+    """
+    figures = look.figures
+    idle = all(figures.get(name, ("", 0.0))[1] == 0 for name in (presets.RUNNING, presets.WAITING))
+    if not preset.creates_lazily or not idle or presets.RUNNING not in figures or presets.COUNTERS & figures.keys():
+        return look
+    if before is not None and any(value for name, (_, value) in before.figures.items() if name in presets.COUNTERS):
+        return look
+    zeros = {figure: (names[0], 0.0) for figure, names in preset.sums.items() if figure in presets.COUNTERS}
+    return replace(look, figures={**zeros, **figures})
+
+
+# --- one look against another -----------------------------------------------------------------------------------------
+
+
+def _signals(name: str, look: PodLook, before: PodLook | None) -> PodSignals:
+    rates = {field: rate(look, before, figure) for field, figure in _RATES.items()}
+    running, waiting = _gauge(look, presets.RUNNING), _gauge(look, presets.WAITING)
+    if presets.STAYED in look.figures:  # it has no gauges: the time spent in a second is how many there are
+        waited, stayed = rate(look, before, presets.WAITED), rate(look, before, presets.STAYED)
+        waiting = waited
+        running = stayed
+        if isinstance(stayed, Known) and isinstance(waited, Known):
+            running = _known(max(0.0, stayed.value - waited.value), look.at)
+    return PodSignals(
+        name,
+        arrived=_arrived(look, before, rates["served"]),
+        served=rates["served"],
+        waiting=waiting,
+        running=running,
+        kv_cache=_gauge(look, presets.KV_CACHE, most=1.0),
+        prompt_tokens=rates["prompt_tokens"],
+        generation_tokens=rates["generation_tokens"],
+    )
+
+
+def rate(look: PodLook, before: PodLook | None, figure: str) -> Reading:
+    """How fast a counter grew, in units a second."""
+    if figure not in look.figures:
+        return NoSeries()
+    metric, value = look.figures[figure]
+    if not math.isfinite(value) or value < 0:
+        return Unusable(f"{metric} reads {value}")
+    if before is None or figure not in before.figures or look.stamp - before.stamp > STALE:
+        return FirstLook()
+    name, earlier = before.figures[figure]
+    if name != metric or value < earlier:
+        return CounterReset()
+    return _known((value - earlier) * SECOND / (look.stamp - before.stamp), look.at)
+
+
+def _arrived(look: PodLook, before: PodLook | None, served: Reading) -> Reading:
+    """Requests that came: those that ended and those that are there now, less those that were there before."""
+    if presets.RECEIVED in look.figures:
+        return rate(look, before, presets.RECEIVED)
+    if not isinstance(served, Known) or before is None:
+        return served
+    change = 0.0
+    for figure in (presets.RUNNING, presets.WAITING):
+        if figure in look.figures and figure in before.figures:
+            change += look.figures[figure][1] - before.figures[figure][1]
+    if not math.isfinite(change):
+        return Unusable("the number of requests is no number")
+    return _known(max(0.0, served.value + change * SECOND / (look.stamp - before.stamp)), look.at)
+
+
+def _gauge(look: PodLook, figure: str, most: float = math.inf) -> Reading:
+    if figure not in look.figures:
+        return NoSeries()
+    metric, value = look.figures[figure]
+    if not math.isfinite(value) or not 0 <= value <= most * 1.0001:
+        return Unusable(f"{metric} reads {value:g}")
+    return _known(min(value, most), look.at)
+
+
+def _work(figures: Figures, before: Figures | None) -> tuple[Work | None, bool]:
+    """What was done since, and whether a part of it is unknown; after a restart, what came since then is counted."""
+    if before is None:
+        return None, True
+    done: dict[str, float] = {}
+    is_partial = False
+    for name, figure in _WORK.items():
+        if figure not in figures:
+            continue
+        metric, value = figures[figure]
+        known = before.get(figure)
+        if not math.isfinite(value) or known is None or known[0] != metric:
+            is_partial = True
+            continue
+        grew = value >= known[1]
+        done[name] = value - known[1] if grew else value
+        is_partial = is_partial or not grew
+    return Work(**done), is_partial
+
+
+def _known(value: float, at: Instant) -> Known:
+    return Known(value, at, value, value)
+
+
+def _all(name: str, reading: Reading) -> PodSignals:
+    return PodSignals(name, reading, reading, reading, reading, reading, reading, reading)

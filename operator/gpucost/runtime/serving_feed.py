@@ -1,0 +1,243 @@
+"""Asks for the signals of all endpoints: a request for each kind of server and pass, however many endpoints there are.
+
+Latency histograms, of which each bucket is a series, are asked for once a minute, and of their buckets only those
+around somebody's objective. Users' own queries go together too. Whatever fails costs its endpoints a look, and freezes
+them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gpucost.core.clock import MINUTE, SECOND, Instant, Micros
+from gpucost.core.serving.signals import capacity, custom, looking
+from gpucost.core.serving.signals.attainment import around, limits_of
+from gpucost.core.serving.signals.joining import Answer, Group, bound_of, buckets_of, find
+from gpucost.core.serving.signals.model import Asked, Availability, Signals, Unusable
+from gpucost.core.serving.spec import Runtime
+from gpucost.core.usage import Sample
+from gpucost.runtime.metrics import Figures
+from gpucost.sources.promql import PrometheusError, PromQL
+from gpucost.sources.serving_metrics import (
+    Question,
+    ask,
+    ask_bounds,
+    ask_buckets,
+    ask_custom,
+    bundles,
+    diagnose,
+    refused,
+)
+
+log = logging.getLogger(__name__)
+
+NO_ENGINE = "the operator knows no Prometheus; set prometheus.url in the chart"
+NOT_ALLOWED = "spec.metrics.queries: queries of users are turned off (settings.metricsQueries in the chart)"
+_BOUNDS_STAY: Micros = 10 * MINUTE
+_REASON_STAYS: Micros = 5 * MINUTE
+_MOST_REASONS = 4
+"""Endpoints a pass of which it is asked why they have no series."""
+
+Bounds = Mapping[str, tuple[str, ...]]
+
+
+@dataclass
+class ServingFeed:
+    """Looks at the endpoints that `asked` names, in passes of `every`."""
+
+    asked: Callable[[], Sequence[Asked]]
+    engine: PromQL | None
+    figures: Figures
+    now: Callable[[], Instant]
+    every: Micros = 15 * SECOND
+    allowed: bool = True
+    """Whether users' own queries are asked."""
+    heard: Callable[[Asked, Signals], None] = lambda _asked, _signals: None
+    """Told of every look at every endpoint."""
+    requests: int = 0
+    _memories: dict[str, looking.Memory] = field(default_factory=dict)
+    _signals: dict[str, Signals] = field(default_factory=dict)
+    _bounds: dict[Group, tuple[Instant, Bounds]] = field(default_factory=dict)
+    _reasons: dict[str, tuple[Instant, str]] = field(default_factory=dict)
+    _minute_at: Instant = 0
+
+    def of(self, uid: str) -> Signals | None:
+        """The last look at an endpoint; None before the first."""
+        return self._signals.get(uid)
+
+    # --- over a restart -----------------------------------------------------------------------------------------------
+
+    def load(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
+        """Begin with what was learned before, by UID."""
+        for uid, document in documents.items():
+            memory = self._memories.get(uid, looking.Memory())
+            self._memories[uid] = replace(memory, learned=capacity.restored(document))
+
+    def learned(self) -> dict[str, dict[str, Any]]:
+        """What has been learned, to be kept."""
+        return {uid: capacity.stored(one.learned) for uid, one in self._memories.items() if one.learned.levels}
+
+    # --- passes -------------------------------------------------------------------------------------------------------
+
+    async def keep(self) -> None:
+        """Pass after pass; a failure of one is logged."""
+        while True:
+            try:
+                await self.once()
+            except Exception:
+                log.exception("signals of endpoints: the pass failed")
+                self.figures.errors["endpoint signals"] += 1
+            await asyncio.sleep(self.every / SECOND)
+
+    async def once(self) -> None:
+        """One look at every endpoint."""
+        endpoints = list(self.asked())
+        self._forget(endpoints)
+        ends_minute = self.now() - self._minute_at >= MINUTE
+        if ends_minute:
+            self._minute_at = self.now()
+        with_preset = [one for one in endpoints if one.spec.runtime is not Runtime.CUSTOM]
+        groups: dict[Group, list[Asked]] = {}
+        for one in with_preset:
+            groups.setdefault(Group.of(one), []).append(one)
+        for group, those in groups.items():
+            await self._look_at_group(group, those)
+        await self._look_at_custom([one for one in endpoints if one.spec.runtime is Runtime.CUSTOM])
+        if ends_minute:
+            for group, those in groups.items():
+                await self._end_minute(group, those)
+
+    def _forget(self, endpoints: Iterable[Asked]) -> None:
+        living = {one.uid for one in endpoints}
+        for kept in (self._memories, self._signals, self._reasons):
+            for uid in kept.keys() - living:
+                del kept[uid]
+
+    def _conclude(self, asked: Asked, looked: tuple[looking.Memory, Signals]) -> None:
+        self._memories[asked.uid], signals = looked
+        self._signals[asked.uid] = signals
+        self.heard(asked, signals)
+
+    def _nothing(self, endpoints: Iterable[Asked], error: PrometheusError | str) -> None:
+        """Nobody answers. What the engine says may hold others' queries: it is for the log."""
+        if isinstance(error, str):
+            message = error
+        else:
+            log.warning("the load of endpoints is not known: %s", error)
+            self.figures.errors["endpoint signals"] += 1
+            status = f" (HTTP {error.status})" if error.status is not None else ""
+            message = f"Prometheus does not answer{status}; the operator's log has the reason"
+        for one in endpoints:
+            self._conclude(one, looking.nothing(self._memory(one), one, Availability.SOURCE_ERROR, message, self.now()))
+
+    def _memory(self, asked: Asked) -> looking.Memory:
+        return self._memories.get(asked.uid, looking.Memory())
+
+    # --- servers with a preset ----------------------------------------------------------------------------------------
+
+    async def _look_at_group(self, group: Group, endpoints: Sequence[Asked]) -> None:
+        if self.engine is None:
+            self._nothing(endpoints, NO_ENGINE)
+            return
+        self.requests += 1
+        try:
+            answer = await ask(self.engine, group, {one.namespace for one in endpoints})
+        except PrometheusError as error:
+            self._nothing(endpoints, error)
+            return
+        at, reasons = self.now(), 0
+        for one in endpoints:
+            found = find(one, answer, at)
+            memory, signals = looking.look(self._memory(one), one, found, at)
+            if signals.availability is Availability.MISSING and one.pods and not found.other_models:
+                reason, is_new = await self._reason(group, one, may_ask=reasons < _MOST_REASONS)
+                reasons += is_new
+                if reason:
+                    signals = replace(signals, message=reason, frozen=reason)
+            self._conclude(one, (memory, signals))
+
+    async def _reason(self, group: Group, asked: Asked, *, may_ask: bool) -> tuple[str, bool]:
+        """Why an endpoint has no series, asked for now and then; and whether it was asked for now."""
+        at, reason = self._reasons.get(asked.uid, (0, ""))
+        speaking = [one.name for one in asked.pods if one.ready_since is not None]
+        if self.now() - at < _REASON_STAYS or not may_ask or self.engine is None or not speaking:
+            return reason, False
+        try:
+            reason = await diagnose(self.engine, group, asked.namespace, speaking)
+        except PrometheusError as error:
+            log.warning("%s: it is not known why there are no series: %s", asked.uid, error)
+        self._reasons[asked.uid] = (self.now(), reason)
+        return reason, True
+
+    # --- users' own queries -------------------------------------------------------------------------------------------
+
+    async def _look_at_custom(self, endpoints: Sequence[Asked]) -> None:
+        if endpoints and (self.engine is None or not self.allowed):
+            self._nothing(endpoints, NOT_ALLOWED if self.engine is not None else NO_ENGINE)
+            return
+        questions = {
+            one.uid: [Question(one.uid, name, query) for name, query in sorted(one.spec.metrics.queries.items())]
+            for one in endpoints
+        }
+        answers: dict[Question, list[Sample] | Unusable] = {}
+        failed: PrometheusError | None = None
+        everything = [one for those in questions.values() for one in those]
+        for one in everything:
+            if (problem := refused(one)) is not None:
+                answers[one] = problem
+        for bundle in bundles([one for one in everything if one not in answers]):
+            assert self.engine is not None
+            self.requests += 1
+            try:
+                answers |= await ask_custom(self.engine, bundle)
+            except PrometheusError as error:
+                failed = error
+        for asked in endpoints:
+            mine = questions[asked.uid]
+            if failed is not None and not all(one in answers for one in mine):
+                self._nothing([asked], failed)
+                continue
+            found = {one.name: answers[one] for one in mine}
+            self._conclude(asked, custom.look(self._memory(asked), asked, found, self.now()))
+
+    # --- once a minute ------------------------------------------------------------------------------------------------
+
+    async def _end_minute(self, group: Group, endpoints: Sequence[Asked]) -> None:
+        judged = [one for one in endpoints if looking.has_histograms(one)]
+        answer = await self._buckets(group, judged) if judged else None
+        for one in endpoints:
+            buckets = buckets_of(one, answer) if answer is not None else None
+            self._memories[one.uid] = looking.end_minute(self._memory(one), one, buckets, self.now())
+
+    async def _buckets(self, group: Group, endpoints: Sequence[Asked]) -> Answer | None:
+        """The buckets around all objectives; None when nobody answers."""
+        if self.engine is None:
+            return None
+        namespaces = {one.namespace for one in endpoints}
+        try:
+            at, bounds = self._bounds.get(group, (0, {}))
+            if not bounds or self.now() - at >= _BOUNDS_STAY:
+                bounds = await ask_bounds(self.engine, group, namespaces)
+                self._bounds[group] = (self.now(), bounds)
+            return await ask_buckets(self.engine, group, namespaces, _needed(group, endpoints, bounds))
+        except PrometheusError as error:
+            log.warning("latencies of endpoints are not known: %s", error)
+            self.figures.errors["endpoint signals"] += 1
+            return None
+
+
+def _needed(group: Group, endpoints: Sequence[Asked], bounds: Bounds) -> dict[str, set[str]]:
+    """For each histogram the bounds around the limits of all endpoints."""
+    needed: dict[str, set[str]] = {}
+    for objective, names in group.preset.histograms.items():
+        limits = {found[objective] for one in endpoints if objective in (found := limits_of(one.spec.slo))}
+        for name in names:
+            scale = group.preset.bound_scale.get(name, 1.0)
+            written = {bound * scale: text for text in bounds.get(name, ()) if (bound := bound_of(text)) is not None}
+            for limit in limits if written else ():
+                needed.setdefault(name, set()).update(written[one] for one in around(written, limit) if one in written)
+    return needed
