@@ -22,8 +22,8 @@ from gpucost.core.training.deadline.runs import Floats, Mask, Terms, Times
 CLASSES = len(AGES)
 _STEPS = 240
 """Steps that the work of a run is cut into, where ticks are not longer and the table does not become too large."""
-CELLS = 420
-"""Cells at most; more slack than that is worth no more."""
+CELLS = 200
+"""Cells at most: slack for more changeovers than that is worth no more, and steps have to stay short."""
 _FEWEST_CELLS = 16
 LARGEST = 50_000
 """Rows x cells at most: 13 MiB."""
