@@ -159,6 +159,20 @@ class Runs(Section):
     )
 
 
+class ScaleTargets(Section):
+    """Kinds of workloads that may be scaled."""
+
+    api_group: str = Field(description="Their API group, such as apps.")
+    resources: list[str] = Field(description="Their names in URLs, such as deployments.")
+
+
+class Endpoints(Section):
+    """InferenceEndpoints: what they may look at and scale."""
+
+    scale: bool = Field(description="Grant setting replicas (mode Auto); without it endpoints only recommend.")
+    targets: list[ScaleTargets] = Field(description="Kinds whose `scale` subresource is read, and set with `scale`.")
+
+
 class OpencostApi(Section):
     """The API in OpenCost's shape, which shows the costs of all namespaces."""
 
@@ -257,6 +271,7 @@ class Values(Section):
     cost_api: CostApi = Field(description="The aggregated cost API.")
     progress: Progress = Field(description="Reports of training runs.")
     runs: Runs = Field(description="Runs that TrainingJobs make by a calendar.")
+    endpoints: Endpoints = Field(description="InferenceEndpoints.")
     opencost_api: OpencostApi = Field(description="The API in OpenCost's shape.")
     service: Service = Field(description="The Service in front of the operator.")
     service_account: ServiceAccount = Field(description="The identity of the operator.")

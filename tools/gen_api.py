@@ -15,6 +15,7 @@ from gpucost.api import crds, reference
 from gpucost.core.focus_columns import render_reference as focus_reference
 from gpucost.offline import schema as offline_schema
 from gpucost.simulate import schema as simulate_schema
+from gpucost.simulate import serving_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,6 +32,7 @@ def generated() -> dict[Path, str]:
         **{ROOT / "docs" / "reference" / name: text for name, text in reference.render_all().items()},
         **{ROOT / "docs" / "reference" / name: text for name, text in offline_schema.render_all().items()},
         **{ROOT / "docs" / "reference" / name: text for name, text in simulate_schema.render_all().items()},
+        **{ROOT / "docs" / "reference" / name: text for name, text in serving_schema.render_all().items()},
     }
 
 

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from gpucost.cli.simulate_serving import serving
 from gpucost.core.clock import HOUR, MINUTE, Micros
 
 if TYPE_CHECKING:
@@ -72,6 +73,9 @@ def simulate() -> None:
       gpucost simulate training --trace us-west-2a.json --work-hours 48 \\
         --deadline-hours 52 --changeover 12 --spot-price 1 --on-demand-price 3
     """
+
+
+simulate.add_command(serving)
 
 
 @simulate.command("training", epilog=_EPILOG, context_settings=_SETTINGS, short_help="Training with a deadline.")

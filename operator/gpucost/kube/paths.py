@@ -19,6 +19,9 @@ DEVICE_CLAIMS = f"{DEVICE_API}/resourceclaims"
 DEVICE_SLICES = f"{DEVICE_API}/resourceslices"
 TRAININGJOBS = f"/apis/{GROUP}/{VERSION}/trainingjobs"
 PRICEBOOKS = f"/apis/{GROUP}/{VERSION}/pricebooks"
+INFERENCEENDPOINTS = f"/apis/{GROUP}/{VERSION}/inferenceendpoints"
+AUTOSCALERS = "/apis/autoscaling/v2"
+KEDA = "/apis/keda.sh/v1alpha1"
 
 
 JOBSET_API = "/apis/jobset.x-k8s.io/v1alpha2"
@@ -79,6 +82,16 @@ def node(name: str) -> str:
 def trainingjob(namespace: str, name: str = "") -> str:
     """A TrainingJob, or the collection to create one in; append `/status` for its status."""
     return _item(f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/trainingjobs", name)
+
+
+def inferenceendpoint(namespace: str, name: str = "") -> str:
+    """An InferenceEndpoint, or their collection; append `/status` for its status."""
+    return _item(f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/inferenceendpoints", name)
+
+
+def pods(namespace: str) -> str:
+    """The pods of a namespace."""
+    return f"/api/v1/namespaces/{namespace}/pods"
 
 
 def config_map(namespace: str, name: str) -> str:

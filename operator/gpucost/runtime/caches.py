@@ -11,6 +11,7 @@ from gpucost.core.model import Job, Node, Pod
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.runtime.assets import Assets
+from gpucost.runtime.endpoints.registry import Endpoints
 from gpucost.runtime.going import NodesGoing
 from gpucost.runtime.recorder import Recorder
 from gpucost.runtime.world import World
@@ -56,6 +57,8 @@ class Caches:
         recorder: Recorder,
         assets: Assets,
         nodes_going: NodesGoing,
+        *,
+        endpoints: Endpoints | None = None,
     ) -> Caches:
         """Wire the mirrors: a change goes to the world first, then to the recorder."""
 
@@ -68,6 +71,8 @@ class Caches:
 
         def pod(change: Change[Pod]) -> None:
             world.pod_changed(change)
+            if endpoints is not None:
+                endpoints.pod_changed(change)
             recorder.pod_changed(change)
 
         def job(change: Change[Job]) -> None:

@@ -14,10 +14,12 @@ from typing import Any
 
 import kopf
 
+from gpucost.core.serving.spec import INFERENCE_ENDPOINT
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.kube.login import LoginError, login
+from gpucost.runtime.endpoints.registry import Endpoints
 from gpucost.runtime.world import TRAINING_JOB, Custom, World, custom_record
 
 log = logging.getLogger(__name__)
@@ -31,11 +33,12 @@ class MissingDefinitions(Exception):
 
 
 class CustomResources:
-    """Feeds TrainingJobs and PriceBooks into the world; knows when kopf has shown all that existed at start."""
+    """Feeds our objects into the caches; knows when kopf has shown all that existed at start."""
 
-    def __init__(self, world: World, *, on_prices: Any) -> None:
+    def __init__(self, world: World, *, on_prices: Any, endpoints: Endpoints | None = None) -> None:
         """`on_prices()` is called after any change of a PriceBook."""
         self._world = world
+        self._endpoints = endpoints if endpoints is not None else Endpoints(world)
         self._on_prices = on_prices
         self._awaited: set[str] | None = None
         self._swept = time.monotonic()
@@ -77,17 +80,28 @@ class CustomResources:
             self._gone(known[uid])
 
     def _known(self) -> dict[str, Custom]:
-        records = (*self._world.trainingjobs.values(), *self._world.pricebooks.values())
+        records = (
+            *self._world.trainingjobs.values(),
+            *self._world.pricebooks.values(),
+            *self._endpoints.records.values(),
+        )
         return {record.uid: record for record in records}
 
     def _gone(self, record: Custom) -> None:
         """Forget an object, unless its name has passed on to another one."""
-        world, training = self._world, record.kind == TRAINING_JOB
-        current = world.trainingjobs.get(record.key) if training else world.pricebooks.get(record.name)
+        world, kind = self._world, record.kind
+        if kind == TRAINING_JOB:
+            current = world.trainingjobs.get(record.key)
+        elif kind == INFERENCE_ENDPOINT:
+            current = self._endpoints.records.get(record.key)
+        else:
+            current = world.pricebooks.get(record.name)
         if current is None or current.uid != record.uid:
             return
-        if training:
+        if kind == TRAINING_JOB:
             world.trainingjob_gone(record.key)
+        elif kind == INFERENCE_ENDPOINT:
+            self._endpoints.gone(record.key)
         else:
             del world.pricebooks[record.name]
             self._on_prices()
@@ -111,6 +125,10 @@ class CustomResources:
         async def pricebook(event: Mapping[str, Any], **_: Any) -> None:
             self._pricebook(event)
 
+        @kopf.on.event(paths.GROUP, paths.VERSION, "inferenceendpoints", registry=registry)
+        async def endpoint(event: Mapping[str, Any], **_: Any) -> None:
+            self._endpoint(event)
+
         return registry
 
     def _trainingjob(self, event: Mapping[str, Any]) -> None:
@@ -119,6 +137,14 @@ class CustomResources:
             self._gone(record)
         else:
             self._world.trainingjob_changed(record)
+        self._shown(record.uid, event)
+
+    def _endpoint(self, event: Mapping[str, Any]) -> None:
+        record = custom_record(event["object"])
+        if event["type"] == "DELETED":
+            self._gone(record)
+        else:
+            self._endpoints.changed(record)
         self._shown(record.uid, event)
 
     def _pricebook(self, event: Mapping[str, Any]) -> None:
@@ -146,7 +172,7 @@ class CustomResources:
 async def _listed(client: KubeClient) -> set[str]:
     """UIDs of all our custom resources."""
     found: set[str] = set()
-    for path in (paths.TRAININGJOBS, paths.PRICEBOOKS):
+    for path in (paths.TRAININGJOBS, paths.PRICEBOOKS, paths.INFERENCEENDPOINTS):
         try:
             listing = await client.get(path)
         except ApiError as error:

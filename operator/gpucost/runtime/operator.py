@@ -22,6 +22,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from pydantic import ValidationError
 
+from gpucost.core.clock import SECOND
 from gpucost.core.model import CapacityType
 from gpucost.kube import paths
 from gpucost.kube.errors import ApiError, Unreachable
@@ -33,6 +34,7 @@ from gpucost.runtime.backfill import Backfill, backfill_of
 from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import MissingDefinitions, watch
 from gpucost.runtime.dryrun import print_decisions, recorded_histories
+from gpucost.runtime.endpoints.dryrun import print_endpoints
 from gpucost.runtime.exporter import DailyExport, exporter_of
 from gpucost.runtime.feeding import feeds_of
 from gpucost.runtime.health import Health
@@ -198,6 +200,10 @@ class Operator:
         self.tasks.start(backfill.keep(), "history")
         for feed in feeds_of(settings, parts.progress, parts.board, parts.figures, client=parts.client, engine=engine):
             self.tasks.start(feed, "metrics of runs")
+        loads = parts.serving.listen(
+            engine, every=int(settings.metrics_seconds * SECOND), allowed=settings.metrics_queries
+        )
+        self.tasks.start(loads.keep(), "metrics of endpoints")
         await self._go_on(stack, sampling)
 
     async def _catch_up(
@@ -238,6 +244,8 @@ class Operator:
         intake = await intake_of(settings, parts.client, parts.progress, now)
         parts.controller.reporting = intake.reporting
         self.tasks.start(run_workers(parts.controller), "training")
+        self.tasks.start(parts.serving.controller.run(), "serving")
+        self.tasks.start(parts.serving.pulse(), "pulse of endpoints")
         self.tasks.start(self._flushes(), "flush")
         self.tasks.start(self._ticks(), "tick")
         if sampling.exporters is not None and settings.scrape_seconds < settings.tick_seconds:
@@ -294,7 +302,9 @@ class Operator:
         if self.stop.is_set():
             return 1
         parts.progress.load(await asyncio.to_thread(recorded_histories, self.settings))
-        return 1 if await print_decisions(parts.controller, sys.stdout) else 0
+        refused = await print_decisions(parts.controller, sys.stdout)
+        refused += await print_endpoints(parts.serving.controller, sys.stdout)
+        return 1 if refused else 0
 
     # --- what goes on -------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from gpucost.runtime.accounting import Totals
 from gpucost.runtime.assets import Assets
 from gpucost.runtime.caches import Caches
 from gpucost.runtime.custom import CustomResources
+from gpucost.runtime.endpoints.serving import Serving
 from gpucost.runtime.feeds import DoubtBoard
 from gpucost.runtime.going import NodesGoing
 from gpucost.runtime.holdings import Holdings
@@ -66,9 +67,21 @@ class Parts:
         self.world.on_claimed = self.recorder.owners_changed
         self.assets = Assets(self.recorder, now, self.prices.of_asset, waiting=True)
         self.going = NodesGoing(now, self.recorder.nodes)
-        self.caches = Caches.build(self.client, self.world, self.recorder, self.assets, self.going)
+        self.serving = Serving(
+            self.world,
+            self.client,
+            self.figures,
+            now,
+            currency=settings.currency,
+            identity=identity,
+            totals=lambda: self.totals,
+        )
+        self.caches = Caches.build(
+            self.client, self.world, self.recorder, self.assets, self.going, endpoints=self.serving.endpoints
+        )
         self.optional = OptionalKinds(self.client, self.world, now)
-        self.resources = CustomResources(self.world, on_prices=self._prices_changed)
+        self.optional.kinds += self.serving.kinds
+        self.resources = CustomResources(self.world, on_prices=self._prices_changed, endpoints=self.serving.endpoints)
         self.controller = TrainingController(
             world=self.world,
             client=self.client,
@@ -119,6 +132,7 @@ class Parts:
         )
         self.controller.may_write = self.publisher.budget.take
         self.publisher.lost_of = self.stays.lost_by
+        self.publisher.others = self.serving.published
         self.ledger_state = LedgerState(now)
         self.totals = Totals()
         self.price_watch = PriceWatch(self.prices, self.recorder, self.assets, self.figures, now)

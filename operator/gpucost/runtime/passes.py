@@ -29,6 +29,7 @@ async def full_pass(parts: Parts, accounting: Accounting) -> None:
     await report(parts.client, parts.prices, now, ledger=parts.ledger_state.condition)
     workloads = [(r.namespace, Workload(TRAINING_JOB, r.name)) for r in parts.world.trainingjobs.values()]
     ended = parts.recorder.endings.lately(now())
+    workloads += parts.serving.endpoints.workloads()
     totals = await accounting.totals([*workloads, *ended, *parts.sums.asked()])
     parts.totals = replace(totals, sums=parts.sums.rows(totals.workloads))
     settled = min(accounting.ledger.settled_until or 0, totals.at)  # totals of before say nothing of what came after
@@ -36,6 +37,7 @@ async def full_pass(parts: Parts, accounting: Accounting) -> None:
     await _if_the_ledger_answers(parts, lambda: parts.stopping.prepare(accounting, parts.totals))
     fill(parts.figures, parts.totals, parts.world, ended)
     parts.figures.saved |= parts.runs.book.saved()
+    parts.figures.sizes["inferenceendpoint"] = len(parts.serving.endpoints.records)
     for key in parts.world.trainingjobs:
         parts.queue.mark(key)
     await _if_the_ledger_answers(

@@ -65,6 +65,8 @@ class Publisher:
     write_status: Callable[[Custom], Awaitable[bool]]
     lost_of: Callable[[str, Workload], Pico] = lambda _namespace, _workload: 0
     """What the lost work of a workload has cost."""
+    others: Callable[[Totals], Iterable[Target]] = lambda _totals: ()
+    """Further objects that show a cost."""
     written: dict[str, Published] = field(default_factory=dict)
     """What was written since the start, by UID: newer than what a cache may still show."""
 
@@ -73,8 +75,8 @@ class Publisher:
 
     async def publish(self, totals: Totals) -> int:
         """Write what is worth it, most changed first, as far as the budget goes; the number of writes."""
-        ranked = []
-        for target in self._targets(totals):
+        ranked, targets = [], list(self._targets(totals))
+        for target in targets:
             if totals.at - self.refused.get(target.uid, 0) < _REFUSED_FOR:
                 continue
             worth = urgency(self.written.get(target.uid) or target.shown, target.new, interval=self.interval)
@@ -90,12 +92,13 @@ class Publisher:
             else:
                 self.refused[target.uid] = totals.at
             done += 1
-        self._forget()
+        self._forget({target.uid for target in targets})
         return done
 
-    def _forget(self) -> None:
+    def _forget(self, shown: set[str]) -> None:
         alive = (
-            self.world.jobs.keys()
+            shown
+            | self.world.jobs.keys()
             | self.world.jobsets.keys()
             | self.world.nodes.keys()
             | self.caches.namespaces.items.keys()
@@ -109,6 +112,7 @@ class Publisher:
         yield from self._trainingjobs(totals)
         yield from self._jobs(totals)
         yield from self._namespaces(totals)
+        yield from self.others(totals)
         if self.with_nodes:
             yield from self._nodes(totals)
 
@@ -117,8 +121,7 @@ class Publisher:
             row = totals.of(record.namespace, _workload(record))
             if row is not None and row.amounts.held_time:
                 lost = self.lost_of(record.namespace, _workload(record))
-                new = shown(row, totals.at, lost)
-                new = replace(new, state=_state("", new.hourly))
+                new = shown_as_status(row, totals.at, lost)
                 yield Target(record.uid, shown_in_status(record.status), new, _bound(self.write_status, record))
 
     def _jobs(self, totals: Totals) -> Iterable[Target]:
@@ -201,6 +204,12 @@ def shown(row: Row, at: Instant, lost: Pico = 0) -> Published:
     total = None if known is None else to_micro(known)
     wasted = None if known is None else to_micro(min(row.amounts.held + lost, known))
     return Published(at, total, hourly, _state(confidence(row.amounts), hourly), wasted)
+
+
+def shown_as_status(row: Row, at: Instant, lost: Pico = 0) -> Published:
+    """The same for the status of a custom resource, which does not store how well it is known."""
+    new = shown(row, at, lost)
+    return replace(new, state=_state("", new.hourly))
 
 
 def shown_in_annotations(annotations: Mapping[str, str]) -> Published | None:

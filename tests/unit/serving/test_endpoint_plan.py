@@ -10,7 +10,7 @@ import pytest
 
 from gpucost.core.clock import HOUR, MINUTE, SECOND, format_rfc3339, parse_rfc3339
 from gpucost.core.model import Key
-from gpucost.core.serving.behavior import Past
+from gpucost.core.serving.behavior import Past, Step
 from gpucost.core.serving.plan import plan
 from gpucost.core.serving.spec import (
     Behavior,
@@ -33,6 +33,7 @@ from gpucost.core.serving.state import (
     Unresolved,
     Wish,
 )
+from gpucost.core.serving.telling import scaled, steps_of
 
 NOW = parse_rfc3339("2026-11-30T10:00:00Z")  # a Monday
 SPEC = EndpointSpec(
@@ -269,3 +270,23 @@ def test_an_unknown_price_is_said_and_is_not_zero() -> None:
     assert decision.success is not None
     assert decision.success.message.endswith("; what it costs is not known")
     assert "savingPerHour" not in decision.status["recommendation"]
+
+
+def test_a_change_that_the_stored_status_does_not_show_yet_is_not_forgotten() -> None:
+    """Two changes within the time that a watch takes: the second status must tell of the first change too."""
+    first, second = NOW - 20 * SECOND, NOW - 10 * SECOND
+    stored = {"at": format_rfc3339(first), "before": 1, "after": 2, "reason": "RisingLoad"}
+    past = Past(NOW - HOUR, (), (Step(first + 1, 1, 2, "RisingLoad"), Step(second, 2, 4, "Paused")))
+    decision = decide(status={"scalingHistory": [stored]}, past=past)
+    assert decision.action is not None
+    status = scaled(decision.status, decision.action, NOW)
+    assert [(one["before"], one["after"]) for one in status["scalingHistory"]] == [(4, 6), (2, 4), (1, 2)]
+    assert status["lastScaleTime"] == format_rfc3339(NOW)
+    assert [step[1:] for step in steps_of(status)] == [(1, 2, "RisingLoad"), (2, 4, "Paused"), (4, 6, "RisingLoad")]
+
+
+def test_a_load_without_a_capacity_says_what_is_lacking() -> None:
+    decision = decide(measured=Measured(True, "MetricsFound", "", lacking="what one replica can serve"), wish=None)
+    assert decision.action is None
+    assert condition(decision, "Ready") == (False, "CapacityUnknown")
+    assert message(decision) == "the replicas stay as they are: what one replica can serve"

@@ -113,6 +113,9 @@ def _unresolved(case: Case) -> EndpointDecision | None:
 
 def _rivals(case: Case) -> EndpointDecision | None:
     """Two who set one number would undo each other's work for ever."""
+    if case.state.rivals is None and case.spec.mode is Mode.AUTO:
+        message = "autoscalers cannot be seen: nothing is changed before it is known that nobody else sets the replicas"
+        return _told(case, Verdict(False, "RivalsUnknown", message))
     if not case.state.rivals:
         return None
     whom = " and ".join(map(str, case.state.rivals))
@@ -163,6 +166,9 @@ def _unknown_load(case: Case) -> EndpointDecision | None:
     current, (wanted, why) = case.target.replicas, _floor(case)
     if wanted > current and not case.pause.up:
         return _set(case, Verdict(False, "MetricsMissing", why), wanted, "MetricsMissing", why)
+    if case.state.measured.known:
+        why = case.state.measured.lacking or "no number is recommended yet"
+        return _told(case, Verdict(False, "CapacityUnknown", f"the replicas stay as they are: {why}"), desired=current)
     why = "the load is unknown: the replicas stay as they are"
     return _told(case, Verdict(False, "MetricsMissing", why), desired=current)
 

@@ -79,6 +79,8 @@ class Measured:
     message: str = "nothing has been asked yet"
     frozen: str = ""
     """Why replicas must not be taken away though the load is known; empty: nothing speaks against it."""
+    lacking: str = ""
+    """Why no number follows from a load that is known, such as a capacity that is not."""
     since: Instant | None = None
     """Since when the load is unknown, where whoever measures knows it."""
 
@@ -98,7 +100,8 @@ class EndpointState:
     """The status as stored."""
     target: Target | Unresolved | None = None
     """None while nobody has looked."""
-    rivals: Sequence[Rival] = ()
+    rivals: Sequence[Rival] | None = ()
+    """None while it is not known who else sets the replicas."""
     ready: int = 0
     """Pods of the workload that are ready."""
     measured: Measured = Measured(known=False)

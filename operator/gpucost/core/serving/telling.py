@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from gpucost.core.actions import Condition, EventNote
-from gpucost.core.clock import HOUR, SECOND, Instant, format_rfc3339
+from gpucost.core.clock import HOUR, SECOND, Instant, format_rfc3339, parse_rfc3339
 from gpucost.core.serving.behavior import Limit, Past
 from gpucost.core.serving.schedules import Open
 from gpucost.core.serving.spec import Mode
@@ -112,9 +112,8 @@ def _status(state: EndpointState, told: Told, now: Instant) -> dict[str, Any]:
             found["selector"] = state.target.selector
     if told.desired is not None:
         found["desiredReplicas"] = told.desired
-    for kept in ("lastScaleTime", "scalingHistory"):
-        if kept in state.status:
-            found[kept] = state.status[kept]
+    if history := _history(state):
+        found |= {"lastScaleTime": history[0]["at"], "scalingHistory": history}
     if told.window is not None:
         found["schedule"] = {"index": told.window.index, "until": format_rfc3339(told.window.until)}
     if told.missing_since is not None:
@@ -122,6 +121,17 @@ def _status(state: EndpointState, told: Told, now: Instant) -> dict[str, Any]:
     if (recommendation := _recommendation(state, told, now)) is not None:
         found["recommendation"] = recommendation
     return found
+
+
+def _history(state: EndpointState) -> list[Mapping[str, Any]]:
+    """The last changes, the newest first: those that the status tells, and those that it does not show yet."""
+    made = [_step(step.at, step.before, step.after, step.reason) for step in state.past.steps]
+    told = [one for one in state.status.get("scalingHistory") or () if one not in made]
+    return sorted([*told, *made], key=lambda one: str(one["at"]), reverse=True)[:HISTORY]
+
+
+def _step(at: Instant, before: int, after: int, reason: str) -> dict[str, Any]:
+    return {"at": format_rfc3339(at - at % SECOND), "before": before, "after": after, "reason": reason}
 
 
 def _recommendation(state: EndpointState, told: Told, now: Instant) -> Mapping[str, Any] | None:
@@ -150,15 +160,30 @@ def _saving(state: EndpointState, replicas: int) -> Decimal | None:
 
 def scaled(status: Mapping[str, Any], action: ScaleTarget, now: Instant) -> dict[str, Any]:
     """Status fields after a change was made: the number, when, and the last changes."""
-    at = format_rfc3339(now - now % SECOND)
-    step = {"at": at, "before": action.before, "after": action.replicas, "reason": action.reason}
+    step = _step(now, action.before, action.replicas, action.reason)
     earlier = tuple(status.get("scalingHistory") or ())
     return {
         **status,
         "currentReplicas": action.replicas,
-        "lastScaleTime": at,
+        "lastScaleTime": step["at"],
         "scalingHistory": [step, *earlier][:HISTORY],
     }
+
+
+def refused(decision: EndpointDecision, action: ScaleTarget, said: str) -> EndpointDecision:
+    """The decision as it is told when the API server did not let the number be set."""
+    message = f"{action.ref} was not set to {action.replicas} replicas: {said}"[:2048]
+    conditions = tuple(
+        Condition(one.type, False, "ScaleRefused", message) if one.type in {"Ready", "ScalingActive"} else one
+        for one in decision.conditions
+    )
+    return replace(decision, conditions=conditions, success=None)
+
+
+def steps_of(status: Mapping[str, Any]) -> Iterator[tuple[Instant, int, int, str]]:
+    """Changes that a stored status tells of, the oldest first: when, before, after, why."""
+    for one in reversed(status.get("scalingHistory") or ()):
+        yield parse_rfc3339(one["at"]), int(one["before"]), int(one["after"]), str(one["reason"])
 
 
 # --- Events -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,142 @@
+"""From what was measured of an endpoint to the number of replicas that the policy asks for.
+
+The policy advances once for each look at the metrics, never for a pod that came or went in between: it counts steps.
+What it has learned is kept in memory and handed to the ledger from time to time; without it, it begins anew and is
+careful.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gpucost.core.clock import MINUTE, SECOND, Instant, Micros
+from gpucost.core.model import Key, Pod
+from gpucost.core.serving import replicas
+from gpucost.core.serving.replicas.outlook import STEP
+from gpucost.core.serving.signals.model import Asked, Evidence, Known, PodRef, Reading, Signals
+from gpucost.core.serving.spec import EndpointSpec, Mode
+from gpucost.core.serving.state import Measured, Wish
+from gpucost.runtime.endpoints.registry import Endpoints
+
+_LEAST_STEP: Micros = STEP - SECOND
+"""Where metrics are looked at more often than the policy's steps are long, it takes in some of the looks only."""
+UNTOLD_READY_TIME: Micros = 3 * MINUTE
+"""Until the ready time of an endpoint's own pods was measured."""
+_HIGH, _MEDIUM = 0.7, 0.3
+_NO_CAPACITY = "what one replica can serve is not known yet; give spec.capacity.requestsPerSecond, or wait for traffic"
+
+
+@dataclass
+class Advisor:
+    """Asks the policy, and remembers its answers by UID of the endpoint."""
+
+    endpoints: Endpoints
+    now: Callable[[], Instant]
+    mark: Callable[[Key], None]
+    ready_time_of: Callable[[str], Micros | None] = lambda _uid: None
+    """How long pods of an endpoint take from creation to ready, as measured; by UID."""
+    states: dict[str, Any] = field(default_factory=dict)
+    """What the policy has learned."""
+    stepped: dict[str, Instant] = field(default_factory=dict)
+    """When the policy took metrics in last."""
+    answers: dict[str, tuple[Measured, Wish | None]] = field(default_factory=dict)
+
+    def asked(self) -> Sequence[Asked]:
+        """Endpoints whose load is to be measured, with the pods that are expected to speak."""
+        found = []
+        for key, record in self.endpoints.records.items():
+            spec = self.endpoints.specs[key].value
+            if spec is not None and spec.mode is not Mode.OFF and not record.deleting:
+                pods = self.endpoints.pods_of(record.namespace, spec.target)
+                found.append(Asked(record.uid, record.namespace, spec, tuple(map(_reference, pods))))
+        self._forget({one.uid for one in found})
+        return found
+
+    def _forget(self, living: set[str]) -> None:
+        for kept in (self.states, self.answers, self.stepped):
+            for uid in kept.keys() - living:
+                del kept[uid]
+
+    def heard(self, asked: Asked, signals: Signals) -> None:
+        """Take one look at an endpoint in, and have it looked at."""
+        self.answers[asked.uid] = self._answer(asked, signals)
+        if (key := self.endpoints.keys.get(asked.uid)) is not None:
+            self.mark(key)
+
+    def of(self, uid: str) -> tuple[Measured, Wish | None]:
+        """Whether the load of an endpoint is known, and what the policy asks for."""
+        return self.answers.get(uid, (Measured(known=False), None))
+
+    def _answer(self, asked: Asked, signals: Signals) -> tuple[Measured, Wish | None]:
+        measured = Measured(
+            known=signals.availability.available,
+            reason=str(signals.availability),
+            message=signals.message,
+            frozen=signals.frozen,
+            since=signals.unknown_since,
+        )
+        if not measured.known or signals.measured is None:
+            return measured, None
+        throughput = _throughput(asked.spec, signals)
+        if throughput is None:
+            return replace(measured, lacking=_NO_CAPACITY), None
+        pods = self.endpoints.pods_of(asked.namespace, asked.spec.target)
+        now = self.now()
+        observation = replicas.Observation(
+            now=now,
+            measured=signals.measured,
+            arrived=_value(signals.arrived),
+            served=_value(signals.served),
+            queue=_value(signals.waiting),
+            ready=sum(pod.ready_since is not None and pod.deleting is None for pod in pods),
+            pending=tuple(max(0, now - pod.created) for pod in pods if pod.ready_since is None and not pod.deleting),
+            throughput=throughput,
+            ready_time=self.ready_time_of(asked.uid) or UNTOLD_READY_TIME,
+        )
+        return measured, self._wish(asked.uid, observation, signals)
+
+    def _wish(self, uid: str, observation: replicas.Observation, signals: Signals) -> Wish | None:
+        """The policy's answer; the one of before when these metrics are not newer than what it has seen."""
+        last = self.answers[uid][1] if uid in self.answers else None
+        if last is not None and observation.now - self.stepped.get(uid, 0) < _LEAST_STEP:
+            return last
+        self.states[uid], found = replicas.decide(self.states.get(uid), observation)
+        if found.reason is replicas.Reason.METRICS_MISSING:
+            return last
+        self.stepped[uid] = observation.now
+        return Wish(found.wanted, str(found.reason), found.message, _confidence(signals))
+
+    # --- over a restart -----------------------------------------------------------------------------------------------
+
+    def load(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
+        """Begin with what was learned before, by UID."""
+        for uid, document in documents.items():
+            if uid not in self.states and (state := replicas.restored(dict(document))) is not None:
+                self.states[uid] = state
+
+    def learned(self) -> dict[str, dict[str, Any]]:
+        """What has been learned, to be kept."""
+        return {uid: replicas.stored(state) for uid, state in self.states.items() if state is not None}
+
+
+def _reference(pod: Pod) -> PodRef:
+    return PodRef(pod.uid, pod.name, None if pod.deleting else pod.ready_since, pod.running)
+
+
+def _value(reading: Reading) -> float | None:
+    return reading.value if isinstance(reading, Known) else None
+
+
+def _throughput(spec: EndpointSpec, signals: Signals) -> float | None:
+    """Requests a second that one replica serves within the SLO: as the specification says, else as learned."""
+    given = spec.capacity.requests_per_second
+    return float(given) if given is not None else signals.capacity.requests_per_second
+
+
+def _confidence(signals: Signals) -> str:
+    capacity = signals.capacity
+    if capacity.evidence is Evidence.GIVEN or capacity.confidence >= _HIGH:
+        return "High"
+    return "Medium" if capacity.confidence >= _MEDIUM else "Low"

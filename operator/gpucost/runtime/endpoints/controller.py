@@ -1,0 +1,201 @@
+"""Look at one InferenceEndpoint: gather its state, decide, apply, report.
+
+The thin shell around `core.serving.plan`. What is carried from pass to pass (`Past`) is a memory that a restart may
+lose without harm: the present number counts as recommended then, and changes of before are read back from the status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from gpucost.core.actions import EventNote
+from gpucost.core.clock import SECOND, Instant
+from gpucost.core.model import Key, Pod
+from gpucost.core.serving.behavior import Past, Step
+from gpucost.core.serving.plan import plan
+from gpucost.core.serving.spec import INFERENCE_ENDPOINT, EndpointSpec, Mode
+from gpucost.core.serving.state import Demand, EndpointDecision, EndpointState, Measured, ScaleTarget, Target, Wish
+from gpucost.core.serving.telling import refused, scaled, steps_of
+from gpucost.effects import events
+from gpucost.effects.apply import Result
+from gpucost.effects.scaling import scale
+from gpucost.kube.client import KubeClient
+from gpucost.runtime.endpoints.registry import Endpoints
+from gpucost.runtime.endpoints.reporting import StatusWriter
+from gpucost.runtime.endpoints.targets import Targets
+from gpucost.runtime.metrics import Figures
+from gpucost.runtime.queue import DirtyKeys
+from gpucost.runtime.world import Custom
+
+log = logging.getLogger(__name__)
+
+_RETRY = 5 * SECOND
+_AFTER_A_FAULT = 30 * SECOND
+_TOLD_AT_MOST = 256
+_DECIDE_AGAIN = {Result.CONFLICT: SECOND, Result.ENDING: _AFTER_A_FAULT}
+"""After these the decision is void, and so is its story; and when it is made anew."""
+_POLICY = "serving"
+UNMEASURED = Measured(known=False)
+
+Load = tuple[Measured, Wish | None]
+
+
+@dataclass
+class EndpointController:
+    """Works on the dirty keys of InferenceEndpoints."""
+
+    endpoints: Endpoints
+    client: KubeClient
+    queue: DirtyKeys
+    figures: Figures
+    now: Callable[[], Instant]
+    targets: Targets
+    writer: StatusWriter
+    currency: str = "USD"
+    instance: str = "gpucost"
+    sees_rivals: Callable[[], bool] = lambda: True
+    """Whether it is known who else sets replicas."""
+    load_of: Callable[[str], Load] = lambda _uid: (UNMEASURED, None)
+    """Whether the load of an endpoint is known, and how many replicas the policy asks for; by UID."""
+    hourly_of: Callable[[str, EndpointSpec], Decimal | None] = lambda _namespace, _spec: None
+    """What one replica costs per hour: by namespace and specification."""
+    demand_of: Callable[[EndpointState, Custom], Demand | None] = lambda _state, _record: None
+    """A number that goes before every recommendation: to sleep, to wake up."""
+    before_scaling: list[Callable[[Custom, ScaleTarget], Awaitable[None]]] = field(default_factory=list)
+    """What is done just before a change, such as to mark the pods that shall go."""
+    after_scaling: list[Callable[[Custom, ScaleTarget], None]] = field(default_factory=list)
+    """Who is told of a change that was made."""
+    pasts: dict[str, Past] = field(default_factory=dict)
+    """By UID."""
+    told: dict[Key, set[tuple[str, str, str]]] = field(default_factory=dict)
+    """Events posted since the start."""
+
+    async def work(self) -> None:
+        """Take keys until cancelled."""
+        while True:
+            key = await self.queue.take()
+            try:
+                await self.process(key)
+            except Exception:
+                log.exception("%s: the pass over an endpoint failed", key)
+                self.figures.errors["serving"] += 1
+                self.queue.wake_at(key, self.now() + _AFTER_A_FAULT)
+            finally:
+                self.queue.done(key)
+
+    async def run(self, count: int = 8) -> None:
+        """Work with a bounded number of keys at the same time."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(count):
+                group.create_task(self.work())
+
+    async def process(self, key: Key) -> None:
+        """One pass over one InferenceEndpoint."""
+        record = self.endpoints.records.get(key)
+        if record is None or record.deleting:
+            self._forget(key)
+            return
+        decision = plan(await self.gather(record), self.now())
+        self.pasts[record.uid] = decision.past
+        result, told = await self._act(record, decision)
+        if result in _DECIDE_AGAIN:
+            self.queue.wake_at(key, self.now() + _DECIDE_AGAIN[result])
+            return
+        await self._tell(record, told, done=result is Result.APPLIED)
+        await self.writer.write(record, told.status, told.conditions)
+        self.queue.wake_at(key, told.wake_at if result in {None, Result.APPLIED} else self.now() + _RETRY)
+
+    # --- state --------------------------------------------------------------------------------------------------------
+
+    async def gather(self, record: Custom) -> EndpointState:
+        """Everything that is known of one endpoint now."""
+        read = self.endpoints.specs[record.key]
+        spec = read.value
+        state = EndpointState(
+            key=record.key,
+            uid=record.uid,
+            generation=record.generation,
+            spec=spec,
+            problems=read.problems,
+            annotations=record.annotations,
+            status=record.status,
+            currency=self.currency,
+            past=self._past(record),
+        )
+        if spec is None or spec.mode is Mode.OFF:
+            return state
+        target = await self.targets.look(spec.target, record.namespace)
+        pods = await self.pods(record, spec, target.selector) if isinstance(target, Target) else ()
+        measured, wish = self.load_of(record.uid)
+        state = replace(
+            state,
+            target=target,
+            rivals=self.endpoints.rivals(record, spec) if self.sees_rivals() else None,
+            ready=sum(pod.ready_since is not None and pod.deleting is None for pod in pods),
+            measured=measured,
+            wish=wish,
+            replica_hourly=self.hourly_of(record.namespace, spec),
+        )
+        return replace(state, demand=self.demand_of(state, record))
+
+    async def pods(self, record: Custom, spec: EndpointSpec, selector: str) -> tuple[Pod, ...]:
+        """Pods of the workload; of kinds whose pods belong to something in between, those that its selector finds."""
+        found = self.endpoints.pods_of(record.namespace, spec.target)
+        if found or not selector or spec.target.kind in {"Deployment", "StatefulSet", "ReplicaSet"}:
+            return found
+        return await self.targets.pods(record.namespace, selector, self.endpoints.world.pods)
+
+    def _past(self, record: Custom) -> Past:
+        known = self.pasts.get(record.uid)
+        if known is not None:
+            return known
+        steps = tuple(Step(*one) for one in steps_of(record.status))
+        return Past(steps=steps)
+
+    # --- acting and telling -------------------------------------------------------------------------------------------
+
+    async def _act(self, record: Custom, decision: EndpointDecision) -> tuple[Result | None, EndpointDecision]:
+        """Carry out the change, if there is one: how it ended, and the decision as it is to be told."""
+        action = decision.action
+        if action is None:
+            return None, decision
+        for prepare in self.before_scaling:
+            await prepare(record, action)
+        result, said = await scale(self.client, self.targets.path(action.ref, record.namespace), action)
+        self.figures.actions[_POLICY, "Auto", result.value] += 1
+        words = f"{action.ref} {action.before} -> {action.replicas}: {action.reason}: {action.message}"
+        if result is not Result.APPLIED:
+            level = logging.INFO if result in _DECIDE_AGAIN else logging.WARNING
+            log.log(level, "%s: not scaled (%s): %s: %s", record.key, result.value, words, said)
+            return result, refused(decision, action, said)
+        log.info("%s: scaled %s", record.key, words)
+        now = self.now()
+        self.pasts[record.uid] = decision.past.with_step(Step(now, action.before, action.replicas, action.reason))
+        for hear in self.after_scaling:
+            hear(record, action)
+        return result, replace(decision, status=scaled(decision.status, action, now))
+
+    async def _tell(self, record: Custom, decision: EndpointDecision, *, done: bool) -> None:
+        notes: tuple[EventNote, ...] = decision.events
+        if done and decision.success is not None:
+            notes += (decision.success,)
+        regarding = events.Regarding(INFERENCE_ENDPOINT, record.namespace, record.name, record.uid)
+        told = self.told.setdefault(record.key, set())
+        if len(told) > _TOLD_AT_MOST:
+            told.clear()
+        for note in notes:
+            occurrence = (record.uid, note.reason, note.dedupe)
+            if occurrence not in told:
+                await events.post(self.client, regarding, note, now=self.now(), instance=self.instance)
+                told.add(occurrence)
+
+    def _forget(self, key: Key) -> None:
+        self.told.pop(key, None)
+        self.queue.forget(key)
+        self.writer.forget(key)
+        alive = {record.uid for record in self.endpoints.records.values()}
+        self.pasts = {uid: past for uid, past in self.pasts.items() if uid in alive}

@@ -1,0 +1,118 @@
+"""Endpoints under a running operator, over Deployments that the real controllers scale."""
+
+from __future__ import annotations
+
+import pytest
+
+from local import wait_for
+from support.operator_world import Team
+from support.served import Served, load
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def served(team: Team) -> Served:
+    team.add_node(gpus=8)
+    return Served(team)
+
+
+def test_an_endpoint_is_held_at_a_number_and_shows_what_it_costs(served: Served) -> None:
+    served.deploy(1)
+    served.serve(minReplicas=2)
+    served.until_replicas(2)
+
+    served.annotate(paused_replicas="4")
+    served.until_replicas(4)
+    assert served.until("Ready", "Paused")["message"] == "held at 4 by the annotation gpucost.dev/paused-replicas"
+    served.annotate(paused_replicas="1")
+    served.until_replicas(1)
+
+    told = wait_for(lambda: (found := served.events("ReplicasRightSized")) and len(found) == 3 and found, 20, "told")
+    assert sum("Deployment/llama 4 -> 1 replicas: Paused" in note for note in told) == 1
+    history = served.status()["scalingHistory"]
+    assert [(one["before"], one["after"]) for one in history] == [(4, 1), (2, 4), (1, 2)]
+    managers = {
+        one["manager"]
+        for one in served.workload()["metadata"]["managedFields"]
+        if "scale" in one.get("subresource", "")
+    }
+    assert managers == {"gpucost-scale"}
+    cost = wait_for(
+        lambda: served.status().get("cost", {}).get("hourly") == "6.88" and served.status()["cost"], 60, "it costs"
+    )
+    assert cost["currency"] == "USD"
+
+
+def test_a_deployment_that_an_autoscaler_has_is_left_alone_until_it_goes(served: Served) -> None:
+    served.deploy(2)
+    served.autoscale()
+    served.serve(minReplicas=3)
+    refused = served.until("Ready", "Conflict")
+    assert "HorizontalPodAutoscaler their-hpa sets the replicas of Deployment/llama" in refused["message"]
+    assert served.condition("ScalingActive")["status"] == "False"
+    wait_for(lambda: served.events("Conflict"), 20, "it is told")
+    second = Served(served.team, "second")
+    second.serve(scaleTargetRef={"name": "llama"}, minReplicas=5)
+    second.until("Ready", "Conflict")
+    assert served.replicas() == 2
+
+    served.team.cluster.api.delete(f"{served.autoscalers()}/their-hpa")
+
+    served.until_replicas(3)
+    rival = second.until("Ready", "Conflict")
+    wait_for(
+        lambda: "InferenceEndpoint llama" in second.condition("Ready")["message"], 20, f"the older one wins: {rival}"
+    )
+
+
+def test_what_cannot_be_scaled_is_named_and_comes_right_when_it_is_there(served: Served) -> None:
+    served.serve(scaleTargetRef={"kind": "StatefulSet", "name": "llama"}, minReplicas=2)
+    missing = served.until("TargetResolved", "TargetNotFound")
+    assert "there is no StatefulSet llama in namespace" in missing["message"]
+    served.deploy(1, "StatefulSet")
+    served.until_replicas(2, "StatefulSet")
+
+    odd = Served(served.team, "odd")
+    odd.serve(scaleTargetRef={"apiVersion": "v1", "kind": "ConfigMap", "name": "llama"})
+    assert "has no scale subresource" in odd.until("TargetResolved", "NotScalable")["message"]
+    odd.change(scaleTargetRef={"apiVersion": "example.com/v1", "kind": "Rocket", "name": "llama"})
+    assert (
+        "the cluster has no kind Rocket in example.com/v1" in odd.until("TargetResolved", "KindNotInstalled")["message"]
+    )
+    odd.change(schedules=[{"start": "0 0 30 2 *", "duration": "1h", "minReplicas": 2}])
+    assert "spec.schedules[0].start: '0 0 30 2 *' never fires" in odd.until("Ready", "Invalid")["message"]
+
+
+def test_replicas_follow_the_load_that_prometheus_shows_and_stay_when_it_shows_nothing(served: Served) -> None:
+    at_once = {"scaleDown": {"stabilizationWindowSeconds": 0, "tolerance": "0"}}
+    served.deploy(2)
+    served.serve(capacity={"requestsPerSecond": "10"}, metrics=load(35), maxReplicas=6, behavior=at_once)
+    wait_for(lambda: served.replicas() >= 4, 60, lambda: f"more replicas: {served.status()}")
+    served.until("MetricsAvailable", "MetricsFound")
+    wait_for(lambda: any("requests/s arrive" in note for note in served.events("ReplicasRightSized")), 20, "it is told")
+
+    served.change(metrics={"queries": {"requestsPerSecond": "absent(vector(1))"}})
+    unknown = served.until("MetricsAvailable", "MetricsMissing", 40)
+    assert unknown["status"] == "False"
+    held = served.replicas()
+    wait_for(lambda: served.status().get("missingSince"), 20, "it says since when")
+    assert served.until("Ready", "MetricsMissing")["message"].endswith("the replicas stay as they are")
+    assert served.replicas() == held
+    wait_for(lambda: served.events("UtilizationUnknown"), 20, "it is told")
+
+    served.change(metrics=load(1))
+    served.until_replicas(1, timeout=90)
+    history = served.status()["scalingHistory"]
+    assert history[0]["reason"] == "FallingLoad"
+
+
+def test_recommend_says_what_it_would_do_and_changes_nothing(served: Served) -> None:
+    served.deploy(1)
+    served.serve(mode="Recommend", capacity={"requestsPerSecond": "10"}, metrics=load(35))
+    [note] = wait_for(lambda: served.events("ActionRecommended"), 60, lambda: f"recommended: {served.status()}")
+    assert note.startswith("Deployment/llama 1 -> ")
+    shown = served.status()
+    assert shown["recommendation"]["replicas"] == shown["desiredReplicas"] > 3
+    assert shown["currentReplicas"] == served.replicas() == 1
+    assert shown["capacity"] == {"requestsPerSecond": "10.00", "source": "Spec"}

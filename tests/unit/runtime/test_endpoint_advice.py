@@ -1,0 +1,142 @@
+"""From looks at the metrics to the number of replicas: the policy steps at its own pace, and unknown is no number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpucost.core.clock import MINUTE, SECOND
+from gpucost.core.model import Key, Owner, Pod
+from gpucost.core.serving.signals.model import Asked, Availability, Evidence, Known, ReplicaCapacity, Signals
+from gpucost.core.serving.state import Measured, Wish
+from gpucost.runtime.endpoints.advisor import Advisor
+from gpucost.runtime.endpoints.registry import Endpoints
+from gpucost.runtime.world import World, custom_record
+from gpucost.sources.reflector import Change
+
+BEGIN = 1_000_000 * MINUTE
+
+
+def endpoint(**spec: Any) -> dict[str, Any]:
+    return {
+        "kind": "InferenceEndpoint",
+        "metadata": {"name": "llama", "namespace": "chat", "uid": "iep", "creationTimestamp": "2026-11-30T00:00:00Z"},
+        "spec": {"scaleTargetRef": {"name": "llama"}, "runtime": "vllm", **spec},
+    }
+
+
+@dataclass
+class Scene:
+    """One endpoint with pods that are ready."""
+
+    now: int = BEGIN
+    world: World = field(default_factory=World)
+    marked: list[Key] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.endpoints = Endpoints(self.world, on_dirty=self.marked.append)
+        self.endpoints.changed(custom_record(endpoint(capacity={"requestsPerSecond": "10"})))
+        self.advisor = Advisor(self.endpoints, lambda: self.now, self.marked.append)
+
+    def pods(self, count: int) -> None:
+        for number in range(count):
+            pod = Pod(
+                f"pod-{number}",
+                f"llama-{number}",
+                "chat",
+                created=BEGIN - 10 * MINUTE,
+                owner=Owner("ReplicaSet", "llama-abc", "rs"),
+                labels={"pod-template-hash": "abc"},
+                ready_since=BEGIN - 9 * MINUTE,
+            )
+            self.world.pods[pod.uid] = pod
+            self.endpoints.pod_changed(Change(None, pod))
+
+    @property
+    def asked(self) -> Asked:
+        [asked] = self.advisor.asked()
+        return asked
+
+    def hear(self, rate: float, capacity: ReplicaCapacity = ReplicaCapacity()) -> tuple[Measured, Wish | None]:  # noqa: B008
+        value = Known(rate, self.now, rate, rate)
+        waiting = Known(0.0, self.now, 0.0, 0.0)
+        found = Signals(
+            self.now, Availability.FOUND, "", arrived=value, served=value, waiting=waiting, capacity=capacity
+        )
+        self.advisor.heard(self.asked, found)
+        return self.advisor.of("iep")
+
+
+def test_pods_of_the_workload_are_asked_about_and_those_of_others_are_not() -> None:
+    scene = Scene()
+    scene.pods(3)
+    stranger = Pod("other", "other-0", "chat", BEGIN, owner=Owner("StatefulSet", "other", "sts"))
+    scene.world.pods[stranger.uid] = stranger
+    scene.endpoints.pod_changed(Change(None, stranger))
+    assert [pod.name for pod in scene.asked.pods] == ["llama-0", "llama-1", "llama-2"]
+
+
+def test_more_load_asks_for_more_and_marks_the_endpoint() -> None:
+    scene = Scene()
+    scene.pods(3)
+    scene.marked.clear()
+    measured, calm = scene.hear(12.0)
+    assert measured.known
+    assert calm is not None
+    assert scene.marked == [Key("chat", "llama")]
+    for _ in range(8):
+        scene.now += 15 * SECOND
+        _, wish = scene.hear(95.0)
+    assert wish is not None
+    assert wish.replicas >= 10, "95 requests a second at 10 for each replica"
+    assert wish.reason in {"RisingLoad", "DrainingQueue"}
+
+
+def test_looks_that_come_faster_than_the_steps_are_not_all_taken_in() -> None:
+    scene = Scene()
+    scene.pods(3)
+    _, first = scene.hear(12.0)
+    scene.now += 2 * SECOND
+    assert scene.hear(95.0)[1] is first
+    scene.now += 13 * SECOND
+    assert scene.hear(95.0)[1] is not first
+
+
+def test_the_specification_goes_before_what_was_learned_and_without_either_nothing_is_recommended() -> None:
+    scene = Scene()
+    scene.pods(3)
+    scene.endpoints.changed(custom_record(endpoint()))
+    measured, wish = scene.hear(12.0)
+    assert wish is None
+    assert "capacity.requestsPerSecond" in measured.lacking
+    learned = ReplicaCapacity(Evidence.SATURATED, requests_per_second=4.0, confidence=0.8)
+    scene.now += 15 * SECOND
+    measured, wish = scene.hear(12.0, learned)
+    assert wish is not None
+    assert (wish.replicas >= 3, wish.confidence) == (True, "High")
+
+
+def test_what_is_not_known_is_passed_on_with_its_reason() -> None:
+    scene = Scene()
+    nothing = Signals(BEGIN, Availability.STALE, "10 minutes old", frozen="stale", unknown_since=BEGIN - MINUTE)
+    scene.advisor.heard(scene.asked, nothing)
+    measured, wish = scene.advisor.of("iep")
+    assert wish is None
+    assert (measured.known, measured.reason, measured.since) == (False, "MetricsStale", BEGIN - MINUTE)
+
+
+def test_what_was_learned_survives_and_what_is_gone_is_forgotten() -> None:
+    scene = Scene()
+    scene.pods(3)
+    for _ in range(5):
+        scene.hear(12.0)
+        scene.now += 15 * SECOND
+    kept = scene.advisor.learned()
+    other = Scene(now=scene.now)
+    other.pods(3)
+    other.advisor.load(kept)
+    assert other.advisor.learned() == kept
+    scene.endpoints.gone(Key("chat", "llama"))
+    scene.advisor.asked()
+    assert scene.advisor.learned() == {}
+    assert scene.advisor.of("iep")[1] is None
