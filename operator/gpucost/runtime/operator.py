@@ -35,6 +35,7 @@ from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import MissingDefinitions, watch
 from gpucost.runtime.dryrun import print_decisions, recorded_histories
 from gpucost.runtime.endpoints.dryrun import print_endpoints
+from gpucost.runtime.endpoints.keeping import Kept
 from gpucost.runtime.exporter import DailyExport, exporter_of
 from gpucost.runtime.feeding import feeds_of
 from gpucost.runtime.health import Health
@@ -174,6 +175,7 @@ class Operator:
             engine=engine,
         )
         sampling.on_quiet = parts.stopping.quiet.take
+        sampling.on_series = parts.advising.footprints.take
         stack.push_async_callback(sampling.close)
         accounting = Accounting(
             ledger, parts.recorder, parts.caches, parts.figures, now, sampling, settings.details_kept
@@ -203,6 +205,9 @@ class Operator:
         loads = parts.serving.listen(
             engine, every=int(settings.metrics_seconds * SECOND), allowed=settings.metrics_queries
         )
+        learned = Kept(loads, parts.serving.advisor, accounting)
+        await learned.load()
+        self.tasks.start(learned.keep(), "what endpoints have taught")
         self.tasks.start(loads.keep(), "metrics of endpoints")
         await self._go_on(stack, sampling)
 
@@ -217,6 +222,8 @@ class Operator:
         await with_runs(parts.runs.book, accounting, ledger)
         stack.push_async_callback(parts.runs.book.flush)
         stack.push_async_callback(parts.stays.flush)
+        await parts.advising.begin(accounting, ledger)
+        stack.push_async_callback(parts.advising.flush)
         for fact, node in await accounting.call(
             lambda: ledger.ended_pods(kind=TRAINING_JOB, capacity_type=CapacityType.SPOT)
         ):
@@ -353,6 +360,7 @@ class Operator:
             parts.recorder.endings.interruptions_of,
             parts.stays.of,
             parts.runs.book.counted,
+            parts.advising.recommending,
         )
 
     def _alive(self) -> str | None:
