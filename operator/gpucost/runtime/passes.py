@@ -46,6 +46,7 @@ async def full_pass(parts: Parts, accounting: Accounting) -> None:
         lambda: parts.runs.tidy(parts.settings.details_kept),
         parts.stays.book,
         parts.stays.tidy,
+        parts.serving.tidy,
     )
     parts.surroundings.tidy()
     await parts.publisher.publish(parts.totals)

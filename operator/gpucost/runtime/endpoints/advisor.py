@@ -7,7 +7,7 @@ careful.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -116,9 +116,10 @@ class Advisor:
             if uid not in self.states and (state := replicas.restored(dict(document))) is not None:
                 self.states[uid] = state
 
-    def learned(self) -> dict[str, dict[str, Any]]:
-        """What has been learned, to be kept."""
-        return {uid: replicas.stored(state) for uid, state in self.states.items() if state is not None}
+    def learned(self, uids: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
+        """What has been learned, to be kept: of some endpoints, or of all."""
+        some = self.states.keys() if uids is None else self.states.keys() & set(uids)
+        return {uid: replicas.stored(self.states[uid]) for uid in some if self.states[uid] is not None}
 
 
 def _reference(pod: Pod) -> PodRef:
