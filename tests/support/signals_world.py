@@ -7,7 +7,7 @@ from typing import Any
 
 from gpucost.core.clock import MINUTE, SECOND, Instant
 from gpucost.core.serving.signals import looking
-from gpucost.core.serving.signals.joining import NOW, PART, SUMS, Answer, Group, find, read
+from gpucost.core.serving.signals.joining import NAME, NOW, PART, SUMS, Answer, Group, find, read
 from gpucost.core.serving.signals.joining import STAMPS as STAMP_PART
 from gpucost.core.serving.signals.model import Asked, PodRef, Signals
 from gpucost.core.serving.spec import EndpointSpec, Runtime, Slo, TargetRef
@@ -85,7 +85,7 @@ class SignalsWorld:
             found.append(Sample({**pod, PART: STAMP_PART}, stamp))
             for metric, value in one.series.items():
                 more = one.labels.get(metric, {})
-                found.append(Sample({**pod, "__name__": metric, "model_name": one.model, PART: SUMS, **more}, value))
+                found.append(Sample({**pod, NAME: metric, "model_name": one.model, PART: SUMS, **more}, value))
         return found
 
     def answer(self) -> Answer:

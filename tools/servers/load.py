@@ -51,7 +51,12 @@ class Load:
     timeout: float = 60.0
     seed: int = 1
     tally: Tally = field(default_factory=Tally)
+    _stopped: bool = False
     _open: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def stop(self) -> None:
+        """Send nothing more; `run` ends when what is open is answered."""
+        self._stopped = True
 
     async def run(self, seconds: float) -> Tally:
         """Send for so long, and wait for the answers."""
@@ -60,7 +65,7 @@ class Load:
         connector = aiohttp.TCPConnector(limit=self.at_once)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
             due = time.monotonic()
-            while due < end:
+            while due < end and not self._stopped:
                 due += chance.expovariate(self.rate) if self.rate > 0 else 0.1
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 if self.rate > 0:

@@ -62,7 +62,7 @@ class SloStatus(ApiModel):
     """How the endpoint stands to its objective."""
 
     attainment: DecimalText | None = Field(
-        None, description="Per cent of the requests that were in time lately; absent when unknown."
+        None, description="Per cent of the last hour's requests that were in time; absent when unknown."
     )
     objective: DecimalText | None = Field(None, description="Per cent of them that must be.")
 
@@ -71,8 +71,12 @@ class CapacityStatus(ApiModel):
     """What one replica serves within the SLO."""
 
     requests_per_second: DecimalText | None = Field(None, description="Requests in a second.")
-    tokens_per_second: DecimalText | None = Field(None, description="Output tokens in a second.")
-    source: Word | None = Field(None, description="Spec (given), Learned, or Assumed (nothing was measured yet).")
+    tokens_per_second: DecimalText | None = Field(
+        None, description="Output tokens in a second, with prompt tokens at a tenth each."
+    )
+    source: Word | None = Field(
+        None, description="Spec (given), Learned (it met its limit), or Explored (the most seen, and a step beyond)."
+    )
 
 
 class ScalingStep(ApiModel):

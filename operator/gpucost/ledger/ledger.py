@@ -31,7 +31,6 @@ from gpucost.ledger.desk import Desk
 from gpucost.ledger.endpoints import Endpoints
 from gpucost.ledger.engine import open_engine, place_of
 from gpucost.ledger.errors import LedgerError, guard
-from gpucost.ledger.learned import Learned
 from gpucost.ledger.progress import Sayings
 from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
 from gpucost.ledger.recorded import Recorded, recorded
@@ -282,11 +281,6 @@ class Ledger:
     def endpoints(self) -> Endpoints:
         """What inference endpoints did."""
         return Endpoints(self._read, self._write_quietly)
-
-    @property
-    def learned(self) -> Learned:
-        """What was learned of inference endpoints."""
-        return Learned(self._read, self._write_quietly)
 
     def _write_quietly(self, work: Callable[[Db], T]) -> T:
         """A write that no cost depends on."""

@@ -272,19 +272,6 @@ endpoint_memory = Table(
 )
 """Starts and quiet times of an endpoint, as of the instant `last`; `known` is JSON."""
 
-endpoint_learned = Table(
-    "endpoint_learned",
-    metadata,
-    _key("cluster"),
-    _key("endpoint"),
-    _key("subject"),
-    _instant("at"),
-    Column("document", Text, nullable=False),
-    PrimaryKeyConstraint("cluster", "endpoint", "subject"),
-    sqlite_with_rowid=False,
-)
-"""What was learned of an endpoint (by UID) up to an instant; `document` is compressed JSON (`ledger.learned`)."""
-
 # --- roll-ups: what is left of hours that are older than the retention of details -----------------------------------
 
 rolled_keys = Table(

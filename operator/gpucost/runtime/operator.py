@@ -22,6 +22,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from pydantic import ValidationError
 
+from gpucost.core.clock import SECOND
 from gpucost.core.model import CapacityType
 from gpucost.kube import paths
 from gpucost.kube.errors import ApiError, Unreachable
@@ -34,6 +35,7 @@ from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import MissingDefinitions, watch
 from gpucost.runtime.dryrun import print_decisions, recorded_histories
 from gpucost.runtime.endpoints.dryrun import print_endpoints
+from gpucost.runtime.endpoints.keeping import Kept
 from gpucost.runtime.exporter import DailyExport, exporter_of
 from gpucost.runtime.feeding import feeds_of
 from gpucost.runtime.health import Health
@@ -200,9 +202,13 @@ class Operator:
         self.tasks.start(backfill.keep(), "history")
         for feed in feeds_of(settings, parts.progress, parts.board, parts.figures, client=parts.client, engine=engine):
             self.tasks.start(feed, "metrics of runs")
-        for work in await parts.serving.begin(engine, accounting, ledger, settings):
-            self.tasks.start(work, "endpoints")
-        stack.push_async_callback(parts.serving.finish)
+        loads = parts.serving.listen(
+            engine, every=int(settings.metrics_seconds * SECOND), allowed=settings.metrics_queries
+        )
+        learned = Kept(loads, parts.serving.advisor, accounting)
+        await learned.load()
+        self.tasks.start(learned.keep(), "what endpoints have taught")
+        self.tasks.start(loads.keep(), "metrics of endpoints")
         await self._go_on(stack, sampling)
 
     async def _catch_up(
@@ -245,6 +251,8 @@ class Operator:
         intake = await intake_of(settings, parts.client, parts.progress, now)
         parts.controller.reporting = intake.reporting
         self.tasks.start(run_workers(parts.controller), "training")
+        self.tasks.start(parts.serving.controller.run(), "serving")
+        self.tasks.start(parts.serving.pulse(), "pulse of endpoints")
         self.tasks.start(self._flushes(), "flush")
         self.tasks.start(self._ticks(), "tick")
         if sampling.exporters is not None and settings.scrape_seconds < settings.tick_seconds:
@@ -320,7 +328,6 @@ class Operator:
             await parts.progress.flush()
             await parts.runs.book.flush()
             await parts.stays.flush()
-            await parts.serving.flush()
 
     async def _ticks(self) -> None:
         period = self.settings.tick_seconds

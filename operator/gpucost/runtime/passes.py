@@ -46,7 +46,6 @@ async def full_pass(parts: Parts, accounting: Accounting) -> None:
         lambda: parts.runs.tidy(parts.settings.details_kept),
         parts.stays.book,
         parts.stays.tidy,
-        parts.serving.tidy,
         parts.advising.flush,
     )
     parts.surroundings.tidy()

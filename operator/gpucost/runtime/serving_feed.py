@@ -110,6 +110,9 @@ class ServingFeed:
         if ends_minute:
             for group, those in groups.items():
                 await self._end_minute(group, those)
+            for one in endpoints:
+                if one.spec.runtime is Runtime.CUSTOM:
+                    self._memories[one.uid] = looking.end_minute(self._memory(one), one, None, self.now())
 
     def _forget(self, endpoints: Iterable[Asked]) -> None:
         living = {one.uid for one in endpoints}

@@ -1,9 +1,8 @@
 """Load and latencies of inference servers by PromQL: one request for all metrics of all endpoints of one kind.
 
 The parts of a request (sums, peaks, time stamps, the engine's clock) are joined by `or`, so that they are of one
-instant: a counter and the time of its scrape must not be from two. Inside, a maximum over what a scraper adds joins
-the same target scraped by two jobs, and a sum over what a server adds (engines, reasons of the end) makes one series
-of a pod.
+instant: a counter and the time of its scrape must not be from two. Inside, a maximum over what scrapers add joins the
+same target scraped by two jobs, and a sum over everything else (engines, reasons of the end) makes one series of a pod.
 """
 
 from __future__ import annotations
@@ -13,14 +12,21 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpucost.core.serving.signals.custom import MOST_SERIES
-from gpucost.core.serving.signals.joining import BUCKETS, NOW, PART, PEAKS, STAMPS, SUMS, Answer, Group, read
+from gpucost.core.serving.signals.joining import BUCKETS, NAME, NOW, PART, PEAKS, STAMPS, SUMS, Answer, Group, read
 from gpucost.core.serving.signals.model import Unusable
 from gpucost.core.training.promql_text import problem_of
 from gpucost.core.usage import Sample
 from gpucost.sources.promql import PrometheusError, PromQL
 
-_SERVER_LABELS = ("instance", "engine", "engine_type", "dp_rank", "finished_reason", "version")
-"""Labels by which one server splits a figure; all other labels are the scraper's."""
+_SAME = (
+    *("job", "service", "endpoint", "container", "prometheus", "prometheus_replica", "replica", "receive"),
+    *("tp_rank", "pp_rank", "moe_ep_rank", "pid"),
+)
+"""Labels of which each value tells the same figure: those that scrapers add, and ranks of one engine.
+
+A label that a server's next version brings is none of these, so that its series are summed: too high a load costs
+money, and too low a load would cost the objective.
+"""
 _MOST_NAMESPACES = 1500
 """Characters of a list of namespaces; with more, all are asked for: a request is a URL, which proxies cut off."""
 _MOST_TEXT = 5000
@@ -40,7 +46,8 @@ def question(group: Group, namespaces: Collection[str]) -> str:
     parts = [_part(_summed(_selector(sums, where), kept), SUMS)]
     if preset.peaks:
         peaks = _names(preset.peaks.values())
-        parts.append(_part(f"max by ({', '.join(kept)}) ({_selector(peaks, where)})", PEAKS))
+        named = f'label_replace({_selector(peaks, where)}, "{NAME}", "$1", "__name__", "(.+)")'
+        parts.append(_part(f"max by ({', '.join(kept)}) ({named})", PEAKS))
     pod = f"{group.namespace_label}, {group.pod_label}"
     for name in preset.alive:
         parts.append(_part(f"max by ({pod}) (timestamp({_selector((name,), where)}))", STAMPS))
@@ -76,11 +83,12 @@ async def ask_buckets(
 
 
 def _summed(selector: str, kept: Sequence[str]) -> str:
-    return f"sum by ({', '.join(kept)}) (max by ({', '.join((*kept, *_SERVER_LABELS))}) ({selector}))"
+    named = f'label_replace({selector}, "{NAME}", "$1", "__name__", "(.+)")'  # a function's result has no name
+    return f"sum by ({', '.join(kept)}) (max without ({', '.join(_SAME)}) ({named}))"
 
 
 def _kept(group: Group) -> tuple[str, ...]:
-    kept = ("__name__", group.namespace_label, group.pod_label, group.preset.model_label)
+    kept = (NAME, group.namespace_label, group.pod_label, group.preset.model_label)
     return (*kept, group.tenant_label) if group.tenant_label else kept
 
 
@@ -170,7 +178,7 @@ async def ask_custom(engine: PromQL, questions: Sequence[Question]) -> dict[Ques
 
 # --- when nothing is found --------------------------------------------------------------------------------------------
 
-_PREFIXES = {"vllm:": "vllm", "sglang:": "sglang", "tgi_": "tgi", "nv_inference_": "triton", "num_request": "nim"}
+_PREFIXES = {"vllm:": "vllm", "sglang[:_]": "sglang", "tgi_": "tgi", "nv_inference_": "triton", "num_request": "nim"}
 _POD_LABELS = ("exported_pod", "kubernetes_pod_name", "k8s_pod_name", "pod_name", "pod")
 _MOST_PODS = 20
 _DERIVED = ("_bucket", "_sum", "_count", "_created")
@@ -212,7 +220,7 @@ def _like(label: str, pattern: str) -> str:
 def _other_names(group: Group, names: Sequence[str]) -> str:
     prefix = group.preset.prefix
     if not any(name.startswith(prefix) for name in names):
-        runtime = next((that for start, that in _PREFIXES.items() if names[0].startswith(start)), "another")
+        runtime = next((that for start, that in _PREFIXES.items() if re.match(start, names[0])), "another")
         return f"the pods export {names[0]} and others: is spec.runtime {runtime}?"
     missing = [those for those in group.preset.sums.values() if not set(those) & set(names)]
     wanted = " and ".join(those[0] for those in missing[:2])

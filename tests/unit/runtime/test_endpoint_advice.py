@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpucost.core.clock import MINUTE, SECOND
@@ -114,6 +114,46 @@ def test_the_specification_goes_before_what_was_learned_and_without_either_nothi
     measured, wish = scene.hear(12.0, learned)
     assert wish is not None
     assert (wish.replicas >= 3, wish.confidence) == (True, "High")
+
+
+def test_before_a_capacity_is_known_full_replicas_get_one_more_unless_it_comes_already() -> None:
+    scene = Scene()
+    scene.pods(2)
+    scene.endpoints.changed(custom_record(endpoint()))
+    value = Known(12.0, scene.now, 12.0, 12.0)
+
+    def hear(*full: str) -> Wish | None:
+        found = Signals(scene.now, Availability.FOUND, "", arrived=value, saturated=full)
+        scene.advisor.heard(scene.asked, found)
+        return scene.advisor.of("iep")[1]
+
+    assert hear("llama-0") is None
+    more = hear("llama-0", "llama-1")
+    assert more is not None
+    assert (more.replicas, more.reason) == (3, "AllReplicasFull")
+    scene.pods(2)
+    starting = Pod("new", "llama-9", "chat", scene.now, owner=Owner("ReplicaSet", "llama-abc", "rs"))
+    starting = replace(starting, labels={"pod-template-hash": "abc"})
+    scene.world.pods[starting.uid] = starting
+    scene.endpoints.pod_changed(Change(None, starting))
+    assert hear("llama-0", "llama-1") is None
+
+
+def test_of_own_queries_arrivals_are_enough_but_one_that_was_asked_for_and_is_missing_is_not_zero() -> None:
+    scene = Scene()
+    scene.pods(1)
+    value = Known(35.0, scene.now, 35.0, 35.0)
+    found = Signals(scene.now, Availability.FOUND, "", arrived=value)
+    own = {"requestsPerSecond": "a"}
+    given = {"runtime": "custom", "capacity": {"requestsPerSecond": "10"}}
+    scene.endpoints.changed(custom_record(endpoint(**given, metrics={"queries": {**own, "waiting": "w"}})))
+    scene.advisor.heard(scene.asked, found)
+    assert scene.advisor.of("iep")[1] is None
+    scene.endpoints.changed(custom_record(endpoint(**given, metrics={"queries": own})))
+    scene.advisor.heard(scene.asked, found)
+    wish = scene.advisor.of("iep")[1]
+    assert wish is not None
+    assert wish.replicas >= 3
 
 
 def test_what_is_not_known_is_passed_on_with_its_reason() -> None:

@@ -7,7 +7,7 @@ careful.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from gpucost.core.model import Key, Pod
 from gpucost.core.serving import replicas
 from gpucost.core.serving.replicas.outlook import STEP
 from gpucost.core.serving.signals.model import Asked, Evidence, Known, PodRef, Reading, Signals
-from gpucost.core.serving.spec import EndpointSpec, Mode
+from gpucost.core.serving.spec import EndpointSpec, Mode, Runtime
 from gpucost.core.serving.state import Measured, Wish
 from gpucost.runtime.endpoints.registry import Endpoints
 
@@ -80,16 +80,17 @@ class Advisor:
         if not measured.known or signals.measured is None:
             return measured, None
         throughput = _throughput(asked.spec, signals)
-        if throughput is None:
-            return replace(measured, lacking=_NO_CAPACITY), None
         pods = self.endpoints.pods_of(asked.namespace, asked.spec.target)
+        if throughput is None:
+            return replace(measured, lacking=_NO_CAPACITY), _one_more(signals, pods)
         now = self.now()
+        served, queue = _flow(asked.spec, signals)
         observation = replicas.Observation(
             now=now,
             measured=signals.measured,
             arrived=_value(signals.arrived),
-            served=_value(signals.served),
-            queue=_value(signals.waiting),
+            served=served,
+            queue=queue,
             ready=sum(pod.ready_since is not None and pod.deleting is None for pod in pods),
             pending=tuple(max(0, now - pod.created) for pod in pods if pod.ready_since is None and not pod.deleting),
             throughput=throughput,
@@ -116,10 +117,9 @@ class Advisor:
             if uid not in self.states and (state := replicas.restored(dict(document))) is not None:
                 self.states[uid] = state
 
-    def learned(self, uids: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
-        """What has been learned, to be kept: of some endpoints, or of all."""
-        some = self.states.keys() if uids is None else self.states.keys() & set(uids)
-        return {uid: replicas.stored(self.states[uid]) for uid in some if self.states[uid] is not None}
+    def learned(self) -> dict[str, dict[str, Any]]:
+        """What has been learned, to be kept."""
+        return {uid: replicas.stored(state) for uid, state in self.states.items() if state is not None}
 
 
 def _reference(pod: Pod) -> PodRef:
@@ -128,6 +128,28 @@ def _reference(pod: Pod) -> PodRef:
 
 def _value(reading: Reading) -> float | None:
     return reading.value if isinstance(reading, Known) else None
+
+
+def _flow(spec: EndpointSpec, signals: Signals) -> tuple[float | None, float | None]:
+    """Requests a second that are served, and requests that wait.
+
+    Who names own queries, and none for these, says that everything is served at once: only arrivals are required.
+    """
+    served, queue = _value(signals.served), _value(signals.waiting)
+    if spec.runtime is Runtime.CUSTOM:
+        served = _value(signals.arrived) if "servedPerSecond" not in spec.metrics.queries else served
+        queue = 0.0 if "waiting" not in spec.metrics.queries else queue
+    return served, queue
+
+
+def _one_more(signals: Signals, pods: Sequence[Pod]) -> Wish | None:
+    """Before it is known what a replica serves: one more where all of them are full and none is on its way."""
+    living = [pod for pod in pods if pod.deleting is None]
+    ready = [pod for pod in living if pod.ready_since is not None]
+    if not ready or len(ready) < len(living) or not {pod.name for pod in ready} <= set(signals.saturated):
+        return None
+    message = f"all of {len(ready)} replicas are full, and what one of them serves is not known yet"
+    return Wish(len(ready) + 1, "AllReplicasFull", message, "Low")
 
 
 def _throughput(spec: EndpointSpec, signals: Signals) -> float | None:

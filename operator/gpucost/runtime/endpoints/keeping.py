@@ -1,95 +1,106 @@
-"""Keeps what is learned of endpoints in the ledger, a few at a time: it changes slowly and is large.
+"""What was learned of endpoints (what a replica serves, when requests come) outlives the process, in the ledger.
 
-What was learned since the last write is lost when the process is killed: half an hour of a memory of weeks.
+It is kept as marks of the ledger, packed: a policy's week of habits is some 40 KB as text and a tenth of it like this.
+Losing the last minutes of learning does no harm, so it is written now and then, and only what has changed.
 """
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import binascii
+import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-from gpucost.core.clock import DAY, MINUTE, Instant, Micros
-from gpucost.ledger import Ledger, LedgerError, LedgerFenced
-from gpucost.ledger.learned import LearnedKey
+from gpucost.core.clock import MINUTE, SECOND, Micros
+from gpucost.ledger import LedgerError, LedgerFenced
 from gpucost.runtime.accounting import Accounting
 from gpucost.runtime.endpoints.advisor import Advisor
 from gpucost.runtime.serving_feed import ServingFeed
 
 log = logging.getLogger(__name__)
 
-POLICY, SIGNALS = "policy", "signals"
-EVERY: Micros = 30 * MINUTE
-AT_ONCE = 20
-"""Endpoints in one write."""
-_KEPT: Micros = 30 * DAY
-"""What was learned of an endpoint that is gone; an object that is made anew has another UID."""
+PREFIX = "endpoint-learned/"
+_EVERY: Micros = 10 * MINUTE
+_MOST_BYTES = 4 * 1024 * 1024
+"""Of one unpacked document: more is none of ours."""
 
-Documents = Mapping[LearnedKey, Mapping[str, Any]]
+Documents = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass
-class Keeping:
-    """Writes what the advisor and the feed have learned."""
+class Kept:
+    """Loads at the start, and writes from time to time."""
 
-    advisor: Advisor
     feed: ServingFeed
-    now: Callable[[], Instant]
-    record: Callable[[Documents, Instant], Awaitable[None]]
-    forget: Callable[[set[str], Instant], Awaitable[int]]
-    written: dict[str, Instant] = field(default_factory=dict)
-    """When an endpoint was written last, by UID."""
+    advisor: Advisor
+    accounting: Accounting
+    _written: dict[str, str] = field(default_factory=dict)
 
-    async def flush(self, *, everything: bool = False) -> int:
-        """Write those that are due, the longest unwritten first; how many there were."""
-        now = self.now()
-        living = set(self.advisor.endpoints.keys)
-        self.written = {uid: at for uid, at in self.written.items() if uid in living}
-        for uid in living - self.written.keys():
-            self.written[uid] = now  # nothing worth keeping is known in the first half hour
-        due = sorted(uid for uid in living if everything or now - self.written[uid] >= EVERY)
-        due.sort(key=lambda uid: self.written[uid])
-        some = due if everything else due[:AT_ONCE]
-        documents = self._documents(set(some))
+    async def load(self) -> None:
+        """Begin with what the ledger knows."""
+        marks = await self.accounting.call(self.accounting.ledger.marks)
+        self._written = {name: text for name, text in marks.items() if name.startswith(PREFIX)}
+        found = {name.removeprefix(PREFIX): unpacked(text) for name, text in self._written.items()}
+        self.feed.load(_part(found, "capacity"))
+        self.advisor.load(_part(found, "policy"))
+
+    async def keep(self) -> None:
+        """Write now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(_EVERY / SECOND)
+            await self.flush()
+
+    async def flush(self) -> bool:
+        """Write what has changed; False when the ledger did not take it: it is tried again."""
+        new = {name: text for name, text in self._packed().items() if self._written.get(name) != text}
+        gone = {name: "" for name, text in self._written.items() if text and not self._is_living(name)}
+        changes = {**new, **gone}
+        if not changes:
+            return True
         try:
-            if documents:
-                await self.record(documents, now)
+            await self.accounting.call(lambda: self.accounting.ledger.record((), marks=changes))
         except LedgerFenced:
             raise
         except LedgerError as error:
-            log.warning("what was learned of %d endpoints is not kept yet: %s", len(some), error)
-            some = []
-        self.written |= dict.fromkeys(some, now)
-        return len(documents)
+            log.warning("what was learned of %d endpoints waits for the ledger: %s", len(changes), error)
+            return False
+        self._written |= changes
+        return True
 
-    def _documents(self, uids: set[str]) -> dict[LearnedKey, Mapping[str, Any]]:
-        if not uids:
-            return {}
-        found: dict[LearnedKey, Mapping[str, Any]] = {}
-        for subject, learned in ((POLICY, self.advisor.learned(uids)), (SIGNALS, self.feed.learned())):
-            found |= {(uid, subject): document for uid, document in learned.items() if uid in uids}
-        return found
+    def _packed(self) -> dict[str, str]:
+        parts: dict[str, dict[str, Any]] = {}
+        sources: tuple[tuple[str, Callable[[], Documents]], ...] = (
+            ("capacity", self.feed.learned),
+            ("policy", self.advisor.learned),
+        )
+        for part, learned in sources:
+            for uid, document in learned().items():
+                parts.setdefault(uid, {})[part] = document
+        return {f"{PREFIX}{uid}": packed(document) for uid, document in parts.items()}
 
-    async def tidy(self) -> None:
-        """Forget endpoints that have been gone for long."""
-        await self.forget(set(self.advisor.endpoints.keys), self.now() - _KEPT)
+    def _is_living(self, name: str) -> bool:
+        return name.removeprefix(PREFIX) in self.advisor.endpoints.keys
 
 
-async def keeping_of(advisor: Advisor, feed: ServingFeed, accounting: Accounting, ledger: Ledger) -> Keeping:
-    """Begin with what the ledger knows, and write there from now on. Without it, learning begins anew."""
-    learned = ledger.learned
+def packed(document: Mapping[str, Any]) -> str:
+    """A document as short text."""
+    text = json.dumps(document, separators=(",", ":"), sort_keys=True)
+    return base64.b85encode(zlib.compress(text.encode(), 6)).decode()
+
+
+def unpacked(text: str) -> Mapping[str, Any]:
+    """What `packed` made; empty where it is something else, so that learning begins anew."""
     try:
-        advisor.load(await accounting.call(partial(learned.all, POLICY)))
-        feed.load(await accounting.call(partial(learned.all, SIGNALS)))
-    except LedgerError:
-        accounting.figures.errors["ledger"] += 1
+        document = json.loads(zlib.decompressobj().decompress(base64.b85decode(text), _MOST_BYTES))
+    except (ValueError, zlib.error, binascii.Error):
+        return {}
+    return document if isinstance(document, dict) else {}
 
-    async def record(documents: Documents, at: Instant) -> None:
-        await accounting.call(partial(learned.record, documents, at))
 
-    async def forget(living: set[str], horizon: Instant) -> int:
-        return await accounting.call(partial(learned.forget, living, horizon))
-
-    return Keeping(advisor, feed, advisor.now, record, forget)
+def _part(documents: Documents, name: str) -> dict[str, Mapping[str, Any]]:
+    return {uid: one[name] for uid, one in documents.items() if isinstance(one.get(name), dict)}

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from gpucost.core.clock import SECOND, Instant, Micros
+from gpucost.core.clock import Instant, Micros
 from gpucost.core.model import Workload
 from gpucost.core.money import PICO
 from gpucost.core.present import cost_status
@@ -20,11 +20,9 @@ from gpucost.core.serving.spec import EndpointSpec
 from gpucost.core.serving.state import LOOK_EVERY
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
-from gpucost.ledger import Ledger
-from gpucost.runtime.accounting import Accounting, Totals
+from gpucost.runtime.accounting import Totals
 from gpucost.runtime.endpoints.advisor import Advisor
 from gpucost.runtime.endpoints.controller import EndpointController
-from gpucost.runtime.endpoints.keeping import Keeping, keeping_of
 from gpucost.runtime.endpoints.least_used import LeastUsed
 from gpucost.runtime.endpoints.registry import Endpoints
 from gpucost.runtime.endpoints.reporting import StatusWriter
@@ -34,13 +32,10 @@ from gpucost.runtime.optional_kinds import Optional
 from gpucost.runtime.publisher import Target, shown_as_status, shown_in_status
 from gpucost.runtime.queue import DirtyKeys
 from gpucost.runtime.serving_feed import ServingFeed
-from gpucost.runtime.settings import Settings
 from gpucost.runtime.world import Custom, World
 from gpucost.sources.autoscalers import HPA, SCALED_OBJECT, Scaler, hpa_record, scaled_object_record
 from gpucost.sources.promql import PromQL
 from gpucost.sources.reflector import Reflector
-
-Tasks = tuple[Coroutine[Any, Any, None], ...]
 
 
 class Serving:
@@ -82,7 +77,6 @@ class Serving:
         self.advisor = Advisor(self.endpoints, now, self.queue.mark)
         self.controller.load_of = self.advisor.of
         self.feed: ServingFeed | None = None
-        self.keeping: Keeping | None = None
         self.writer.parts.append(self._measured)
         mirror = self.endpoints.scaler_changed
         self.autoscalers: Reflector[Scaler] = Reflector(client, "", hpa_record, mirror, now)
@@ -110,28 +104,6 @@ class Serving:
             self.advisor.asked, engine, self.figures, self.now, every, allowed=allowed, heard=self.advisor.heard
         )
         return self.feed
-
-    async def begin(self, engine: PromQL | None, accounting: Accounting, ledger: Ledger, settings: Settings) -> Tasks:
-        """Begin with what was learned before; what is to run from now on."""
-        every = int(settings.metrics_seconds * SECOND)
-        feed = self.listen(engine, every=every, allowed=settings.metrics_queries)
-        self.keeping = await keeping_of(self.advisor, feed, accounting, ledger)
-        return feed.keep(), self.controller.run(), self.pulse()
-
-    async def flush(self) -> None:
-        """Keep what was learned, as far as it is due."""
-        if self.keeping is not None:
-            await self.keeping.flush()
-
-    async def finish(self) -> None:
-        """Keep all of it, at the end."""
-        if self.keeping is not None:
-            await self.keeping.flush(everything=True)
-
-    async def tidy(self) -> None:
-        """Forget what was learned of endpoints that have been gone for long."""
-        if self.keeping is not None:
-            await self.keeping.tidy()
 
     def _measured(self, record: Custom) -> Mapping[str, Any]:
         """What the feed knows of an endpoint, as its status shows it."""

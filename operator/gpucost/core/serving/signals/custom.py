@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gpucost.core.clock import Instant
-from gpucost.core.serving.signals.looking import Memory, summed
+from gpucost.core.clock import SECOND, Instant
+from gpucost.core.serving.signals.counting import STALE
+from gpucost.core.serving.signals.looking import Memory, OpenWindow, longer, summed
 from gpucost.core.serving.signals.model import (
     FIGURES,
     Asked,
@@ -22,6 +23,8 @@ from gpucost.core.serving.signals.model import (
     Reading,
     Signals,
     Unusable,
+    Work,
+    value_of,
 )
 from gpucost.core.serving.signals.presets import CUSTOM
 from gpucost.core.usage import Sample
@@ -60,7 +63,41 @@ def look(memory: Memory, asked: Asked, answers: Answers, at: Instant) -> tuple[M
         signals = replace(signals, availability=kind, message=problem, frozen=problem)
     elif problem:
         signals = replace(signals, message=problem)
-    return replace(memory, at=at, unknown_since=signals.unknown_since), signals
+    windows = _windows(memory, asked, signals, whole, at)
+    return replace(memory, at=at, windows=windows, unknown_since=signals.unknown_since), signals
+
+
+def _windows(
+    memory: Memory, asked: Asked, signals: Signals, whole: Mapping[str, Reading], at: Instant
+) -> Mapping[str, OpenWindow]:
+    """What pods have done since the last look, by their rates; where those come for the endpoint, a mean pod's part."""
+    span = at - memory.at if memory.at is not None else 0
+    if not 0 < span <= STALE or not signals.availability.available:
+        return memory.windows
+    served = "served" if "servedPerSecond" in asked.spec.metrics.queries else "arrived"
+    windows, pods = dict(memory.windows), signals.pods
+    if served in whole:
+        ready = sum(ref.ready_since is not None for ref in asked.pods)
+        pods = {"": _mean_pod(whole, ready)} if ready else {}
+    for uid, pod in pods.items():
+        requests, tokens = value_of(getattr(pod, served)), value_of(pod.generation_tokens)
+        prompt, seconds = value_of(pod.prompt_tokens), span / SECOND
+        if requests is not None:
+            done = Work(requests * seconds, _times(prompt, seconds), _times(tokens, seconds))
+            windows[uid] = longer(windows.get(uid, OpenWindow()), span, done, pod)
+    return windows
+
+
+def _mean_pod(whole: Mapping[str, Reading], count: int) -> PodSignals:
+    shares: dict[str, Any] = {
+        name: one if name == "kv_cache" or not isinstance(one, Known) else _reading(name, one.value / count, one.at)
+        for name, one in whole.items()
+    }
+    return replace(PodSignals("mean"), **shares)
+
+
+def _times(rate: float | None, seconds: float) -> float | None:
+    return rate * seconds if rate is not None else None
 
 
 def _read(

@@ -17,6 +17,8 @@ from gpucost.core.serving.signals.presets import PRESETS, Preset
 from gpucost.core.serving.spec import Runtime
 from gpucost.core.usage import Sample
 
+NAME = "gpucost_name"
+"""Label that our queries add: the name of the metric, which functions and `without` take away."""
 PART = "gpucost_part"
 """Label that our queries add: which part of the answer a series belongs to."""
 SUMS, PEAKS, STAMPS, NOW, BUCKETS = "sum", "max", "stamp", "now", "bucket"
@@ -97,11 +99,11 @@ def read(group: Group, samples: Iterable[Sample]) -> Answer:
         if part == STAMPS:
             one.stamp = value if one.stamp is None else max(one.stamp, value)
         elif part == BUCKETS:
-            metric, bound = get("__name__", ""), bound_of(get("le"))
+            metric, bound = get(NAME) or "", bound_of(get("le"))
             if metric in scales and bound is not None:
                 one.buckets.append((metric, get(model) or "", bound * scales[metric], value))
         else:
-            one.series.append((get("__name__") or "", get(model) or "", get(tenant) or "" if tenant else "", value))
+            one.series.append((get(NAME) or "", get(model) or "", get(tenant) or "" if tenant else "", value))
     return answer
 
 

@@ -180,13 +180,14 @@ def _remembered(memory: Memory, counts: Mapping[str, PodCount], signals: Signals
         if has_news and one.work is not None and not one.is_partial:
             assert one.memory is not None
             assert before is not None
-            window = _longer(window, one.memory.look.stamp - before.look.stamp, one.work, one.signals)
+            window = longer(window, one.memory.look.stamp - before.look.stamp, one.work, one.signals)
         windows[uid] = window
     pods = {uid: one.memory for uid, one in counts.items() if one.memory is not None}
     return replace(memory, at=at, pods=pods, windows=windows, unknown_since=signals.unknown_since)
 
 
-def _longer(window: OpenWindow, span: Micros, work: Work, pod: PodSignals) -> OpenWindow:
+def longer(window: OpenWindow, span: Micros, work: Work, pod: PodSignals) -> OpenWindow:
+    """A pod-minute with another look in it."""
     waiting, cache = value_of(pod.waiting), value_of(pod.kv_cache)
     if window.span:
         least = min(window.least_waiting, waiting) if window.least_waiting is not None and waiting is not None else None

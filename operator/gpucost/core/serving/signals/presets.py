@@ -90,6 +90,11 @@ def _prefixed(names: Mapping[str, tuple[str, ...]], prefix: str) -> dict[str, tu
     return {figure: tuple(f"{prefix}{name}" for name in those) for figure, those in names.items()}
 
 
+def _either(names: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """SGLang's names, which begin with `sglang:` or, in newer versions, with `sglang_`."""
+    return {figure: tuple(f"sglang{mark}{one}" for mark in ":_" for one in those) for figure, those in names.items()}
+
+
 PRESETS: Mapping[Runtime, Preset] = {
     Runtime.VLLM: Preset(
         sums=_prefixed(_VLLM_SUMS, "vllm:"),
@@ -106,21 +111,25 @@ PRESETS: Mapping[Runtime, Preset] = {
         prefix="num_request",
     ),
     Runtime.SGLANG: Preset(
-        sums={
-            REQUESTS: ("sglang:num_requests_total",),
-            PROMPT: ("sglang:prompt_tokens_total",),
-            GENERATION: ("sglang:generation_tokens_total",),
-            CACHE_HITS: ("sglang:cached_tokens_total",),
-            RUNNING: ("sglang:num_running_reqs",),
-            WAITING: ("sglang:num_queue_reqs",),
-        },
-        peaks={KV_CACHE: ("sglang:token_usage",)},
-        histograms={
-            FIRST_TOKEN: ("sglang:time_to_first_token_seconds",),
-            BETWEEN_TOKENS: ("sglang:inter_token_latency_seconds", "sglang:time_per_output_token_seconds"),
-        },
-        alive=("sglang:num_running_reqs",),
-        prefix="sglang:",
+        sums=_either(
+            {
+                REQUESTS: ("num_requests_total",),
+                PROMPT: ("prompt_tokens_total",),
+                GENERATION: ("generation_tokens_total",),
+                CACHE_HITS: ("cached_tokens_total",),
+                RUNNING: ("num_running_reqs",),
+                WAITING: ("num_queue_reqs",),
+            }
+        ),
+        peaks=_either({KV_CACHE: ("token_usage",)}),
+        histograms=_either(
+            {
+                FIRST_TOKEN: ("time_to_first_token_seconds",),
+                BETWEEN_TOKENS: ("inter_token_latency_seconds", "time_per_output_token_seconds"),
+            }
+        ),
+        alive=("sglang:num_running_reqs", "sglang_num_running_reqs"),
+        prefix="sglang",
         creates_lazily=True,
     ),
     Runtime.TGI: Preset(
