@@ -47,7 +47,7 @@ async def full_pass(parts: Parts, accounting: Accounting) -> None:
         parts.stays.book,
         parts.stays.tidy,
         parts.accounts.tidy,
-        parts.advising.flush,
+        parts.advising.tick,
     )
     parts.surroundings.tidy()
     await parts.publisher.publish(parts.totals)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from gpucost.core.clock import HOUR, Instant, floor_to
+from gpucost.core.clock import HOUR, MINUTE, Instant, Micros, floor_to
 from gpucost.core.model import NodeFact
 from gpucost.core.money import Pico
 from gpucost.core.serving.signals.model import Signals
@@ -21,6 +21,7 @@ from gpucost.runtime.recommending import Recommending
 
 POLICY = "replicas"
 """Of the metric `gpucost_saved`."""
+EVERY: Micros = 5 * MINUTE
 
 
 class Advising:
@@ -39,6 +40,7 @@ class Advising:
         self.book = ReplicaBook(now, signals_of)
         self.footprints = Footprints(self.endpoints, nodes, market, now, signals_of)
         self.recommending = Recommending(serving.world, self.endpoints, self.book, self.footprints)
+        self._flushed: Instant = 0
         serving.controller.watchers.append(self.book.look)
         serving.least_used.signals_of = signals_of
 
@@ -55,6 +57,12 @@ class Advising:
         self.book.write = lambda hours, notes: call(partial(book.record, list(hours), list(notes)))
         self.book.read = lambda span, namespace: call(partial(book.hours, span, namespace))
         self.book.tidy = lambda living, before: call(partial(book.tidy, list(living), before))
+
+    async def tick(self) -> None:
+        """Write now and then: a restart loses some minutes of looks, which are then on no side."""
+        if self.now() - self._flushed >= EVERY:
+            self._flushed = self.now()
+            await self.flush()
 
     async def flush(self) -> None:
         """Write what is new, and once a day tidy up."""

@@ -1,7 +1,7 @@
 """Books what the replicas of every endpoint cost beside what they would have cost otherwise.
 
-Fed by every pass over an endpoint. The hours that are open are kept here and written to the ledger at every tick; a
-restart loses at most what was seen since the last one, and that time is then not counted, neither way.
+Fed by every pass over an endpoint. The hours that are open are kept here and written to the ledger every few minutes; a
+restart loses at most what was seen since then, and that time is not counted, neither way.
 """
 
 from __future__ import annotations
