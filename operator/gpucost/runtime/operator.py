@@ -252,7 +252,6 @@ class Operator:
         parts.controller.reporting = intake.reporting
         self.tasks.start(run_workers(parts.controller), "training")
         self.tasks.start(parts.serving.controller.run(), "serving")
-        self.tasks.start(parts.serving.pulse(), "pulse of endpoints")
         self.tasks.start(self._flushes(), "flush")
         self.tasks.start(self._ticks(), "tick")
         if sampling.exporters is not None and settings.scrape_seconds < settings.tick_seconds:
