@@ -73,12 +73,17 @@ def simulate(name: str, deadline: str | None, complete_by: str | None, changeove
 @click.command(
     "savings",
     context_settings=_SETTINGS,
-    short_help="What was saved, and against what.",
-    epilog="\b\nExamples:\n  kubectl cost savings --window month\n  kubectl cost savings -n research -o csv",
+    short_help="What could be saved, and what was saved.",
+    epilog="\b\nExamples:\n  kubectl cost savings --window month\n  kubectl cost savings -n research -o csv\n"
+    "  kubectl cost savings -o json | jq -r '.recommendations[].command'",
 )
 @flags("namespace", "all_namespaces", "window", *PRINTED)
 def savings() -> None:
-    """What was saved in the window by namespace and policy, and against what that is measured."""
+    """What could be saved, ranked, each with the command that does it; and what was saved in the window.
+
+    Recommendations rest on what was measured in the window. Nothing is applied by this command. What was saved is
+    measured against what would have happened otherwise, by namespace and policy.
+    """
     asker = Asker(current())
     savings_view.show(asker.savings(asker.namespaces_of(everywhere=True)), asker.options)
 

@@ -1,4 +1,4 @@
-"""Shows what was saved, by namespace and by what saved it."""
+"""Shows what could be saved, and what was: by namespace and by what saved it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import click
 
-from gpucost.cli import figures, footers
+from gpucost.cli import figures, footers, recommended_view
 from gpucost.cli.formats import as_document, model_as_json, model_as_yaml, print_csv
 from gpucost.cli.grid import Grid, markdown, print_grid, print_line
 from gpucost.cli.options import Options
@@ -40,8 +40,9 @@ def _row(one: Saving, document: SavingList) -> list[str]:
 
 
 def _table(document: SavingList, options: Options) -> None:
+    recommended_view.show(document, headers=not options.no_headers, cut=options.output == "table")
     if not document.items:
-        print_line(f"Nothing was saved {when(options.window)}: no spot capacity, and no run that was not made.")
+        print_line(f"Nothing was saved {when(options.window)}: nothing that was applied.")
         print_line("To save on training: kubectl cost estimate -f job.yaml, and spec.placement.policy")
     else:
         print_line(f"{_money(document.total, document)} saved {when(options.window)}", "bold")
@@ -60,11 +61,16 @@ def _footer(document: SavingList, options: Options) -> list[str]:
     start, end = parse_rfc3339(document.window.start), parse_rfc3339(document.window.end)
     against = sorted({one.against for one in document.items})
     lines = [f"Measured against {one}" for one in against]
+    for one in document.items:
+        for other in one.also:
+            lines.append(f"{one.namespace}, {one.policy}: {_money(other.saved, document)} against {other.against}")
     lines.append(f"Window: {options.window}, {figures.span(start, end)}")
     return [*lines, footers.quality_line(document.quality, document.currency)]
 
 
 def _markdown(document: SavingList, options: Options) -> None:
+    if document.recommendations:
+        click.echo(f"{recommended_view.as_markdown(document)}\n")
     click.echo(markdown(_TITLES, _rows(document), names=2))
     click.echo()
     click.echo("  \n".join(_footer(document, options)))

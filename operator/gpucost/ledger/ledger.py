@@ -34,6 +34,7 @@ from gpucost.ledger.errors import LedgerError, guard
 from gpucost.ledger.progress import Sayings
 from gpucost.ledger.rebooking import Late, late_hours, merge_prices, rebook
 from gpucost.ledger.recorded import Recorded, recorded
+from gpucost.ledger.replicas import ReplicaBooks
 from gpucost.ledger.retirement import Retirement
 from gpucost.ledger.rollups import HOURLY
 from gpucost.ledger.runs import Runs
@@ -270,6 +271,11 @@ class Ledger:
     def stays(self) -> RunStays:
         """The stays of training runs on nodes."""
         return RunStays(self._read, self._write_quietly)
+
+    @property
+    def replicas(self) -> ReplicaBooks:
+        """What the replicas of endpoints have cost and would have cost otherwise."""
+        return ReplicaBooks(self._read, self._write_quietly)
 
     @property
     def endpoints(self) -> Endpoints:

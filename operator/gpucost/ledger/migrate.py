@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from gpucost.ledger.errors import LedgerError
 
-HEAD = "0009"
+HEAD = "0010"
 """Newest revision under `migrations/versions`; a test holds the two together."""
 
 _LOCK = 0x67707563  # of PostgreSQL's advisory locks, which belong to one database

@@ -329,3 +329,33 @@ rolled_nodes = Table(
     sqlite_with_rowid=False,
 )
 """Sums of nodes that have not ended, over all hours that are rolled up: a JSON array in the order of `Amounts`."""
+
+# --- replicas of endpoints --------------------------------------------------------------------------------------------
+
+replica_hours = Table(
+    "replica_hours",
+    metadata,
+    _key("cluster"),
+    _key("endpoint"),
+    _instant("hour"),
+    Column("applied", BigInteger, nullable=False),
+    _key("namespace"),
+    _key("name"),
+    Column("sums", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "endpoint", "hour", "applied"),
+    sqlite_with_rowid=False,
+)
+"""What the replicas of InferenceEndpoints (by UID) have cost and would have cost otherwise; see
+`core.serving.counterfactual`. `applied` is 1 for time in which the operator set the number. `sums` is JSON."""
+
+replica_notes = Table(
+    "replica_notes",
+    metadata,
+    _key("cluster"),
+    _key("endpoint"),
+    Column("kind", String(63), nullable=False),
+    Column("said", Text, nullable=False),
+    PrimaryKeyConstraint("cluster", "endpoint", "kind"),
+    sqlite_with_rowid=False,
+)
+"""What is remembered of an endpoint, by what it is: what its GPUs were seen to need, how it was taken over."""

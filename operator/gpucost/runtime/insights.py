@@ -10,7 +10,10 @@ from typing import Any, Protocol
 
 from gpucost.core.clock import Instant, Micros, format_rfc3339, parse_duration, parse_rfc3339
 from gpucost.core.model import Key, NodeFact, PriceFact, Workload
-from gpucost.core.report import Explanation, Row
+from gpucost.core.money import format_pico
+from gpucost.core.recommendations import Recommendation, monthly
+from gpucost.core.report import Explanation, Report, Row
+from gpucost.core.serving.counterfactual import Compared
 from gpucost.core.timeline import Interval
 from gpucost.core.training.accounts import Ledgered
 from gpucost.core.training.auto.stays import Stay
@@ -24,8 +27,9 @@ from gpucost.core.training.state import Interruption
 from gpucost.core.training.wasted import losses
 from gpucost.core.training.whatif import Record, WhatIf, what_if
 from gpucost.runtime.market import MarketView
+from gpucost.runtime.recommending import Recommending
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
-from gpucost.web import documents, run_documents, simulations
+from gpucost.web import documents, recommendation_documents, run_documents, simulations
 from gpucost.web import schema_runs as schema
 from gpucost.web.insights import LONGEST, Terms
 from gpucost.web.provider import CostProvider
@@ -65,6 +69,8 @@ class RunInsights:
     """Stays of a run on nodes, by UID of the TrainingJob."""
     not_made: Callable[[], Sequence[Saving]] = tuple
     """Runs that were not made, and what that saved."""
+    recommending: Recommending | None = None
+    """What could be saved, and what right-sizing has saved; None: neither is asked for."""
     _simulating: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One at a time: each keeps a core busy for a second or two."""
 
@@ -161,14 +167,29 @@ class RunInsights:
         items = [run_documents.saving(*key, rows) for key, rows in groups.items()]
         items += run_documents.not_made([one for one in self.not_made() if _is_in(one, span, namespace)])
         items += run_documents.stopped(self._stopped(span, namespace))
+        applied, wishes = await self._recommended(report, namespace)
+        items += applied
         items.sort(key=lambda one: (-Decimal(one.saved), one.namespace, one.policy))
         return schema.SavingList(
             currency=report.currency,
             window=run_documents.window(report.span),
             items=tuple(items),
             total=f"{sum((Decimal(one.saved) for one in items), Decimal(0)):.6f}",
+            recommendations=tuple(map(recommendation_documents.recommended, wishes)),
+            recommended_monthly=format_pico(monthly(wishes)),
             quality=documents.quality(report.quality),
         )
+
+    async def _recommended(
+        self, report: Report, namespace: str | None
+    ) -> tuple[list[schema.Saving], tuple[Recommendation, ...]]:
+        if self.recommending is None:
+            return [], ()
+        done, wishes = await self.recommending.look(report, namespace)
+        groups: dict[str, list[Compared]] = {}
+        for one in done:
+            groups.setdefault(one.namespace, []).append(one.seen)
+        return [recommendation_documents.right_sized(*group) for group in groups.items()], wishes
 
     def _stopped(self, span: Interval, namespace: str | None) -> list[tuple[str, Avoided]]:
         """Runs that a rule keeps stopped, each with its namespace."""

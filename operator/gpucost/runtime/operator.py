@@ -175,6 +175,7 @@ class Operator:
             engine=engine,
         )
         sampling.on_quiet = parts.stopping.quiet.take
+        sampling.on_series = parts.advising.footprints.take
         stack.push_async_callback(sampling.close)
         accounting = Accounting(
             ledger, parts.recorder, parts.caches, parts.figures, now, sampling, settings.details_kept
@@ -221,6 +222,8 @@ class Operator:
         await with_runs(parts.runs.book, accounting, ledger)
         stack.push_async_callback(parts.runs.book.flush)
         stack.push_async_callback(parts.stays.flush)
+        await parts.advising.begin(accounting, ledger)
+        stack.push_async_callback(parts.advising.flush)
         for fact, node in await accounting.call(
             lambda: ledger.ended_pods(kind=TRAINING_JOB, capacity_type=CapacityType.SPOT)
         ):
@@ -357,6 +360,7 @@ class Operator:
             parts.recorder.endings.interruptions_of,
             parts.stays.of,
             parts.runs.book.counted,
+            parts.advising.recommending,
         )
 
     def _alive(self) -> str | None:

@@ -18,6 +18,7 @@ from gpucost.runtime.accounting import Totals
 from gpucost.runtime.assets import Assets
 from gpucost.runtime.caches import Caches
 from gpucost.runtime.custom import CustomResources
+from gpucost.runtime.endpoints.advising import Advising
 from gpucost.runtime.endpoints.serving import Serving
 from gpucost.runtime.feeds import DoubtBoard
 from gpucost.runtime.going import NodesGoing
@@ -107,6 +108,13 @@ class Parts:
         self.controller.doubts_of = self.board.of
         self.market = GpuMarket(self.prices, now)
         self.controller.market = self.market.view
+        self.advising = Advising(
+            self.serving,
+            lambda: self.recorder.nodes,
+            self.market.view,
+            now,
+            lambda uid: self.serving.feed.of(uid) if self.serving.feed is not None else None,
+        )
         self.controller.choose = Weighing(now, limited=not dry_run).choose
         self.surroundings = surroundings_of(
             self.recorder,

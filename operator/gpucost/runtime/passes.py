@@ -36,7 +36,7 @@ async def full_pass(parts: Parts, accounting: Accounting) -> None:
     parts.sums.freeze(totals.workloads, settled, now())
     await _if_the_ledger_answers(parts, lambda: parts.stopping.prepare(accounting, parts.totals))
     fill(parts.figures, parts.totals, parts.world, ended)
-    parts.figures.saved |= parts.runs.book.saved()
+    parts.figures.saved |= parts.runs.book.saved() | parts.advising.saved()
     parts.figures.sizes["inferenceendpoint"] = len(parts.serving.endpoints.records)
     for key in parts.world.trainingjobs:
         parts.queue.mark(key)
@@ -46,6 +46,7 @@ async def full_pass(parts: Parts, accounting: Accounting) -> None:
         lambda: parts.runs.tidy(parts.settings.details_kept),
         parts.stays.book,
         parts.stays.tidy,
+        parts.advising.flush,
     )
     parts.surroundings.tidy()
     await parts.publisher.publish(parts.totals)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gpucost.core.clock import MINUTE, Instant, Micros
-from gpucost.core.model import NeedFact, Pod, Resources, UsageFact
+from gpucost.core.model import NeedFact, Pod, Resources, Unknown, UsageFact
 from gpucost.core.needs import NeedKeeper, uses
 from gpucost.core.sampling import Condensed, Mark, Window, condense, window
 from gpucost.core.usage import Held, PodName, Sample, activity
@@ -59,6 +59,8 @@ class Sampling:
     longest: Micros = _LONGEST
     on_quiet: Callable[[Mapping[str, bool | None], Window], None] = lambda _quiet, _span: None
     """Told after every pass whose GPUs did nothing."""
+    on_series: Callable[[Samples, Mapping[PodName, Held], Mapping[str, float | Unknown], Window], None] | None = None
+    """Given the series of GPUs after every pass that can be used, with who holds what and how active each pod was."""
     engine: PromQL | None = None
     exporters: ExporterSource | None = None
     needs: NeedKeeper = field(default_factory=NeedKeeper)
@@ -130,8 +132,11 @@ class Sampling:
             return
         answers = [await self._read(source, span.until) for source in self.gpus]
         held = self._held()
-        found = activity({} if span.fault else merged(answers), held)
+        series: Samples = {} if span.fault else merged(answers)
+        found = activity(series, held)
         self.on_quiet(found.quiet, span)
+        if self.on_series is not None and not span.fault:
+            self.on_series(series, held, found.by_pod, span)
         self._dropped("gpu", found.dropped)
         if found.renamed:
             self._tell("labels", "GPU series name pods in exported_pod: Prometheus scrapes without honor_labels")

@@ -110,6 +110,13 @@ class RunReport(ApiModel):
     quality: Quality
 
 
+class Comparison(ApiModel):
+    """The same time against another course."""
+
+    against: str = Field(description="What it is compared with.")
+    saved: Money = Field(description="What that would have cost more; negative when it would have cost less.")
+
+
 class Saving(ApiModel):
     """What was saved in a namespace by one means."""
 
@@ -119,7 +126,7 @@ class Saving(ApiModel):
     namespace: str = Field(description="Namespace.")
     policy: str = Field(
         description="What saved it: a placement policy, `other spot capacity`, `nothing new to train`, `run reused`, "
-        "`early stop by RULE`."
+        "`early stop by RULE`, `right-sized replicas`."
     )
     workloads: int = Field(ge=0, description="Workloads that it was saved with, or runs that were not made.")
     unknown: int = Field(0, ge=0, description="Those of them of which nobody knows what they saved.")
@@ -127,6 +134,22 @@ class Saving(ApiModel):
     otherwise: Money = Field(description="What it would have cost.")
     saved: Money = Field(description="otherwise - cost; negative when it was dearer.")
     against: str = Field(description="What it is compared with.")
+    also: tuple[Comparison, ...] = Field((), description="The same against other courses; no part of any sum.")
+
+
+class Recommended(ApiModel):
+    """One thing that would save something."""
+
+    namespace: str = Field(description="Namespace.")
+    subject: str = Field(description="What it is about, such as InferenceEndpoint/llama.")
+    action: Literal["replicas", "gpu", "idle", "spot", "duplicate"] = Field(description="What would be changed.")
+    change: str = Field(description="The change in a few words.")
+    saves: Money | None = Field(description="What it would save; null when nobody knows.")
+    per: Literal["month", "run"] = Field(description="month: 730 hours, again and again. run: once.")
+    confidence: Literal["High", "Medium", "Low"] = Field(description="How well it is founded.")
+    why: str = Field(description="What it rests on.")
+    command: str = Field(description="A command that does it. Nothing is ever done without somebody running it.")
+    notes: tuple[str, ...] = Field(description="What to mind.")
 
 
 class SavingList(ApiModel):
@@ -139,6 +162,10 @@ class SavingList(ApiModel):
     window: Window
     items: tuple[Saving, ...] = Field(description="Most saved first.")
     total: Money = Field(description="All of them together.")
+    recommendations: tuple[Recommended, ...] = Field((), description="What could be saved, most first.")
+    recommended_monthly: Money = Field(
+        "0.000000", description="What all that recurs would save in a month; of one subject only the best counts."
+    )
     quality: Quality
 
 

@@ -199,6 +199,12 @@ def _follow(case: Case) -> EndpointDecision:
         return _told(case, Verdict(True, "Frozen", message, True), desired=current, known=True)
     if not case.acts:
         return _told(case, _recommending(case), desired=number, limit=found.limit, known=True)
+    free = case.state.free
+    if free is not None and 0 < number < current and number < current - free:
+        number = current - free
+        if number == current:
+            message = "no replica is taken away: each is answering somebody (spec.podDeletionCost)"
+            return _told(case, Verdict(True, "Frozen", message, True), desired=current, known=True)
     if number == current:
         verdict = Verdict(True, "Scaled", f"{case.spec.target} has the replicas that it needs", True)
         return _told(case, verdict, desired=number, limit=found.limit, known=True)

@@ -104,6 +104,8 @@ class EndpointState:
     """None while it is not known who else sets the replicas."""
     ready: int = 0
     """Pods of the workload that are ready."""
+    free: int | None = None
+    """Replicas that may go now without cutting off an answer; None: nobody asked for that, or who goes is not ours."""
     measured: Measured = Measured(known=False)
     wish: Wish | None = None
     """None while the load is unknown."""

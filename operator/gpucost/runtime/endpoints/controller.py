@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -24,6 +24,7 @@ from gpucost.effects import events
 from gpucost.effects.apply import Result
 from gpucost.effects.scaling import scale
 from gpucost.kube.client import KubeClient
+from gpucost.runtime.endpoints.least_used import Postponed
 from gpucost.runtime.endpoints.registry import Endpoints
 from gpucost.runtime.endpoints.reporting import StatusWriter
 from gpucost.runtime.endpoints.targets import Targets
@@ -67,8 +68,12 @@ class EndpointController:
     """A number that goes before every recommendation: to sleep, to wake up."""
     before_scaling: list[Callable[[Custom, ScaleTarget], Awaitable[None]]] = field(default_factory=list)
     """What is done just before a change, such as to mark the pods that shall go."""
+    free_of: Callable[[Custom, EndpointSpec, Sequence[Pod]], int | None] = lambda _record, _spec, _pods: None
+    """How many replicas may go now without cutting off an answer; None: that is nobody's wish."""
     after_scaling: list[Callable[[Custom, ScaleTarget], None]] = field(default_factory=list)
     """Who is told of a change that was made."""
+    watchers: list[Callable[[Custom, EndpointState, EndpointDecision], None]] = field(default_factory=list)
+    """Who is told of every look, with the decision as it is told."""
     pasts: dict[str, Past] = field(default_factory=dict)
     """By UID."""
     told: dict[Key, set[tuple[str, str, str]]] = field(default_factory=dict)
@@ -99,12 +104,15 @@ class EndpointController:
         if record is None or record.deleting:
             self._forget(key)
             return
-        decision = plan(await self.gather(record), self.now())
+        state = await self.gather(record)
+        decision = plan(state, self.now())
         self.pasts[record.uid] = decision.past
         result, told = await self._act(record, decision)
         if result in _DECIDE_AGAIN:
             self.queue.wake_at(key, self.now() + _DECIDE_AGAIN[result])
             return
+        for watch in self.watchers:
+            watch(record, state, told)
         await self._tell(record, told, done=result is Result.APPLIED)
         await self.writer.write(record, told.status, told.conditions)
         self.queue.wake_at(key, told.wake_at if result in {None, Result.APPLIED} else self.now() + _RETRY)
@@ -135,6 +143,7 @@ class EndpointController:
             state,
             target=target,
             rivals=self.endpoints.rivals(record, spec) if self.sees_rivals() else None,
+            free=self.free_of(record, spec, pods),
             ready=sum(pod.ready_since is not None and pod.deleting is None for pod in pods),
             measured=measured,
             wish=wish,
@@ -163,8 +172,11 @@ class EndpointController:
         action = decision.action
         if action is None:
             return None, decision
-        for prepare in self.before_scaling:
-            await prepare(record, action)
+        try:
+            for prepare in self.before_scaling:
+                await prepare(record, action)
+        except Postponed as why:
+            return Result.REJECTED, refused(decision, action, str(why))
         result, said = await scale(self.client, self.targets.path(action.ref, record.namespace), action)
         self.figures.actions[_POLICY, "Auto", result.value] += 1
         words = f"{action.ref} {action.before} -> {action.replicas}: {action.reason}: {action.message}"

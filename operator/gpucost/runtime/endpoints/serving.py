@@ -23,6 +23,7 @@ from gpucost.kube.client import KubeClient
 from gpucost.runtime.accounting import Totals
 from gpucost.runtime.endpoints.advisor import Advisor
 from gpucost.runtime.endpoints.controller import EndpointController
+from gpucost.runtime.endpoints.least_used import LeastUsed
 from gpucost.runtime.endpoints.registry import Endpoints
 from gpucost.runtime.endpoints.reporting import StatusWriter
 from gpucost.runtime.endpoints.targets import Targets
@@ -70,6 +71,9 @@ class Serving:
             sees_rivals=self.sees_rivals,
             hourly_of=self.hourly_of,
         )
+        self.least_used = LeastUsed(client, self.endpoints)
+        self.controller.free_of = self.least_used.free
+        self.controller.before_scaling.append(self.least_used.prepare)
         self.advisor = Advisor(self.endpoints, now, self.queue.mark)
         self.controller.load_of = self.advisor.of
         self.feed: ServingFeed | None = None

@@ -1,0 +1,69 @@
+"""What is advised about endpoints and what came of it, put together: needs of GPUs, the books of replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from gpucost.core.clock import HOUR, Instant, floor_to
+from gpucost.core.model import NodeFact
+from gpucost.core.money import Pico
+from gpucost.core.serving.signals.model import Signals
+from gpucost.core.timeline import Interval
+from gpucost.ledger import Ledger
+from gpucost.ledger.replicas import SAVED
+from gpucost.runtime.accounting import Accounting
+from gpucost.runtime.endpoints.footprints import FOOTPRINT, Footprints
+from gpucost.runtime.endpoints.otherwise import BEFORE, HPA, ReplicaBook
+from gpucost.runtime.endpoints.serving import Serving
+from gpucost.runtime.market import MarketView
+from gpucost.runtime.recommending import Recommending
+
+POLICY = "replicas"
+"""Of the metric `gpucost_saved`."""
+
+
+class Advising:
+    """The parts that watch endpoints without touching them."""
+
+    def __init__(
+        self,
+        serving: Serving,
+        nodes: Callable[[], Mapping[str, NodeFact]],
+        market: Callable[[], MarketView],
+        now: Callable[[], Instant],
+        signals_of: Callable[[str], Signals | None],
+    ) -> None:
+        """`signals_of` gives the last look at an endpoint by its UID."""
+        self.endpoints, self.now = serving.endpoints, now
+        self.book = ReplicaBook(now, signals_of)
+        self.footprints = Footprints(self.endpoints, nodes, market, now, signals_of)
+        self.recommending = Recommending(serving.world, self.endpoints, self.book, self.footprints)
+        serving.controller.watchers.append(self.book.look)
+        serving.least_used.signals_of = signals_of
+
+    async def begin(self, accounting: Accounting, ledger: Ledger) -> None:
+        """Begin with what the ledger knows, and write there from now on."""
+        hour = floor_to(self.now(), HOUR)
+        book, call = ledger.replicas, accounting.call
+        hours = await call(partial(book.hours, Interval(hour - HOUR, hour + HOUR)))
+        before, shadows, saved, seen = [
+            await call(partial(book.notes, kind)) for kind in (BEFORE, HPA, SAVED, FOOTPRINT)
+        ]
+        self.book.load(hours, before, shadows, saved)
+        self.footprints.load(seen)
+        self.book.write = lambda hours, notes: call(partial(book.record, list(hours), list(notes)))
+        self.book.read = lambda span, namespace: call(partial(book.hours, span, namespace))
+        self.book.tidy = lambda living, before: call(partial(book.tidy, list(living), before))
+
+    async def flush(self) -> None:
+        """Write what is new, and once a day tidy up."""
+        await self.book.flush()
+        notes = self.footprints.notes()
+        if notes and self.book.write is not None:
+            await self.book.write((), notes)
+        await self.book.forget({record.uid for record in self.endpoints.records.values()})
+
+    def saved(self) -> dict[str, Pico]:
+        """For the metric."""
+        return {POLICY: self.book.saved()}

@@ -1,0 +1,85 @@
+"""Gathers what every part recommends, for `kubectl cost savings`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from gpucost.core.recommendations import (
+    Recommendation,
+    of_gpu,
+    of_idle,
+    of_replicas,
+    of_training,
+    ranked,
+)
+from gpucost.core.report import Report
+from gpucost.core.serving.counterfactual import Compared, compared
+from gpucost.ledger.replicas import Booked
+from gpucost.runtime.endpoints.footprints import Footprints
+from gpucost.runtime.endpoints.otherwise import ReplicaBook
+from gpucost.runtime.endpoints.registry import Endpoints
+from gpucost.runtime.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What right-sizing has saved an endpoint in a window."""
+
+    uid: str
+    namespace: str
+    name: str
+    seen: Compared
+
+
+@dataclass
+class Recommending:
+    """The parts that recommend."""
+
+    world: World
+    endpoints: Endpoints
+    book: ReplicaBook
+    footprints: Footprints
+
+    async def look(self, report: Report, namespace: str | None) -> tuple[list[Applied], tuple[Recommendation, ...]]:
+        """What was saved by replicas in the window of a report, and what could be saved."""
+        by_uid: dict[str, list[Booked]] = {}
+        for one in await self.book.hours(report.span, namespace):
+            by_uid.setdefault(one.uid, []).append(one)
+        seen = {uid: compared(one.hour for one in hours) for uid, hours in by_uid.items()}
+        done = [
+            Applied(uid, hours[-1].namespace, hours[-1].name, applied)
+            for uid, hours in by_uid.items()
+            if (applied := seen[uid][0]) is not None
+        ]
+        possible = {uid: others for uid, (_, others) in seen.items()}
+        return done, ranked(self._all(report, namespace, possible))
+
+    def _all(
+        self, report: Report, namespace: str | None, possible: Mapping[str, Compared | None]
+    ) -> Iterator[Recommendation]:
+        targets = set(self.endpoints.workloads())
+        yield from self._of_endpoints(namespace, possible)
+        for row in report.rows:
+            if row.workload is not None and (row.namespace, row.workload) not in targets:
+                yield from _present(of_idle(row))
+        for record in tuple(self.world.trainingjobs.values()):
+            if namespace in {None, record.namespace} and not record.deleting:
+                yield from of_training(record.namespace, record.name, record.spec, record.status)
+
+    def _of_endpoints(self, namespace: str | None, possible: Mapping[str, Compared | None]) -> Iterator[Recommendation]:
+        for record in tuple(self.endpoints.records.values()):
+            read = self.endpoints.specs.get(record.key)
+            if namespace not in {None, record.namespace} or record.deleting or read is None or read.value is None:
+                continue
+            spec = read.value
+            yield from _present(of_replicas(record.namespace, record.name, record.status, possible.get(record.uid)))
+            advice = self.footprints.advice(record, spec)
+            if advice.best is not None:
+                target = spec.target.kind, spec.target.name
+                product = self.footprints.product(advice.best.name)
+                yield from _present(of_gpu(record.namespace, record.name, target, advice, product))
+
+
+def _present(one: Recommendation | None) -> Iterable[Recommendation]:
+    return () if one is None else (one,)

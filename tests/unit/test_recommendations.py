@@ -1,0 +1,181 @@
+"""What is recommended, by whom, and with which command; nothing on what was not measured."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from gpucost.cli.recommended_view import command_lines
+from gpucost.core.clock import DAY, HOUR
+from gpucost.core.model import Workload
+from gpucost.core.money import PICO
+from gpucost.core.recommendations import (
+    Kind,
+    Per,
+    Recommendation,
+    monthly,
+    of_gpu,
+    of_idle,
+    of_replicas,
+    of_training,
+    ranked,
+)
+from gpucost.core.report import Amounts, Row
+from gpucost.core.serving.advice import Advice, Confidence, Option
+from gpucost.core.serving.counterfactual import Compared
+
+
+def option(**changes: Any) -> Option:
+    made: dict[str, Any] = {
+        "name": "L4",
+        "resource": "nvidia.com/gpu",
+        "for_one": 1,
+        "hourly": Fraction("1.60"),
+        "certain": Fraction("1.60"),
+        "slower": Fraction(11),
+        "busy": Fraction(1, 2),
+        "source": "PriceBook/team",
+    }
+    return Option(**{**made, **changes})
+
+
+def patch_of(command: str) -> Any:
+    return json.loads(shlex.split(command)[-1])
+
+
+# --- endpoints --------------------------------------------------------------------------------------------------------
+
+
+def test_replicas_are_told_by_what_was_watched_and_not_by_the_moment() -> None:
+    """Ten days in which the recommendation was 2.40 cheaper a day on average: 0.10 an hour, 73 a month."""
+    seen = Compared(10 * DAY, 0, None, None, None, possible=24 * PICO, possible_time=10 * DAY)
+    status = {"currentReplicas": 5, "recommendation": {"replicas": 2, "savingPerHour": "900.00"}}
+    found = of_replicas("prod", "llama", status, seen)
+    assert found is not None
+    assert (found.saves, found.per, found.confidence) == (73 * PICO, Per.MONTH, Confidence.HIGH)
+    assert found.change == "mode Auto, now 2 in place of 5"
+    assert patch_of(found.command) == {"spec": {"mode": "Auto"}}
+    assert found.command.startswith("kubectl patch inferenceendpoint llama -n prod --type merge -p ")
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        None,
+        Compared(DAY, 0, None, None, None, None, 0),
+        Compared(DAY, 0, None, None, None, -PICO, DAY),
+        Compared(DAY, 0, PICO, None, None, None, 0),
+    ],
+)
+def test_no_replicas_without_a_measured_saving(seen: Compared | None) -> None:
+    assert of_replicas("prod", "llama", {"recommendation": {"replicas": 1}, "currentReplicas": 9}, seen) is None
+
+
+def test_a_cheaper_gpu_is_selected_by_the_label_of_its_nodes_and_a_slice_by_its_resource() -> None:
+    advice = Advice(option(), "it needs 6 GiB", Confidence.HIGH, Fraction("13.76"))
+    found = of_gpu("prod", "llama", ("Deployment", "llama"), advice, "NVIDIA-L4")
+    assert found is not None
+    assert found.saves == 8_876_800 * PICO // 1000
+    selector = {"nvidia.com/gpu.product": "NVIDIA-L4"}
+    assert patch_of(found.command) == {"spec": {"template": {"spec": {"nodeSelector": selector}}}}
+    slices = option(name="3g.40gb", resource="nvidia.com/mig-3g.40gb", certain=Fraction("13.76"))
+    found = of_gpu("prod", "llama", ("Deployment", "llama"), Advice(slices, hourly=Fraction("13.76")), "3g.40gb")
+    assert found is not None
+    assert "--limits=nvidia.com/gpu=0,nvidia.com/mig-3g.40gb=1" in found.command
+    assert found.notes[0] == "for certain 0.00 a month"
+    assert of_gpu("prod", "llama", ("Deployment", "llama"), Advice(reason="not known"), "") is None
+
+
+# --- idle -------------------------------------------------------------------------------------------------------------
+
+
+def row(kind: str = "Deployment", **changes: Any) -> Row:
+    whole = Amounts(
+        cost=9 * PICO, gpu_time=100 * HOUR, known_gpu_time=100 * HOUR, active_gpu_time=0, held_time=50 * HOUR
+    )
+    return Row(
+        key="k",
+        amounts=whole._replace(**changes),
+        hourly=2 * PICO,
+        namespace="research",
+        workload=Workload(kind, "notebook"),
+        pods=1,
+    )
+
+
+def test_gpus_that_compute_nothing_are_given_back() -> None:
+    found = of_idle(row())
+    assert found is not None
+    assert (found.saves, found.kind, found.confidence) == (1460 * PICO, Kind.IDLE, Confidence.MEDIUM)
+    assert found.command == "kubectl scale deployment/notebook -n research --replicas=0"
+    commands = {kind: of_idle(row(kind)) for kind in ("TrainingJob", "Pod", "RayCluster")}
+    assert all(commands.values())
+    assert patch_of(commands["TrainingJob"].command) == {"spec": {"suspend": True}}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"active_gpu_time": HOUR},
+        {"known_gpu_time": 89 * HOUR},
+        {"known_gpu_time": 0},
+        {"gpu_time": 23 * HOUR, "known_gpu_time": 23 * HOUR},
+        {"gpu_time": 0, "known_gpu_time": 0},
+    ],
+)
+def test_what_works_or_is_not_known_is_not_called_idle(changes: dict[str, int]) -> None:
+    assert of_idle(row(**changes)) is None
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+ESTIMATE = {
+    "cost": "400.00",
+    "cheaper": {"change": "on spot capacity", "how": "…", "saves": "200.00", "cost": "200.00"},
+}
+
+
+def test_spot_for_the_part_that_is_still_to_be_done() -> None:
+    status = {"estimate": ESTIMATE, "cost": {"total": "100.00"}}
+    (found,) = of_training("research", "bert", {}, status)
+    assert (found.saves, found.per, found.kind) == (150 * PICO, Per.RUN, Kind.SPOT)
+    assert patch_of(found.command) == {"spec": {"placement": {"policy": "Spot"}}}
+    (found,) = of_training("research", "bert", {"completeBy": "2026-12-01T00:00:00Z"}, status)
+    assert patch_of(found.command) == {"spec": {"placement": {"policy": "Auto"}}}
+    done = {**status, "conditions": [{"type": "Complete", "status": "True"}]}
+    assert of_training("research", "bert", {}, done) == []
+    assert of_training("research", "bert", {"suspend": True}, status) == []
+    other = {"estimate": {**ESTIMATE, "cheaper": {**ESTIMATE["cheaper"], "change": "QLoRA"}}}  # type: ignore[dict-item]
+    assert of_training("research", "bert", {}, other) == []
+
+
+def test_a_run_that_was_made_before() -> None:
+    twin = {"type": "Duplicate", "status": "True", "reason": "SameRunComplete", "message": "the same run was made"}
+    (found,) = of_training("research", "bert", {}, {"conditions": [twin], "estimate": {"cost": "400.00"}})
+    assert (found.saves, found.kind) == (400 * PICO, Kind.DUPLICATE)
+    (found,) = of_training("research", "bert", {}, {"conditions": [twin]})
+    assert found.saves is None
+
+
+# --- together ---------------------------------------------------------------------------------------------------------
+
+
+def one(subject: str, saves: int | None, per: Per = Per.MONTH) -> Recommendation:
+    return Recommendation("a", subject, Kind.IDLE, "", saves, per, Confidence.LOW, "", "")
+
+
+def test_the_most_comes_first_and_what_nobody_knows_last() -> None:
+    found = ranked([one("x", None), one("y", 1), one("z", 5, Per.RUN)])
+    assert [each.subject for each in found] == ["z", "y", "x"]
+    assert monthly([*found, one("y", 3), one("w", 2)]) == 5, "of y the better one, w; z is once"
+
+
+def test_commands_fit_and_stay_one_command() -> None:
+    command = 'kubectl patch inferenceendpoint llama -n prod --type merge -p \'{"spec":{"mode":"Auto"}}\''
+    lines = list(command_lines(command, 60))
+    assert max(map(len, lines)) <= 60
+    assert shlex.split("\n".join(lines).replace("\\\n", "")) == shlex.split(command)
