@@ -170,6 +170,9 @@ class Endpoints(Section):
     """InferenceEndpoints: what they may look at and scale."""
 
     scale: bool = Field(description="Grant setting replicas (mode Auto); without it endpoints only recommend.")
+    pod_deletion_cost: bool = Field(
+        description="Grant marking the pods that shall go (spec.podDeletionCost of an InferenceEndpoint)."
+    )
     targets: list[ScaleTargets] = Field(description="Kinds whose `scale` subresource is read, and set with `scale`.")
 
 

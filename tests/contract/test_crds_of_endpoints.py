@@ -108,7 +108,11 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
         "spec.behavior.scaleUp.policies[0].periodSeconds",
         "less than or equal to 1800",
     ),
-    "a capacity of nothing": (endpoint(capacity={"requestsPerSecond": "0"}), "spec.capacity", "above zero"),
+    "a capacity of nothing": (
+        endpoint(capacity={"requestsPerSecond": "0"}),
+        "spec.capacity.requestsPerSecond",
+        "above zero",
+    ),
 }
 
 

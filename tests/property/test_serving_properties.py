@@ -94,7 +94,7 @@ def test_longer_ready_times_never_help(totals: list[int], rates: list[float], re
 def test_a_setting_is_the_cheapest_that_keeps_its_target(points: list[tuple[float, float]]) -> None:
     class Span:
         late = np.array([late for late, _ in points])
-        tight, hours = late, np.array([hours for _, hours in points])
+        exposed, hours = late, np.array([hours for _, hours in points])
 
     for target in (0.0, 0.01, 0.5):
         chosen = for_target(Span, target)  # type: ignore[arg-type]

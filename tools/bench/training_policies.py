@@ -1,6 +1,6 @@
 """Writes docs/results/training.md: what every policy costs on recorded spot traces, beside what was promised.
 
-    GPUCOST_SPOT_TRACES=FOLDER python -m bench.training_policies [--runs 20] [--rows FILE] [--output FILE]
+    GPUCOST_SPOT_TRACES=FOLDER python -m bench.training_policies [--runs 50] [--rows FILE] [--output FILE]
 
 FOLDER holds traces as `gpucost simulate training` takes them, in any folders below it. Traces of a folder that have
 the same length and tick are zones of one region; a trace that knows more than one node is also played for gangs of 4
@@ -29,7 +29,7 @@ from gpucost.simulate.traces import Trace, read
 from gpucost.simulate.training import Job, Question, simulate
 
 FOLDER = "GPUCOST_SPOT_TRACES"
-GRID = ((0.92, (12, 3, 24)), (0.70, (12,)), (0.95, (12, 24)), (0.80, (12,)))
+GRID = tuple((ratio, (12, 3, 6, 24)) for ratio in (0.92, 0.80, 0.70, 0.95))
 """Work by time until the deadline, and minutes of changeover."""
 GANGS = (1, 4, 16)
 SPOT, ON_DEMAND = Decimal("0.9731"), Decimal("3.06")
@@ -100,7 +100,7 @@ def play(setting: Setting) -> Row:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=20, help="random starts of each setting")
+    parser.add_argument("--runs", type=int, default=50, help="random starts of each setting")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--rows", type=Path, help="keep finished settings there, and go on from it")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "results" / "training.md")

@@ -223,7 +223,7 @@ class Operator:
         stack.push_async_callback(parts.runs.book.flush)
         stack.push_async_callback(parts.stays.flush)
         await parts.advising.begin(accounting, ledger)
-        stack.push_async_callback(parts.advising.flush)
+        stack.push_async_callback(parts.advising.close)
         for fact, node in await accounting.call(
             lambda: ledger.ended_pods(kind=TRAINING_JOB, capacity_type=CapacityType.SPOT)
         ):
@@ -252,7 +252,6 @@ class Operator:
         parts.controller.reporting = intake.reporting
         self.tasks.start(run_workers(parts.controller), "training")
         self.tasks.start(parts.serving.controller.run(), "serving")
-        self.tasks.start(parts.serving.pulse(), "pulse of endpoints")
         self.tasks.start(self._flushes(), "flush")
         self.tasks.start(self._ticks(), "tick")
         if sampling.exporters is not None and settings.scrape_seconds < settings.tick_seconds:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from gpucost.core.serving.replicas.policies import Times
 from gpucost.core.serving.replicas.seen import STEP_SECONDS, Chosen, Counts, Floats, Policy, Seen
 
+_MINUTE = 4
 _SELDOM = 2000
 """Steps between reports of progress."""
 AGE = 3
@@ -38,8 +39,8 @@ class Span:
 
     late: Floats
     """Part of the requests that arrived in it."""
-    tight: Floats
-    """Part of the requests that were not served in the step in which they arrived."""
+    exposed: Floats
+    """How much of the span's highest load could not have been served at any moment: the mean square of the part."""
     hours: Floats
     """GPU-hours, of a replica with one GPU."""
     changes: Counts
@@ -80,13 +81,14 @@ class Fleet:
     ) -> Span:
         """Let time pass up to a step; requests of the last step get the next step's chance from the same replicas."""
         first, count = self.step, len(self.total)
-        late, tight = np.zeros(count), np.zeros(count)
+        late, exposed = np.zeros(count), np.zeros(count)
+        highest = self._highest(first, until)
         billed, changes = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
         for step in range(first, until):
             if step % _SELDOM == 0:
                 progress(step)
             ready, coming = self._course(ahead=policy.foresees)
-            decided = np.clip(policy.decide(self._seen(step, ready, coming)), 1, self.most)
+            decided = np.minimum(np.maximum(policy.decide(self._seen(step, ready, coming)), 1), self.most)
             changes += decided != self.total
             ready = self._change(decided, ready)
             arrived = float(self.work[step])
@@ -95,14 +97,25 @@ class Fleet:
             missed = np.minimum(np.maximum(self.queue - arrived, 0.0), self.work[step - 1]) if step else np.zeros(count)
             if step > first:
                 late += missed
-            tight += np.minimum(self.queue, arrived)
+            exposed += np.maximum(1 - ready / highest, 0.0) ** 2
             billed += self.total
             self._remember(step, served)
             if told is not None:
                 told(step, arrived * self.unit, served * self.unit, missed * self.unit, ready, self.total)
         late += self.last_late()
         whole = max(float(self.work[first:until].sum()), 1e-12)
-        return Span(late / whole, tight / whole, np.asarray(billed * (STEP_SECONDS / 3600), dtype=np.float64), changes)
+        return Span(
+            late / whole,
+            exposed / max(until - first, 1),
+            np.asarray(billed * (STEP_SECONDS / 3600), dtype=np.float64),
+            changes,
+        )
+
+    def _highest(self, first: int, until: int) -> float:
+        """The highest load of a minute."""
+        sums = np.concatenate(([0.0], np.cumsum(self.work[first:until])))
+        width = min(_MINUTE, until - first)
+        return max(float((sums[width:] - sums[:-width]).max()) / width, 1e-9) if width else 1.0
 
     def last_late(self) -> Floats:
         """Late of the last step's requests, if the same replicas served on and nothing more came."""

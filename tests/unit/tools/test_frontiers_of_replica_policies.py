@@ -42,11 +42,11 @@ def row(ready: float, own: float, rival: float, static: float) -> Row:
 
 def test_the_page_says_what_was_kept_and_what_was_missed() -> None:
     good = report([row(60, 90, 100, 150), row(180, 91, 100, 150)], "a machine")
-    assert "9.5% over 6 points" in good
+    assert "| 5 | 9.5% over 6 of 6 points, 6 of which an autoscaler reaches | kept |" in good
     assert good.count("| kept |") == 3
     assert "| 60 | 0.1% | 90 | 100 | - | 109 | 150 | -10.0% (hpa) |" in good
     bad = report([row(60, 102, 100, 150)], "a machine")
-    assert "worst +2.0% | **missed**" in bad
+    assert "| 5 | +2.0% at the worst | **missed** |" in bad
 
 
 def test_static_stands_in_where_no_autoscaler_gets_there() -> None:

@@ -110,9 +110,16 @@ def test_a_run_with_a_deadline_that_is_far_away_waits_for_spot(ahead: int) -> No
     assert (choice.capacity, choice.reason) == (Capacity.NONE, Reason.WAITING_FOR_SPOT)
 
 
-@pytest.mark.parametrize(("ratio", "minutes"), [(0.7, 3), (0.7, 12), (0.92, 3), (0.95, 24)])
+@pytest.mark.parametrize(("ratio", "minutes"), [(0.7, 12), (0.8, 6), (0.92, 3), (0.95, 24)])
 def test_tables_of_usual_runs_reach_from_now_to_the_deadline(ratio: float, minutes: int) -> None:
     terms = Terms(48 * HOUR, round(48 * HOUR / ratio), minutes * MINUTE, 0.32, 10 * MINUTE)
     shape = shape_of(terms)
     assert shape.rows * shape.step >= terms.time
     assert shape.cells * shape.cell >= terms.slack
+
+
+def test_slack_for_hundreds_of_changeovers_does_not_make_steps_long() -> None:
+    """Spot comes and goes within half an hour: with steps of 34 minutes `auto` cost more than uniformProgress."""
+    shape = shape_of(Terms(48 * HOUR, round(48 * HOUR / 0.7), 3 * MINUTE, 0.32, 10 * MINUTE))
+    assert shape.step <= 18 * MINUTE
+    assert shape.cells * shape.cell == 200 * 3 * MINUTE

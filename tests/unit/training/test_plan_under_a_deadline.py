@@ -75,11 +75,18 @@ def test_spot_that_does_not_come_is_given_up_for_on_demand_and_remembered() -> N
     assert run.status["spot"]["refusals"] == 1
 
 
-def test_a_move_that_nobody_forces_waits_for_a_checkpoint() -> None:
+def on_demand_for_want_of_spot() -> AutoWorld:
+    """A run that gave up waiting while there was still time to move back."""
     run = world(24, hours=28)
     run.capacity[SPOT] = False
-    run.live(40 * MINUTE)
+    while run.running_on() is not CapacityType.ON_DEMAND and run.now < NOW + 4 * HOUR:
+        run.live(5 * MINUTE)
     assert run.running_on() is CapacityType.ON_DEMAND
+    return run
+
+
+def test_a_move_that_nobody_forces_waits_for_a_checkpoint() -> None:
+    run = on_demand_for_want_of_spot()
     run.capacity[SPOT] = True
     begun = run.now
     while "suspended-by" not in notes(run) and run.now < begun + 3 * HOUR:
@@ -96,12 +103,10 @@ def test_a_move_that_nobody_forces_waits_for_a_checkpoint() -> None:
 
 
 def test_a_checkpoint_that_never_comes_does_not_hold_a_move_up_for_ever() -> None:
-    run = world(24, hours=28)
-    run.capacity[SPOT] = False
-    run.live(40 * MINUTE)
+    run = on_demand_for_want_of_spot()
     run.capacity[SPOT] = True
     run.saves_every = 5 * MINUTE
-    while "checkpoint-asked-at" not in notes(run) and run.now < NOW + 3 * HOUR:
+    while "checkpoint-asked-at" not in notes(run) and run.now < NOW + 8 * HOUR:
         run.live(30 * SECOND)
     asked = parse_rfc3339(notes(run)["checkpoint-asked-at"])
     frozen = run.progress

@@ -19,8 +19,8 @@ RATES = st.tuples(*[st.floats(0.02, 3.0) for _ in range(CLASSES)])
 
 @st.composite
 def climates(draw: st.DrawFn) -> Climate:
-    pooled = Habits(draw(RATES), draw(RATES))
-    return Climate((pooled,), pooled, Habits(draw(RATES), draw(RATES)), draw(st.sampled_from([0.0, 0.3, 1.0])))
+    used = Habits(draw(RATES), draw(RATES))
+    return Climate((used,), used, Habits(draw(RATES), draw(RATES)), draw(st.sampled_from([0.0, 0.3, 1.0])))
 
 
 @st.composite

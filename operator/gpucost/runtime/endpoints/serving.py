@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -17,7 +16,6 @@ from gpucost.core.present import cost_status
 from gpucost.core.report import Row
 from gpucost.core.serving.showing import measured_status
 from gpucost.core.serving.spec import EndpointSpec
-from gpucost.core.serving.state import LOOK_EVERY
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
 from gpucost.runtime.accounting import Totals
@@ -90,13 +88,6 @@ class Serving:
         """Whether all autoscalers are known: those of Kubernetes always exist, KEDA's where the cluster has it."""
         keda = self.kinds[1]
         return self.autoscalers.synced.is_set() and (keda.task is None or self.scaled_objects.synced.is_set())
-
-    async def pulse(self, every: Micros = LOOK_EVERY) -> None:
-        """Have every endpoint looked at from time to time, whatever else happens."""
-        while True:
-            for key in tuple(self.endpoints.records):
-                self.queue.mark(key)
-            await asyncio.sleep(every / 1_000_000)
 
     def listen(self, engine: PromQL | None, *, every: Micros, allowed: bool) -> ServingFeed:
         """The feed that asks for the load of all endpoints; `allowed` are queries of users."""

@@ -34,7 +34,10 @@ _MEMORY = 0.5 ** (1 / (7 * 1440))
 _PRIOR = 30.0
 """Samples that the curve of the beginning is worth."""
 _RIDGE = 20.0
-_WEIGHTS = np.array([0.1, 0.5, 0.1, 0.0])
+_WEIGHTS = np.array([0.1, 0.5, 0.1, 0.0, 0.1])
+_FEATURES = len(_WEIGHTS)
+_RECENT = 160
+"""Steps in which a higher level is remembered: what fell may rise again."""
 _SOLVE = 15
 """Samples between regressions."""
 _ZERO = 1e-12
@@ -74,12 +77,12 @@ class Habits:
     def __init__(self, windows: Windows) -> None:
         self.windows = windows
         self.lag = max(40, 3 * windows.lead)
-        self.size = max(windows.end, self.lag) + 2
+        self.size = max(windows.end, self.lag, _RECENT) + 2
         self.rates, self.bases, self.levels, self.scales = (np.zeros(self.size) for _ in range(4))
-        self.features = np.zeros((self.size, 4))
+        self.features = np.zeros((self.size, _FEATURES))
         self.count = 0
         self.restless, self.usual = 0.1, 0.0
-        self.products, self.targets = np.eye(4) * _RIDGE, _WEIGHTS * _RIDGE
+        self.products, self.targets = np.eye(_FEATURES) * _RIDGE, _WEIGHTS * _RIDGE
         self.weights = _WEIGHTS.copy()
         beginning = _PRIOR / (1 + np.exp(UNITS / 0.35))
         self.exceeded = np.stack([beginning, beginning])
@@ -121,7 +124,8 @@ class Habits:
             self.restless += (1 - 0.5 ** (1 / _RESTLESS)) * (change - self.restless)
         self.usual += (1 - 0.5 ** (1 / _LONG)) * (level - self.usual)
         above = level - self.usual
-        self.features[here] = (1.0, self.restless, max(-above, 0.0), max(above, 0.0))
+        fallen = float(self.levels[: min(self.count + 1, self.size)].max()) - level
+        self.features[here] = (1.0, self.restless, max(-above, 0.0), max(above, 0.0), fallen)
 
     def _learn(self, sample: int) -> None:
         place = sample % self.size
@@ -139,7 +143,7 @@ class Habits:
             counts = np.bincount(places[window], minlength=POINTS + 1)
             self.exceeded[row] += (counts.sum() - np.cumsum(counts)[:POINTS]) / counts.sum()
         if self.samples % _SOLVE == 0:
-            self.weights = np.linalg.solve(self.products + 5 * np.eye(4), self.targets)
+            self.weights = np.linalg.solve(self.products + 5 * np.eye(_FEATURES), self.targets)
         self.samples += 1
         self.curves = self._curves()
 

@@ -40,7 +40,8 @@ class Own:
         self._logarithms()
 
     def _logarithms(self) -> None:
-        self._log_keep, self._log_add = np.log(self.keep), np.log(self.add)
+        self._log_keep, self._which_keep = np.unique(np.log(self.keep), return_inverse=True)
+        self._log_add, self._which_add = np.unique(np.log(self.add), return_inverse=True)
 
     def decide(self, seen: Seen) -> Counts:
         """As many as are needed now, and as are worth their cost."""
@@ -49,12 +50,13 @@ class Own:
         waits = self.waits(seen)
         now = np.maximum(self._now(expected.level, seen), self.floor * expected.peak)
         share = self.lead / (self.lead + BUDGET) * expected.base / self.busy
-        rises = needed(expected.curves.far, self._log_add), needed(expected.curves.near, self._log_keep)
-        add, keep = (np.maximum(share * np.exp(rise * expected.scale), now) for rise in rises)
+        add = np.exp(needed(expected.curves.far, self._log_add) * expected.scale)[self._which_add]
+        keep = np.exp(needed(expected.curves.near, self._log_keep) * expected.scale)[self._which_keep]
+        add, keep = np.maximum(share * add, now), np.maximum(share * keep, now)
         low = np.ceil(add - _EXACT)
         high = np.maximum(np.ceil(keep - _EXACT), low)
         high = np.where(waits, np.maximum(high, seen.total), high)
-        found: Counts = np.maximum(np.clip(seen.total, low, high), 1).astype(np.int64)
+        found: Counts = np.maximum(np.minimum(np.maximum(seen.total, low), high), 1).astype(np.int64)
         return found
 
     def waits(self, seen: Seen) -> NDArray[np.bool_]:

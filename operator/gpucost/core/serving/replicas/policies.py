@@ -16,11 +16,17 @@ _TARGETS = (0.2, 0.3, 0.4, 0.46, 0.52, 0.58, 0.64, 0.7, 0.75, 0.8, 0.85, 0.9, 0.
 """Of the capacity of a replica."""
 _DOWN = (1, 4, 10, 20, 40, 80)
 """Steps: none, 1, 2.5, 5 (the default of an HPA), 10, 20 minutes."""
-_KEEP = (1e-5, 1e-4, 5e-4, 2e-3, 5e-3, 0.012, 0.03, 0.1, 0.4)
-_ADD = (1e-4, 3e-3, 0.015, 0.04, 0.1, 0.3, 0.7)
+_KEEP = (1e-5, 1e-4, 5e-4, 2e-3, 5e-3, 0.015, 0.05, 0.3)
+_ADD = (1e-4, 5e-3, 0.015, 0.04, 0.1, 0.3, 0.7)
 
 AXES: Mapping[str, Mapping[str, Sequence[float]]] = {
-    "gpucost": {"keep": _KEEP, "add": _ADD, "drain": (2.0, 6.0, 30.0), "busy": (0.93, 1.02), "floor": (0.0, 0.6, 0.85)},
+    "gpucost": {
+        "keep": _KEEP,
+        "add": _ADD,
+        "drain": (2.0, 6.0, 30.0),
+        "busy": (0.93, 1.02),
+        "floor": (0.0, 0.35, 0.5, 0.65, 0.8, 0.95),
+    },
     "hpa": {"target": _TARGETS, "window": (1, 2, 4), "down": _DOWN, "queue": (1.0,)},
     "kpa": {"target": _TARGETS, "window": (2, 4, 8), "delay": _DOWN},
     "keda": {"target": _TARGETS, "window": (1, 2, 4), "down": _DOWN, "rate": (0, 1)},
@@ -31,7 +37,7 @@ targets and `busy` in parts of a replica, chances (`keep`, `add`) in parts of a 
 `floor` in parts of the highest load of four weeks."""
 
 DEFAULTS: Mapping[str, Mapping[str, float]] = {
-    "gpucost": {"keep": 3e-3, "add": 0.07, "drain": 2.0, "busy": 0.93, "floor": 0.0},
+    "gpucost": {"keep": 2e-3, "add": 0.04, "drain": 2.0, "busy": 0.93, "floor": 0.0},
     "hpa": {"target": 0.7, "window": 2, "down": 20, "queue": 1.0},
     "kpa": {"target": 0.7, "window": 4, "delay": 1},
     "keda": {"target": 0.7, "window": 2, "down": 20, "rate": 0},
@@ -53,10 +59,10 @@ class Times:
 
 
 def settings(policy: str) -> list[dict[str, float]]:
-    """Every combination of what may be tuned that makes sense: who wants a floor does not want full replicas."""
+    """Every combination of what may be tuned that makes sense: a floor is for those who want to be safe."""
     axes = AXES[policy]
     found = (dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
-    return [one for one in found if not (one.get("floor") and one["busy"] > 1)]
+    return [one for one in found if not one.get("floor") or (one["busy"] < 1 and one["drain"] == min(axes["drain"]))]
 
 
 def columns(policy: str, chosen: Sequence[Mapping[str, float]], times: Times) -> Policy:

@@ -128,8 +128,8 @@ class Kpa:
         """No decrease in a panic, which ends a stable window after its last cause."""
         load, ready = seen.served + seen.queue, np.maximum(seen.ready, 1)
         low, high = ready // self.DOWN, ready * self.UP
-        stable = np.clip(_ceil(self._mean.add(load) / self.target), low, high)
-        panic = np.clip(_ceil(load / self.target), low, high)
+        stable = np.minimum(np.maximum(_ceil(self._mean.add(load) / self.target), low), high)
+        panic = np.minimum(np.maximum(_ceil(load / self.target), low), high)
         before = seen.step - self._panicked < self.window
         self._panicked = np.where(panic / ready >= self.PANIC, seen.step, self._panicked)
         within = seen.step - self._panicked < self.window

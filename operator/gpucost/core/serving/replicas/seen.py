@@ -80,33 +80,32 @@ class Largest:
     """The largest of the last steps; how many is another number in each column."""
 
     def __init__(self, widths: Counts) -> None:
-        self.widths = widths
-        self._ring = np.zeros((int(widths.max()), len(widths)), dtype=np.int64)
         self._count = 0
-        self._group()
+        self._arrange(widths, {})
 
-    def _group(self) -> None:
-        self._groups = [(int(width), np.flatnonzero(self.widths == width)) for width in np.unique(self.widths)]
-        size = len(self._ring)
-        self._rows = {
-            width: (np.arange(width)[None, :] + np.arange(size)[:, None] + 1 - width) % size
-            for width, _ in self._groups
+    def _arrange(self, widths: Counts, kept: dict[int, Counts]) -> None:
+        """A ring for each width, so that a step costs no more than its columns need."""
+        self.widths = widths
+        self._groups = [(int(width), np.flatnonzero(widths == width)) for width in np.unique(widths)]
+        self._rings = {
+            width: kept.get(width, np.zeros((width, len(columns)), dtype=np.int64)) for width, columns in self._groups
         }
 
     def add(self, values: Counts) -> Counts:
         """Add a step and tell the largest."""
-        place = self._count % len(self._ring)
-        self._ring[place] = values
-        self._count += 1
         found = np.empty_like(values)
         for width, columns in self._groups:
-            if width == 1:
-                found[columns] = values[columns]
-            else:
-                found[columns] = self._ring[np.ix_(self._rows[width][place], columns)].max(axis=0)
+            ring = self._rings[width]
+            ring[self._count % width] = values[columns]
+            found[columns] = ring.max(axis=0)
+        self._count += 1
         return found
 
     def take(self, columns: Chosen) -> None:
         """Go on with these columns only."""
-        self.widths, self._ring = self.widths[columns], self._ring[:, columns]
-        self._group()
+        places = np.zeros(len(self.widths), dtype=np.int64)
+        for _, members in self._groups:
+            places[members] = np.arange(len(members))
+        widths = self.widths[columns]
+        kept = {width: self._rings[width][:, places[columns[widths == width]]] for width in np.unique(widths).tolist()}
+        self._arrange(widths, kept)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucost.core.training.deadline.availability import AGES, Sky
+from gpucost.core.training.deadline.availability import AGES, Sky, lives
 from gpucost.core.training.deadline.guard import Allowed, allowed, on_demand, on_spot
 from gpucost.core.training.deadline.runs import NONE, ON_DEMAND, SPOT, Codes, Runs, Terms, Zones
-from gpucost.core.training.deadline.table import CLASSES, Table, lives, place, shape_of, spread, table
+from gpucost.core.training.deadline.table import CLASSES, Table, place, shape_of, spread, table
 
 _NEAR = 1e-3
 """Steps of on-demand capacity that count for nothing: it is not worth a change, and not worth a wait."""

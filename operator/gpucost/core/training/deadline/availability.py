@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpucost.core.clock import DAY, HOUR, MINUTE, Instant, Micros
+from gpucost.core.training.deadline.following import Stays, followed
 from gpucost.core.training.deadline.outlook import Span
 
 AGES: tuple[Micros, ...] = tuple(minutes * MINUTE for minutes in (0, 10, 20, 40, 90, 180, 360, 900))
@@ -26,6 +28,9 @@ _PRIOR = np.array([1.5, 1.0, 0.8, 0.5, 0.3, 0.2, 0.1, 0.05])
 """Ends an hour by class of age, before anything is seen."""
 _WEIGHT = 2.0
 """How many ends the prior is worth."""
+_HOPE = 2.0
+"""Standard deviations by which the rate at which spot comes back is taken higher than it was seen. Who hopes too much
+waits, sees it, and still has on-demand capacity; who hopes too little pays for on-demand capacity and never learns."""
 _STEP = 0.1
 """Rates are rounded to steps of this (natural logarithm), so that runs share what is worked out for a set of
 rates."""
@@ -50,8 +55,8 @@ class Climate:
     """Habits of all zones, and of them together."""
 
     zones: tuple[Habits, ...]
-    pooled: Habits
-    """Of a zone, as learned from all of them."""
+    used: Habits
+    """Of the zone in use, for whoever goes from zone to zone as `auto` does; one zone alone is always in use."""
     any: Habits
     """Of the state "some zone has spot"."""
     refuge: float
@@ -120,13 +125,14 @@ class _Tally:
     hours: Floats
     ends: Floats
 
-    def __add__(self, other: _Tally) -> _Tally:
-        return _Tally(self.hours + other.hours, self.ends + other.ends)
+    def rates(self, hope: float = 0.0) -> Rates:
+        """Ends an hour, rounded, and higher by so many standard deviations of what was counted.
 
-    def rates(self) -> Rates:
-        """Ends an hour, rounded: the prior is first brought to the level that all classes together show."""
+        The prior is first brought to the level that all classes together show.
+        """
         level = (self.ends.sum() + _WEIGHT) / ((self.hours * _PRIOR).sum() + _WEIGHT)
-        rates = (self.ends + _WEIGHT) / (self.hours + _WEIGHT / (_PRIOR * level))
+        ends = self.ends + _WEIGHT
+        rates = (ends + hope * np.sqrt(ends)) / (self.hours + _WEIGHT / (_PRIOR * level))
         return tuple(float(rate) for rate in np.exp(np.round(np.log(rates) / _STEP) * _STEP))
 
 
@@ -134,29 +140,53 @@ def climate(zones: Sequence[Spans], together: Spans, now: Instant) -> Climate:
     """Habits of zones, each and together, learned from what was known at an instant."""
     known = [spans.until(now) for spans in zones]
     up, down = [_tally(spans, now, up=True) for spans in known], [_tally(spans, now, up=False) for spans in known]
-    each = tuple(Habits(a.rates(), b.rates()) for a, b in zip(up, down, strict=True))
-    pooled = Habits(sum(up[1:], up[0]).rates(), sum(down[1:], down[0]).rates())
+    each = tuple(_habits(a, b) for a, b in zip(up, down, strict=True))
     if len(known) == 1:
-        return Climate(each, pooled, pooled, 0.0)
+        return Climate(each, each[0], each[0], 0.0)
     union = together.until(now)
-    some = Habits(_tally(union, now, up=True).rates(), _tally(union, now, up=False).rates())
-    return Climate(each, pooled, some, _refuge(known, union))
+    some = _habits(_tally(union, now, up=True), _tally(union, now, up=False))
+    spans = [(one.start[one.up].tolist(), one.end[one.up].tolist(), one.ended[one.up].tolist()) for one in known]
+    stays = followed(spans, AGES, [lives(habits) for habits in each])
+    used = _count(stays.came, stays.left, stays.ended, _weight(stays.end, now))
+    return Climate(each, Habits(used.rates(), some.down), some, _refuge(stays))
 
 
-def _refuge(zones: Sequence[Spans], together: Spans) -> float:
-    """How often some other zone had spot when one lost it, rounded; a half before anything is seen."""
-    losses = np.concatenate([spans.end[spans.ended & spans.up] for spans in zones])
-    at = np.searchsorted(together.start, losses, side="right") - 1
-    known = (at >= 0) & (losses < together.end[at]) if len(together.end) else np.zeros(len(losses), dtype=bool)
-    return round(float((together.up[at[known]].sum() + 1) / (known.sum() + 2)), 1)
+def _habits(up: _Tally, down: _Tally) -> Habits:
+    return Habits(up.rates(), down.rates(_HOPE))
+
+
+def _refuge(stays: Stays) -> float:
+    """How often some other zone had spot when the one in use lost it, rounded; a half before anything is seen."""
+    losses = int(stays.ended.sum())
+    return round(float((stays.saved[stays.ended].sum() + 1) / (losses + 2)), 1)
 
 
 def _tally(spans: Spans, now: Instant, *, up: bool) -> _Tally:
     mine = spans.up == up
     length = (spans.end - spans.start)[mine]
-    weight = np.exp2((spans.end[mine] - now) / HALF_LIFE)
+    return _count(np.zeros_like(length), length, spans.ended[mine], _weight(spans.end[mine], now))
+
+
+def _weight(end: NDArray[np.int64], now: Instant) -> Floats:
+    weight: Floats = np.exp2((end - now) / HALF_LIFE)
+    return weight
+
+
+def _count(came: NDArray[np.int64], left: NDArray[np.int64], ended: NDArray[np.bool_], weight: Floats) -> _Tally:
+    """Spans that were looked at from one age to another."""
     bounds = np.array([*AGES, np.iinfo(np.int64).max])
-    inside = np.clip(length[:, None] - bounds[None, :-1], 0, np.diff(bounds)[None, :])
-    last = np.maximum(np.searchsorted(bounds, length, side="left") - 1, 0)
-    ends = np.bincount(last, weights=weight * spans.ended[mine], minlength=len(AGES))[: len(AGES)].astype(np.float64)
-    return _Tally((inside * weight[:, None]).sum(axis=0) / HOUR, ends)
+    upto = [np.clip(age[:, None] - bounds[None, :-1], 0, np.diff(bounds)[None, :]) for age in (left, came)]
+    last = np.maximum(np.searchsorted(bounds, left, side="left") - 1, 0)
+    ends = np.bincount(last, weights=weight * ended, minlength=len(AGES))[: len(AGES)].astype(np.float64)
+    return _Tally(((upto[0] - upto[1]) * weight[:, None]).sum(axis=0) / HOUR, ends)
+
+
+@lru_cache(maxsize=256)
+def lives(habits: Habits) -> tuple[float, ...]:
+    """Hours that a span with spot is expected to go on, by class of age."""
+    left, found = 0.0, []
+    for rate, width in zip(reversed(habits.up), reversed(np.diff(np.array([*AGES, np.inf])) / HOUR), strict=True):
+        ends = 1.0 if np.isinf(width) else -np.expm1(-rate * width)
+        left = ends / rate + (1 - ends) * left
+        found.append(float(left))
+    return tuple(reversed(found))

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucost.core.clock import HOUR, MINUTE, SECOND, Micros
-from gpucost.core.training.deadline.availability import AGES, Climate, Habits
+from gpucost.core.training.deadline.availability import AGES, Climate
 from gpucost.core.training.deadline.runs import Floats, Mask, Terms, Times
 
 CLASSES = len(AGES)
 _STEPS = 240
 """Steps that the work of a run is cut into, where ticks are not longer and the table does not become too large."""
-CELLS = 420
-"""Cells at most; more slack than that is worth no more."""
+CELLS = 200
+"""Cells at most: slack for more changeovers than that is worth no more, and steps have to stay short."""
 _FEWEST_CELLS = 16
 LARGEST = 50_000
 """Rows x cells at most: 13 MiB."""
@@ -202,7 +202,7 @@ def chain(climate: Climate, step: Micros) -> tuple[Grid, Grid]:
     """Chances from weather to weather in a step: those in which the zone in use keeps spot, and the others."""
     k = CLASSES
     held, lost = np.zeros((2 * k, 2 * k)), np.zeros((2 * k, 2 * k))
-    ends, older = _per_step(climate.pooled.up, step), _older(step)
+    ends, older = _per_step(climate.used.up, step), _older(step)
     for age in range(k):
         _grow(held, age, age, 1 - ends[age], older)
     lost[:k, :k] = (ends * climate.refuge)[:, None] * _ages_met(ends, older)
@@ -242,17 +242,6 @@ def _ages_met(ends: NDArray[np.float64], older: NDArray[np.float64]) -> NDArray[
     met = np.array(shares)
     found: NDArray[np.float64] = met / met.sum()
     return found
-
-
-@lru_cache(maxsize=256)
-def lives(habits: Habits) -> tuple[float, ...]:
-    """Hours that a span with spot is expected to go on, by class of age."""
-    left, found = 0.0, []
-    for rate, width in zip(reversed(habits.up), reversed(np.diff(np.array([*AGES, np.inf])) / HOUR), strict=True):
-        ends = 1.0 if np.isinf(width) else -np.expm1(-rate * width)
-        left = ends / rate + (1 - ends) * left
-        found.append(float(left))
-    return tuple(reversed(found))
 
 
 def spread(mask: Mask, values: Floats) -> Floats:
