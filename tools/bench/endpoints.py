@@ -20,6 +20,7 @@ from bench.figures import Figure
 from bench.scene import say
 from gpucost.core.clock import MINUTE, SECOND
 from gpucost.core.model import Key, Owner, Pod
+from gpucost.core.serving.signals.joining import NAME as METRIC
 from gpucost.core.serving.signals.joining import NOW, PART, PEAKS, STAMPS, SUMS
 from gpucost.core.serving.signals.presets import PRESETS
 from gpucost.core.serving.spec import Runtime
@@ -108,7 +109,7 @@ class Prometheus:
                 if value is None:
                     self.counters[pod, name] = self.counters.get((pod, name), 0.0) + 75 * pace
                     value = self.counters[pod, name]
-                yield _series(seconds, value, {"__name__": name, **place, "model_name": "llama", PART: part})
+                yield _series(seconds, value, {METRIC: name, **place, "model_name": "llama", PART: part})
         yield _series(seconds, seconds - 2, {**place, PART: STAMPS})
 
 
