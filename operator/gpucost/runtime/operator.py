@@ -224,7 +224,7 @@ class Operator:
         stack.push_async_callback(parts.runs.book.flush)
         stack.push_async_callback(parts.stays.flush)
         await parts.advising.begin(accounting, ledger)
-        stack.push_async_callback(parts.advising.flush)
+        stack.push_async_callback(parts.advising.close)
         await parts.accounts.begin(accounting, ledger)
         stack.push_async_callback(partial(parts.accounts.past.flush, at_once=True))
         parts.accounts.holders.engine = engine

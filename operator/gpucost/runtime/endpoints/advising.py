@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -10,7 +11,7 @@ from gpucost.core.model import NodeFact
 from gpucost.core.money import Pico
 from gpucost.core.serving.signals.model import Signals
 from gpucost.core.timeline import Interval
-from gpucost.ledger import Ledger
+from gpucost.ledger import Ledger, LedgerError
 from gpucost.ledger.replicas import SAVED
 from gpucost.runtime.accounting import Accounting
 from gpucost.runtime.endpoints.footprints import FOOTPRINT, Footprints
@@ -18,6 +19,8 @@ from gpucost.runtime.endpoints.otherwise import BEFORE, HPA, ReplicaBook
 from gpucost.runtime.endpoints.serving import Serving
 from gpucost.runtime.market import MarketView
 from gpucost.runtime.recommending import Recommending
+
+log = logging.getLogger(__name__)
 
 POLICY = "replicas"
 """Of the metric `gpucost_saved`."""
@@ -41,6 +44,7 @@ class Advising:
         self.footprints = Footprints(self.endpoints, nodes, market, now, signals_of)
         self.recommending = Recommending(serving.world, self.endpoints, self.book, self.footprints)
         self._flushed: Instant = 0
+        serving.writer.parts.append(self.footprints.shown)
         serving.controller.watchers.append(self.book.look)
         serving.least_used.signals_of = signals_of
 
@@ -63,6 +67,13 @@ class Advising:
         if self.now() - self._flushed >= EVERY:
             self._flushed = self.now()
             await self.flush()
+
+    async def close(self) -> None:
+        """Write what is left, as far as the ledger takes it: that is no reason to end badly."""
+        try:
+            await self.flush()
+        except LedgerError as error:
+            log.warning("the last looks at replicas were not written: %s", error)
 
     async def flush(self) -> None:
         """Write what is new, and once a day tidy up."""
