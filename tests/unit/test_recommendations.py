@@ -27,6 +27,7 @@ from gpucost.core.recommendations import (
 from gpucost.core.report import Amounts, Row
 from gpucost.core.serving.advice import Advice, Confidence, Option
 from gpucost.core.serving.counterfactual import Compared
+from gpucost.core.serving.state import Rival
 
 
 def option(**changes: Any) -> Option:
@@ -60,6 +61,13 @@ def test_replicas_are_told_by_what_was_watched_and_not_by_the_moment() -> None:
     assert found.change == "mode Auto, now 2 in place of 5"
     assert patch_of(found.command) == {"spec": {"mode": "Auto"}}
     assert found.command.startswith("kubectl patch inferenceendpoint llama -n prod --type merge -p ")
+
+
+def test_an_autoscaler_that_would_be_in_the_way_is_named() -> None:
+    seen = Compared(DAY, 0, None, None, None, possible=PICO, possible_time=DAY)
+    found = of_replicas("prod", "llama", {}, seen, [Rival("HorizontalPodAutoscaler", "their-hpa")])
+    assert found is not None
+    assert found.notes == ("HorizontalPodAutoscaler their-hpa sets them now: delete it first",)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,11 @@ class Load:
     _stopped: bool = False
     _open: set[asyncio.Task[None]] = field(default_factory=set)
 
+    @property
+    def open(self) -> int:
+        """Requests that are not answered yet."""
+        return len(self._open)
+
     def stop(self) -> None:
         """Send nothing more; `run` ends when what is open is answered."""
         self._stopped = True

@@ -95,6 +95,15 @@ class OpenSchedule(ApiModel):
     until: Moment = Field(description="When its window closes.")
 
 
+class AdviceStatus(ApiModel):
+    """A cheaper GPU, or a MIG slice, that would do; never applied by the operator."""
+
+    gpu: Annotated[str, Field(max_length=253)] = Field(description="The GPU or the MIG profile, such as L4 or 3g.40gb.")
+    saves_per_month: DecimalText = Field(description="What it would save in 730 hours.")
+    confidence: Word = Field(description="High, Medium or Low.")
+    message: Text = Field("", description="What it rests on, and what to mind.")
+
+
 class InferenceEndpointStatus(ApiModel):
     """What the operator knows about the endpoint."""
 
@@ -126,6 +135,9 @@ class InferenceEndpointStatus(ApiModel):
         None,
         alias="readyTimeP95Seconds",
         description="Within this time 95 % of the pods were ready, from their creation on.",
+    )
+    advice: AdviceStatus | None = Field(
+        None, description="A cheaper GPU or slice that would do, by what was measured; absent where there is none."
     )
     missing_since: Moment | None = Field(None, description="Since when the load is unknown; absent while it is known.")
     scaling_history: Annotated[tuple[ScalingStep, ...], Field(max_length=5)] = Field(

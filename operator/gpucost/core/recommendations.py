@@ -81,7 +81,9 @@ def monthly(found: Iterable[Recommendation]) -> Pico:
 # --- endpoints --------------------------------------------------------------------------------------------------------
 
 
-def of_replicas(namespace: str, name: str, status: Mapping[str, Any], seen: Compared | None) -> Recommendation | None:
+def of_replicas(
+    namespace: str, name: str, status: Mapping[str, Any], seen: Compared | None, rivals: Iterable[object] = ()
+) -> Recommendation | None:
     """Let the operator set the replicas of an endpoint, where following it would have saved something.
 
     The figure is what it would have saved over the time that was watched, not what the present moment promises.
@@ -103,6 +105,7 @@ def of_replicas(namespace: str, name: str, status: Mapping[str, Any], seen: Comp
         confidence=_by_days(days),
         why=f"over {_span(seen.possible_time)} of watching, the recommended replicas would have cost that much less",
         command=_patch("inferenceendpoint", name, namespace, {"spec": {"mode": "Auto"}}),
+        notes=tuple(f"{one} sets them now: delete it first" for one in rivals),
     )
 
 

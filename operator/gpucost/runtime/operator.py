@@ -223,7 +223,7 @@ class Operator:
         stack.push_async_callback(parts.runs.book.flush)
         stack.push_async_callback(parts.stays.flush)
         await parts.advising.begin(accounting, ledger)
-        stack.push_async_callback(parts.advising.flush)
+        stack.push_async_callback(parts.advising.close)
         for fact, node in await accounting.call(
             lambda: ledger.ended_pods(kind=TRAINING_JOB, capacity_type=CapacityType.SPOT)
         ):

@@ -73,7 +73,9 @@ class Recommending:
             if namespace not in {None, record.namespace} or record.deleting or read is None or read.value is None:
                 continue
             spec = read.value
-            yield from _present(of_replicas(record.namespace, record.name, record.status, possible.get(record.uid)))
+            rivals = self.endpoints.rivals(record, spec)
+            seen = possible.get(record.uid)
+            yield from _present(of_replicas(record.namespace, record.name, record.status, seen, rivals))
             advice = self.footprints.advice(record, spec)
             if advice.best is not None:
                 target = spec.target.kind, spec.target.name

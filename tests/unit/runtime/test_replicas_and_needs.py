@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gpucost.api.inference_status import InferenceEndpointStatus
 from gpucost.core.clock import DAY, HOUR, MINUTE
 from gpucost.core.model import CapacityType, Key, Node, NodeFact, Owner, Pod, Resources, Unknown
 from gpucost.core.money import PICO
@@ -258,7 +259,11 @@ def test_from_samples_to_advice() -> None:
     assert advice.best is not None
     assert (advice.best.name, found.product(advice.best.name)) == ("L4", "NVIDIA-L4")
     assert advice.monthly == 2 * Fraction("6.08") * 730
+    shown = found.shown(one)["advice"]
+    assert (shown["gpu"], shown["savesPerMonth"], shown["confidence"]) == ("L4", "8876.80", "Low")
+    InferenceEndpointStatus.model_validate({"advice": shown}, extra="forbid")
     again = world_of()[1]
+    assert again.shown(one) == {}, "nothing measured, nothing advised"
     again.load({note.uid: note.said for note in found.notes()} | {"broken": "{}"})
     assert again.known == found.known
     assert [note.kind for note in found.notes()] == [], "once an hour"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from gpucost.core.clock import HOUR, Instant, floor_to
+from gpucost.core.clock import HOUR, MINUTE, Instant, Micros, floor_to
 from gpucost.core.model import NodeFact
 from gpucost.core.money import Pico
 from gpucost.core.serving.signals.model import Signals
 from gpucost.core.timeline import Interval
-from gpucost.ledger import Ledger
+from gpucost.ledger import Ledger, LedgerError
 from gpucost.ledger.replicas import SAVED
 from gpucost.runtime.accounting import Accounting
 from gpucost.runtime.endpoints.footprints import FOOTPRINT, Footprints
@@ -19,8 +20,11 @@ from gpucost.runtime.endpoints.serving import Serving
 from gpucost.runtime.market import MarketView
 from gpucost.runtime.recommending import Recommending
 
+log = logging.getLogger(__name__)
+
 POLICY = "replicas"
 """Of the metric `gpucost_saved`."""
+EVERY: Micros = 5 * MINUTE
 
 
 class Advising:
@@ -39,6 +43,8 @@ class Advising:
         self.book = ReplicaBook(now, signals_of)
         self.footprints = Footprints(self.endpoints, nodes, market, now, signals_of)
         self.recommending = Recommending(serving.world, self.endpoints, self.book, self.footprints)
+        self._flushed: Instant = 0
+        serving.writer.parts.append(self.footprints.shown)
         serving.controller.watchers.append(self.book.look)
         serving.least_used.signals_of = signals_of
 
@@ -55,6 +61,19 @@ class Advising:
         self.book.write = lambda hours, notes: call(partial(book.record, list(hours), list(notes)))
         self.book.read = lambda span, namespace: call(partial(book.hours, span, namespace))
         self.book.tidy = lambda living, before: call(partial(book.tidy, list(living), before))
+
+    async def tick(self) -> None:
+        """Write now and then: a restart loses some minutes of looks, which are then on no side."""
+        if self.now() - self._flushed >= EVERY:
+            self._flushed = self.now()
+            await self.flush()
+
+    async def close(self) -> None:
+        """Write what is left, as far as the ledger takes it: that is no reason to end badly."""
+        try:
+            await self.flush()
+        except LedgerError as error:
+            log.warning("the last looks at replicas were not written: %s", error)
 
     async def flush(self) -> None:
         """Write what is new, and once a day tidy up."""

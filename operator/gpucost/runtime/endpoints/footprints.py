@@ -10,8 +10,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
-from gpucost.core.clock import HOUR, Instant
+from gpucost.core.clock import HOUR, MINUTE, Instant, Micros
 from gpucost.core.model import CapacityType, NodeFact, Pod, Unknown
 from gpucost.core.quantity import parse_quantity
 from gpucost.core.sampling import Window
@@ -21,6 +22,7 @@ from gpucost.core.serving.signals.model import Evidence, Signals, value_of
 from gpucost.core.serving.spec import EndpointSpec
 from gpucost.core.signals import MEMORY_USED, checked
 from gpucost.core.training.estimating.market import Quote, choose
+from gpucost.core.training.estimating.telling import decimal
 from gpucost.core.usage import Held, PodName, Sample, pod_of
 from gpucost.ledger.replicas import Note
 from gpucost.runtime.endpoints.registry import Endpoints
@@ -31,6 +33,7 @@ MEMORY_ANNOTATION = "gpucost.dev/gpu-memory"
 """On an InferenceEndpoint: the memory that one GPU of a replica needs, such as `20Gi`."""
 FOOTPRINT = "footprint"
 _GIB = 1 << 30
+_SHOWN_FOR: Micros = 10 * MINUTE
 _MIG = "nvidia.com/mig-"
 _WHOLE = "nvidia.com/gpu"
 
@@ -57,6 +60,7 @@ class Footprints:
     signals_of: Callable[[str], Signals | None] = lambda _uid: None
     known: dict[str, Footprint] = field(default_factory=dict)
     _noted: Instant = 0
+    _advised: dict[str, tuple[Instant, Mapping[str, Any]]] = field(default_factory=dict)
 
     def load(self, notes: Mapping[str, str]) -> None:
         """Begin with what the ledger knows; what cannot be read is measured anew."""
@@ -74,6 +78,7 @@ class Footprints:
         self._noted = now
         alive = {record.uid for record in self.endpoints.records.values()}
         self.known = {uid: one for uid, one in self.known.items() if uid in alive}
+        self._advised = {uid: one for uid, one in self._advised.items() if uid in alive}
         return [Note(uid, FOOTPRINT, json.dumps(stored(one))) for uid, one in self.known.items()]
 
     # --- measuring ----------------------------------------------------------------------------------------------------
@@ -131,6 +136,16 @@ class Footprints:
 
     # --- advice -------------------------------------------------------------------------------------------------------
 
+    def shown(self, record: Custom) -> Mapping[str, Any]:
+        """`status.advice`: worked out now and then, because what it rests on is days of measuring."""
+        now, read = self.now(), self.endpoints.specs.get(record.key)
+        if read is None or read.value is None:
+            return {}
+        known = self._advised.get(record.uid)
+        if known is None or now - known[0] >= _SHOWN_FOR:
+            known = self._advised[record.uid] = now, _as_status(self.advice(record, read.value))
+        return known[1]
+
     def advice(self, record: Custom, spec: EndpointSpec) -> Advice:
         """Which GPU would do for less; the reason where there is no answer."""
         pods, quotes = self._pods(record), self.market().quotes or ()
@@ -160,6 +175,20 @@ class Footprints:
         """How the nodes with a GPU call it, where there are any; else the name itself."""
         living = [one for one in self.market().quotes or () if one.nodes and _words(name, one)]
         return living[0].gpu_model if living else name
+
+
+def _as_status(advice: Advice) -> Mapping[str, Any]:
+    best = advice.best
+    if best is None:
+        return {}
+    times = f" x {best.for_one}" if best.for_one > 1 else ""
+    shown = {
+        "gpu": f"{best.name}{times}",
+        "savesPerMonth": decimal(advice.monthly, 2),
+        "confidence": advice.confidence.value,
+        "message": "; ".join((advice.reason, *best.notes))[:1024],
+    }
+    return {"advice": shown}
 
 
 def declared_gib(record: Custom) -> Fraction | str | None:

@@ -1,13 +1,12 @@
 """Books what the replicas of every endpoint cost beside what they would have cost otherwise.
 
-Fed by every pass over an endpoint. The hours that are open are kept here and written to the ledger at every tick; a
-restart loses at most what was seen since the last one, and that time is then not counted, neither way.
+Fed by every pass over an endpoint. The hours that are open are kept here and written to the ledger every few minutes; a
+restart loses at most what was seen since then, and that time is not counted, neither way.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,11 +21,8 @@ from gpucost.core.serving.signals.model import Signals, value_of
 from gpucost.core.serving.spec import EndpointSpec, Mode
 from gpucost.core.serving.state import EndpointDecision, EndpointState, Target
 from gpucost.core.timeline import Interval
-from gpucost.ledger import LedgerError, LedgerFenced
 from gpucost.ledger.replicas import SAVED, Booked, Note
 from gpucost.runtime.world import Custom
-
-log = logging.getLogger(__name__)
 
 BEFORE, HPA = "before", "hpa"
 KEPT: Micros = 35 * DAY
@@ -139,9 +135,7 @@ class ReplicaBook:
         uids = {uid for uid, _, _ in changed}
         try:
             await self.write([self._open[key] for key in changed if key in self._open], self._notes(uids | ended))
-        except LedgerFenced:
-            raise
-        except LedgerError:
+        except BaseException:
             self._changed |= changed
             self._ended |= ended
             raise
