@@ -261,6 +261,10 @@ def test_from_samples_to_advice() -> None:
     assert advice.monthly == 2 * Fraction("6.08") * 730
     shown = found.shown(one)["advice"]
     assert (shown["gpu"], shown["savesPerMonth"], shown["confidence"]) == ("L4", "8876.80", "Low")
+    (note,) = found.news(one)
+    assert note.reason == "CheaperAlternative"
+    assert note.message.startswith("on L4: 8876.80 USD a month less (confidence Low): it needs")
+    assert list(found.news(replace(one, status={"advice": shown}))) == [], "it was told"
     InferenceEndpointStatus.model_validate({"advice": shown}, extra="forbid")
     again = world_of()[1]
     assert again.shown(one) == {}, "nothing measured, nothing advised"

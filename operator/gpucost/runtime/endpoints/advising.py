@@ -45,6 +45,7 @@ class Advising:
         self.recommending = Recommending(serving.world, self.endpoints, self.book, self.footprints)
         self._flushed: Instant = 0
         serving.writer.parts.append(self.footprints.shown)
+        serving.controller.news.append(self.footprints.news)
         serving.controller.watchers.append(self.book.look)
         serving.least_used.signals_of = signals_of
 

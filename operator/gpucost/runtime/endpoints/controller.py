@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -72,6 +72,8 @@ class EndpointController:
     """How many replicas may go now without cutting off an answer; None: that is nobody's wish."""
     after_scaling: list[Callable[[Custom, ScaleTarget], None]] = field(default_factory=list)
     """Who is told of a change that was made."""
+    news: list[Callable[[Custom], Iterable[EventNote]]] = field(default_factory=list)
+    """Further Events, from whoever has something to say about an endpoint."""
     watchers: list[Callable[[Custom, EndpointState, EndpointDecision], None]] = field(default_factory=list)
     """Who is told of every look, with the decision as it is told."""
     pasts: dict[str, Past] = field(default_factory=dict)
@@ -192,7 +194,7 @@ class EndpointController:
         return result, replace(decision, status=scaled(decision.status, action, now))
 
     async def _tell(self, record: Custom, decision: EndpointDecision, *, done: bool) -> None:
-        notes: tuple[EventNote, ...] = decision.events
+        notes: tuple[EventNote, ...] = (*decision.events, *(note for say in self.news for note in say(record)))
         if done and decision.success is not None:
             notes += (decision.success,)
         regarding = events.Regarding(INFERENCE_ENDPOINT, record.namespace, record.name, record.uid)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from gpucost.core.actions import EventNote
 from gpucost.core.clock import HOUR, MINUTE, Instant, Micros
 from gpucost.core.model import CapacityType, NodeFact, Pod, Unknown
 from gpucost.core.quantity import parse_quantity
@@ -145,6 +146,14 @@ class Footprints:
         if known is None or now - known[0] >= _SHOWN_FOR:
             known = self._advised[record.uid] = now, _as_status(self.advice(record, read.value))
         return known[1]
+
+    def news(self, record: Custom) -> Iterable[EventNote]:
+        """The Event CheaperAlternative, where another GPU is advised than the status shows."""
+        shown, stored = (one.get("advice") or {} for one in (self.shown(record), record.status))
+        if shown and shown["gpu"] != stored.get("gpu"):
+            saves = f"{shown['savesPerMonth']} {self.market().currency} a month less"
+            message = f"on {shown['gpu']}: {saves} (confidence {shown['confidence']}): {shown['message']}"
+            yield EventNote("CheaperAlternative", message[:1024], str(shown["gpu"]))
 
     def advice(self, record: Custom, spec: EndpointSpec) -> Advice:
         """Which GPU would do for less; the reason where there is no answer."""
