@@ -10,6 +10,7 @@ import pytest
 
 from gpucost.core.clock import HOUR, MINUTE, SECOND, format_rfc3339
 from gpucost.core.model import Pod
+from gpucost.core.serving.behavior import Past, Step
 from gpucost.core.serving.cold_start import Advice, Choice
 from gpucost.core.serving.quiet_times import QuietTimes
 from gpucost.core.serving.signals.model import Asked, Availability, Known, PodSignals, Signals, Work
@@ -199,6 +200,19 @@ async def test_a_gateway_that_holds_requests_lets_the_last_replica_go_and_wakes_
     assert asked is not None
     assert asked.replicas == 1
     assert woken.asleep("uid") is False
+
+
+async def test_who_asked_before_it_went_does_not_wake_it_though_the_status_is_behind() -> None:
+    api = Api()
+    api.objects[SERVICE] = {"metadata": {"name": "gateway", "annotations": {HOLDS: "serving/chat"}}}
+    api.objects[SLICES] = {"items": [{"endpoints": [{"conditions": {"ready": True}}]}]}
+    found, state, record = holders(api, HOUR, **{WAKE: format_rfc3339(T0 + MINUTE)})
+    await found.once()
+    past = Past(steps=(Step(T0 + HOUR - SECOND, 1, 0, "ScaledToZero"),))
+    status = {"lastScaleTime": format_rfc3339(T0 + MINUTE)}
+    asked = found.demand_of(replace(state, target=Target("t", "2", 0), status=status, past=past), record)
+    assert asked is not None
+    assert asked.replicas == 0
 
 
 @pytest.mark.parametrize("missing", [SERVICE, SLICES])

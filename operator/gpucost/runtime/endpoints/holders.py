@@ -153,7 +153,7 @@ class Holders:
         spec = state.spec
         if spec is None or spec.zero is None or not isinstance(state.target, Target):
             return None
-        self._replicas[record.uid] = state.target.replicas, _scaled(state.status)
+        self._replicas[record.uid] = state.target.replicas, _scaled(state)
         return zero_or_wake(spec, self._situation(record, spec), pause_of(state.annotations), self.now())
 
     def _situation(self, record: Custom, spec: EndpointSpec) -> Situation:
@@ -183,9 +183,11 @@ class Holders:
         return reason_to_wake(self._situation(record, spec), self.now()) is None
 
 
-def _scaled(status: Mapping[str, Any]) -> Instant | None:
-    text = status.get("lastScaleTime")
-    return parse_rfc3339(str(text)) if text else None
+def _scaled(state: EndpointState) -> Instant | None:
+    """When the number was changed last; the status as it was watched may lack a change of a moment ago."""
+    text = state.status.get("lastScaleTime")
+    known = [parse_rfc3339(str(text))] if text else []
+    return max([*known, *(step.at for step in state.past.steps)], default=None)
 
 
 def _woken(annotations: Mapping[str, str], now: Instant) -> Instant | None:
