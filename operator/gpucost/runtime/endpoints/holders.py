@@ -11,7 +11,6 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from gpucost.core.clock import SECOND, Instant, parse_rfc3339
 from gpucost.core.model import Key, Pod
