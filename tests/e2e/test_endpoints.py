@@ -30,8 +30,7 @@ def test_an_endpoint_is_held_at_a_number_and_shows_what_it_costs(served: Served)
 
     told = wait_for(lambda: (found := served.events("ReplicasRightSized")) and len(found) == 3 and found, 20, "told")
     assert sum("Deployment/llama 4 -> 1 replicas: Paused" in note for note in told) == 1
-    history = served.status()["scalingHistory"]
-    assert [(one["before"], one["after"]) for one in history] == [(4, 1), (2, 4), (1, 2)]
+    wait_for(lambda: _history(served) == [(4, 1), (2, 4), (1, 2)], 20, lambda: f"all three: {served.status()}")
     managers = {
         one["manager"]
         for one in served.workload()["metadata"]["managedFields"]
@@ -42,6 +41,10 @@ def test_an_endpoint_is_held_at_a_number_and_shows_what_it_costs(served: Served)
         lambda: served.status().get("cost", {}).get("hourly") == "6.88" and served.status()["cost"], 60, "it costs"
     )
     assert cost["currency"] == "USD"
+
+
+def _history(served: Served) -> list[tuple[int, int]]:
+    return [(one["before"], one["after"]) for one in served.status().get("scalingHistory", ())]
 
 
 def test_a_deployment_that_an_autoscaler_has_is_left_alone_until_it_goes(served: Served) -> None:
@@ -103,8 +106,7 @@ def test_replicas_follow_the_load_that_prometheus_shows_and_stay_when_it_shows_n
 
     served.change(metrics=load(1))
     served.until_replicas(1, timeout=90)
-    history = served.status()["scalingHistory"]
-    assert history[0]["reason"] == "FallingLoad"
+    wait_for(lambda: served.status()["scalingHistory"][0]["reason"] == "FallingLoad", 20, "the status says why")
 
 
 def test_recommend_says_what_it_would_do_and_changes_nothing(served: Served) -> None:
@@ -112,7 +114,7 @@ def test_recommend_says_what_it_would_do_and_changes_nothing(served: Served) -> 
     served.serve(mode="Recommend", capacity={"requestsPerSecond": "10"}, metrics=load(35))
     [note] = wait_for(lambda: served.events("ActionRecommended"), 60, lambda: f"recommended: {served.status()}")
     assert note.startswith("Deployment/llama 1 -> ")
-    shown = served.status()
+    shown = wait_for(lambda: (found := served.status()).get("recommendation") and found, 20, "the status says it too")
     assert shown["recommendation"]["replicas"] == shown["desiredReplicas"] > 3
     assert shown["currentReplicas"] == served.replicas() == 1
     assert shown["capacity"] == {"requestsPerSecond": "10.00", "source": "Spec"}

@@ -57,9 +57,15 @@ class Scene:
         [asked] = self.advisor.asked()
         return asked
 
-    def hear(self, rate: float, capacity: ReplicaCapacity = ReplicaCapacity()) -> tuple[Measured, Wish | None]:  # noqa: B008
-        value = Known(rate, self.now, rate, rate)
-        waiting = Known(0.0, self.now, 0.0, 0.0)
+    def hear(
+        self,
+        rate: float,
+        capacity: ReplicaCapacity = ReplicaCapacity(),  # noqa: B008
+        *,
+        behind: int = 0,
+    ) -> tuple[Measured, Wish | None]:
+        at = self.now - behind
+        value, waiting = Known(rate, at, rate, rate), Known(0.0, at, 0.0, 0.0)
         found = Signals(
             self.now, Availability.FOUND, "", arrived=value, served=value, waiting=waiting, capacity=capacity
         )
@@ -180,3 +186,28 @@ def test_what_was_learned_survives_and_what_is_gone_is_forgotten() -> None:
     scene.advisor.asked()
     assert scene.advisor.learned() == {}
     assert scene.advisor.of("iep")[1] is None
+
+
+def test_scrapes_that_come_early_or_late_do_not_make_the_policy_begin_anew() -> None:
+    scene = Scene()
+    scene.pods(3)
+    for look in range(40):
+        scene.now += 15 * SECOND
+        scene.hear(12.0, behind=(2 if look % 3 else 11) * SECOND)
+    assert scene.advisor.states["iep"].step >= 39
+    times = scene.advisor.states["iep"].times
+    for _ in range(25):
+        scene.now += 15 * SECOND
+        scene.hear(12.0, behind=31 * SECOND)
+    assert scene.advisor.states["iep"].times.age > times.age, "metrics that are always older are reckoned with"
+
+
+def test_a_ready_time_that_is_measured_a_little_differently_is_the_same_ready_time() -> None:
+    scene = Scene()
+    scene.pods(3)
+    measured = iter([180, 170, 178, 150, 180, 181, 179, 200, 175, 190])
+    scene.advisor.ready_time_of = lambda _uid: next(measured) * SECOND
+    for _ in range(10):
+        scene.now += 15 * SECOND
+        scene.hear(12.0)
+    assert scene.advisor.states["iep"].step == 5, "it began anew once: when 180 s were passed"

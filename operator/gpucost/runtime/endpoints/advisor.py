@@ -22,6 +22,9 @@ from gpucost.runtime.endpoints.registry import Endpoints
 
 _LEAST_STEP: Micros = STEP - SECOND
 """Where metrics are looked at more often than the policy's steps are long, it takes in some of the looks only."""
+_LATER_OFTEN = 20
+"""So many looks in a row are no accident."""
+_NEAR = 0.6
 UNTOLD_READY_TIME: Micros = 3 * MINUTE
 """Until the ready time of an endpoint's own pods was measured."""
 _HIGH, _MEDIUM = 0.7, 0.3
@@ -41,6 +44,8 @@ class Advisor:
     """What the policy has learned."""
     stepped: dict[str, Instant] = field(default_factory=dict)
     """When the policy took metrics in last."""
+    later: dict[str, int] = field(default_factory=dict)
+    """Looks in a row at metrics that were older than the policy reckons with."""
     answers: dict[str, tuple[Measured, Wish | None]] = field(default_factory=dict)
 
     def asked(self) -> Sequence[Asked]:
@@ -55,7 +60,7 @@ class Advisor:
         return found
 
     def _forget(self, living: set[str]) -> None:
-        for kept in (self.states, self.answers, self.stepped):
+        for kept in (self.states, self.answers, self.stepped, self.later):
             for uid in kept.keys() - living:
                 del kept[uid]
 
@@ -85,8 +90,9 @@ class Advisor:
             return replace(measured, lacking=_NO_CAPACITY), _one_more(signals, pods)
         now = self.now()
         served, queue = _flow(asked.spec, signals)
+        age, ready_time = self._pace(asked.uid, now - signals.measured)
         observation = replicas.Observation(
-            now=now,
+            now=signals.measured + (age - 1) * STEP,
             measured=signals.measured,
             arrived=_value(signals.arrived),
             served=served,
@@ -94,20 +100,37 @@ class Advisor:
             ready=sum(pod.ready_since is not None and pod.deleting is None for pod in pods),
             pending=tuple(max(0, now - pod.created) for pod in pods if pod.ready_since is None and not pod.deleting),
             throughput=throughput,
-            ready_time=self.ready_time_of(asked.uid) or UNTOLD_READY_TIME,
+            ready_time=ready_time,
         )
         return measured, self._wish(asked.uid, observation, signals)
 
     def _wish(self, uid: str, observation: replicas.Observation, signals: Signals) -> Wish | None:
         """The policy's answer; the one of before when these metrics are not newer than what it has seen."""
         last = self.answers[uid][1] if uid in self.answers else None
-        if last is not None and observation.now - self.stepped.get(uid, 0) < _LEAST_STEP:
+        now = self.now()
+        if last is not None and now - self.stepped.get(uid, 0) < _LEAST_STEP:
             return last
-        self.states[uid], found = replicas.decide(self.states.get(uid), observation)
+        self.states[uid], found = replicas.decide(self.states.get(uid), observation, in_place=True)
         if found.reason is replicas.Reason.METRICS_MISSING:
             return last
-        self.stepped[uid] = observation.now
+        self.stepped[uid] = now
         return Wish(found.wanted, str(found.reason), found.message, _confidence(signals))
+
+    def _pace(self, uid: str, behind: Micros) -> tuple[int, Micros]:
+        """How many steps old metrics are when they are seen, and how long a replica takes to be ready.
+
+        The policy learns for one pair of them and begins anew with another, so a scrape that comes early or late, and
+        a ready time that is measured a little differently, are no other pair.
+        """
+        age, ready = max(1, round(behind / STEP) + 1), self.ready_time_of(uid) or UNTOLD_READY_TIME
+        times = getattr(self.states.get(uid), "times", None)
+        if times is None:
+            return age, ready
+        self.later[uid] = self.later.get(uid, 0) + 1 if age > times.age else 0
+        if age < times.age or self.later[uid] < _LATER_OFTEN:
+            age = times.age
+        known = times.ready * STEP
+        return age, known if _NEAR * known <= ready <= known else ready
 
     # --- over a restart -----------------------------------------------------------------------------------------------
 

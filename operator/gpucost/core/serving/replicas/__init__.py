@@ -16,10 +16,19 @@ from gpucost.core.serving.replicas.outlook import Limits, Observation, Params, R
 __all__ = ["Limits", "Observation", "Params", "Reason", "Recommendation", "decide", "restored", "stored"]
 
 
-def decide(state: Any, observation: Observation, params: Params = Params()) -> tuple[Any, Recommendation]:  # noqa: B008
-    """The next state and the number of replicas; `state` is None at first, and is never changed in place."""
+def decide(
+    state: Any,
+    observation: Observation,
+    params: Params = Params(),  # noqa: B008
+    *,
+    in_place: bool = False,
+) -> tuple[Any, Recommendation]:
+    """The next state and the number of replicas; `state` is None at first.
+
+    It is changed `in_place` only for whoever asks for that and has no use for the old one: copying is most of the work.
+    """
     answer: tuple[Any, Recommendation] = import_module("gpucost.core.serving.replicas.deciding").decide(
-        state, observation, params
+        state, observation, params, in_place=in_place
     )
     return answer
 

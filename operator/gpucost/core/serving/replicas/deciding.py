@@ -41,14 +41,16 @@ class State:
     """When the metrics were from that were last taken in."""
 
 
-def decide(state: State | None, seen: Observation, params: Params) -> tuple[State, Recommendation]:
+def decide(
+    state: State | None, seen: Observation, params: Params, *, in_place: bool = False
+) -> tuple[State, Recommendation]:
     """The next state and the number of replicas. The same metrics are taken in once, however often they are shown."""
     times = _times(seen)
     if state is None or state.params != params or (isinstance(state.policy, Own) and state.times != times):
         state = _begun(params, times)
     if (missing := _missing(seen, state)) is not None:
         return state, _limited(params, seen.total, Reason.METRICS_MISSING, f"{missing}: the number of replicas stays")
-    state = deepcopy(state)
+    state = state if in_place else deepcopy(state)
     columns_ = _columns(seen, state)
     wanted = int(state.policy.decide(columns_)[0])
     state.step += 1
