@@ -79,6 +79,20 @@ class CapacityStatus(ApiModel):
     )
 
 
+class ColdStartStatus(ApiModel):
+    """What starting a replica costs, and what to do with the last one while nobody asks."""
+
+    choice: Word | None = Field(None, description="Keep, Sleep or Zero.")
+    message: Text = Field("", description="Why, with its figures.")
+    cost: DecimalText | None = Field(None, description="Cost of one start, until the replica serves.")
+    break_even_seconds: Count | None = Field(
+        None, description="After so long without a request, no replica is cheaper than to keep one."
+    )
+    saving_monthly: DecimalText | None = Field(
+        None, description="What going to zero saves in 730 hours, starts paid; negative when it costs more."
+    )
+
+
 class ScalingStep(ApiModel):
     """One change of the number of replicas."""
 
@@ -135,6 +149,9 @@ class InferenceEndpointStatus(ApiModel):
         None,
         alias="readyTimeP95Seconds",
         description="Within this time 95 % of the pods were ready, from their creation on.",
+    )
+    cold_start: ColdStartStatus | None = Field(
+        None, description="What starting a replica costs, and whether the last one is worth keeping."
     )
     advice: AdviceStatus | None = Field(
         None, description="A cheaper GPU or slice that would do, by what was measured; absent where there is none."

@@ -6,6 +6,7 @@ import click
 
 from gpucost.cli import costs_view, diff_view, explain_view, idle_view
 from gpucost.cli.costs_view import OF_A_NAMESPACE, View
+from gpucost.cli.endpoints import endpoint
 from gpucost.cli.estimate import estimate, predict
 from gpucost.cli.export_days import cost_export
 from gpucost.cli.options import NO_NAMESPACE, PRINTED, current, flags, shared
@@ -26,6 +27,7 @@ Examples:
   kubectl cost diff                    what costs more than the week before
   kubectl cost estimate -f job.yaml    what a TrainingJob will cost
   kubectl cost report run bert         what a run has cost for what
+  kubectl cost endpoint chat           what its tokens and requests cost
   kubectl cost namespace --window month --rate day
   kubectl cost namespace -o csv > costs.csv
 """
@@ -230,6 +232,7 @@ def explain(workload: str) -> None:
 
 
 cost.add_command(cost_export)
+cost.add_command(endpoint)
 cost.add_command(resume)
 cost.add_command(estimate)
 cost.add_command(predict)

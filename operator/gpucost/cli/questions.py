@@ -22,6 +22,7 @@ from gpucost.cli.options import Options
 from gpucost.cli.statuses import from_statuses
 from gpucost.web.names import canonical
 from gpucost.web.schema import GROUP, VERSION, AllocationList, Explanation
+from gpucost.web.schema_endpoints import UnitCost, UnitCostList
 from gpucost.web.schema_estimates import OfferList
 from gpucost.web.schema_runs import RunReport, RunSimulation, SavingList
 
@@ -141,6 +142,21 @@ class Asker:
             return self.savings(own)
         except NotServed as missing:
             raise Failure(f"savings need the cost API, which does not answer: {missing.message}") from None
+
+    def unit_costs(self, namespace: str | None) -> UnitCostList:
+        """What units of inference endpoints cost."""
+        within = f"/namespaces/{quote(namespace)}" if namespace else ""
+        return _read(UnitCostList, self._of_units(within, ""))
+
+    def unit_cost(self, namespace: str, name: str) -> UnitCost:
+        """What the units of one endpoint cost."""
+        return _read(UnitCost, self._of_units(f"/namespaces/{quote(namespace)}", f"/{quote(name)}"))
+
+    def _of_units(self, within: str, name: str) -> Any:
+        try:
+            return self.door.get(f"{_BASE}{within}/unitcosts{name}", {"window": self.options.window})
+        except NotServed as missing:
+            raise Failure(f"unit costs need the cost API, which does not answer: {missing.message}") from None
 
     def _namespace_of(self, kind: str, name: str) -> str:
         """The part of the path that says where a subject is; a node is nowhere, a namespace in itself."""

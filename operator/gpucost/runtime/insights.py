@@ -26,6 +26,7 @@ from gpucost.core.training.spec import PlacementPolicy
 from gpucost.core.training.state import Interruption
 from gpucost.core.training.wasted import losses
 from gpucost.core.training.whatif import Record, WhatIf, what_if
+from gpucost.runtime.endpoints.unit_costs import UnitCosts
 from gpucost.runtime.market import MarketView
 from gpucost.runtime.recommending import Recommending
 from gpucost.runtime.world import TRAINING_JOB, Custom, World
@@ -34,6 +35,7 @@ from gpucost.web import schema_runs as schema
 from gpucost.web.insights import LONGEST, Terms
 from gpucost.web.provider import CostProvider
 from gpucost.web.schema import Metadata
+from gpucost.web.schema_endpoints import UnitCost, UnitCostList
 from gpucost.web.schema_estimates import OfferList
 from gpucost.web.status import Refused
 
@@ -71,6 +73,8 @@ class RunInsights:
     """Runs that were not made, and what that saved."""
     recommending: Recommending | None = None
     """What could be saved, and what right-sizing has saved; None: neither is asked for."""
+    units: UnitCosts | None = None
+    """Of endpoints."""
     _simulating: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One at a time: each keeps a core busy for a second or two."""
 
@@ -154,6 +158,22 @@ class RunInsights:
         async with self._simulating:
             courses = await asyncio.to_thread(_courses, found)
         return simulations.document(Metadata(name=name, namespace=namespace), explained, known, found, courses)
+
+    # --- endpoints ----------------------------------------------------------------------------------------------------
+
+    async def unit_costs(self, span: Interval, namespace: str | None) -> UnitCostList:
+        """See `UnitCostProvider`."""
+        return await self._units().many(span, namespace)
+
+    async def unit_cost(self, span: Interval, namespace: str, name: str) -> UnitCost:
+        """See `UnitCostProvider`."""
+        return await self._units().one(span, namespace, name)
+
+    def _units(self) -> UnitCosts:
+        self.costs.ready()
+        if self.units is None:
+            raise Refused(404, "this operator does not look after endpoints", kind="unitcosts")
+        return self.units
 
     # --- savings ------------------------------------------------------------------------------------------------------
 

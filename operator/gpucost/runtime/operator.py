@@ -205,6 +205,7 @@ class Operator:
         loads = parts.serving.listen(
             engine, every=int(settings.metrics_seconds * SECOND), allowed=settings.metrics_queries
         )
+        parts.accounts.listen(loads)
         learned = Kept(loads, parts.serving.advisor, accounting)
         await learned.load()
         self.tasks.start(learned.keep(), "what endpoints have taught")
@@ -224,6 +225,9 @@ class Operator:
         stack.push_async_callback(parts.stays.flush)
         await parts.advising.begin(accounting, ledger)
         stack.push_async_callback(parts.advising.close)
+        await parts.accounts.begin(accounting, ledger)
+        stack.push_async_callback(partial(parts.accounts.past.flush, at_once=True))
+        parts.accounts.holders.engine = engine
         for fact, node in await accounting.call(
             lambda: ledger.ended_pods(kind=TRAINING_JOB, capacity_type=CapacityType.SPOT)
         ):
@@ -252,6 +256,7 @@ class Operator:
         parts.controller.reporting = intake.reporting
         self.tasks.start(run_workers(parts.controller), "training")
         self.tasks.start(parts.serving.controller.run(), "serving")
+        self.tasks.start(parts.accounts.holders.keep(), "holders of requests")
         self.tasks.start(self._flushes(), "flush")
         self.tasks.start(self._ticks(), "tick")
         if sampling.exporters is not None and settings.scrape_seconds < settings.tick_seconds:
@@ -327,6 +332,7 @@ class Operator:
             await parts.progress.flush()
             await parts.runs.book.flush()
             await parts.stays.flush()
+            await parts.accounts.past.flush()
 
     async def _ticks(self) -> None:
         period = self.settings.tick_seconds
@@ -360,6 +366,7 @@ class Operator:
             parts.stays.of,
             parts.runs.book.counted,
             parts.advising.recommending,
+            units=parts.accounts.unit_costs,
         )
 
     def _alive(self) -> str | None:

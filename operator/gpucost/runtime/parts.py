@@ -18,6 +18,7 @@ from gpucost.runtime.accounting import Totals
 from gpucost.runtime.assets import Assets
 from gpucost.runtime.caches import Caches
 from gpucost.runtime.custom import CustomResources
+from gpucost.runtime.endpoints.accounts import Accounts
 from gpucost.runtime.endpoints.advising import Advising
 from gpucost.runtime.endpoints.serving import Serving
 from gpucost.runtime.feeds import DoubtBoard
@@ -141,6 +142,8 @@ class Parts:
         self.controller.may_write = self.publisher.budget.take
         self.publisher.lost_of = self.stays.lost_by
         self.publisher.others = self.serving.published
+        keep = settings.details_kept
+        self.accounts = Accounts(self.serving, self.client, now, currency=settings.currency, keep=keep)
         self.ledger_state = LedgerState(now)
         self.totals = Totals()
         self.price_watch = PriceWatch(self.prices, self.recorder, self.assets, self.figures, now)

@@ -46,6 +46,7 @@ async def full_pass(parts: Parts, accounting: Accounting) -> None:
         lambda: parts.runs.tidy(parts.settings.details_kept),
         parts.stays.book,
         parts.stays.tidy,
+        parts.accounts.tidy,
         parts.advising.tick,
     )
     parts.surroundings.tidy()

@@ -43,6 +43,7 @@ RESOURCES = (
     Resource("runreports", "RunReport", ("get",)),
     Resource("runreports/simulation", "RunSimulation", ("get",)),
     Resource("savings", "Saving", ("list",)),
+    Resource("unitcosts", "UnitCost", ("get", "list")),
 )
 
 
@@ -166,7 +167,13 @@ def openapi_v2() -> dict[str, Any]:
     return {"swagger": "2.0", "info": {"title": "gpucost", "version": VERSION}, "paths": {}, "definitions": {}}
 
 
-_OBJECTS = {"AllocationList": "Allocation", "Explanation": "Allocation", "OfferList": "Offer", "SavingList": "Saving"}
+_OBJECTS = {
+    "AllocationList": "Allocation",
+    "Explanation": "Allocation",
+    "OfferList": "Offer",
+    "SavingList": "Saving",
+    "UnitCostList": "UnitCost",
+}
 """The kind of the objects that an answer holds."""
 
 
@@ -184,6 +191,9 @@ def _paths() -> dict[str, Any]:
         f"{within}/runreports/{{name}}/simulation": ("get", "RunSimulation"),
         f"{base}/savings": ("list", "SavingList"),
         f"{within}/savings": ("list", "SavingList"),
+        f"{base}/unitcosts": ("list", "UnitCostList"),
+        f"{within}/unitcosts": ("list", "UnitCostList"),
+        f"{within}/unitcosts/{{name}}": ("get", "UnitCost"),
     }
     return {path: {"get": _operation(path, action, kind)} for path, (action, kind) in items.items()}
 

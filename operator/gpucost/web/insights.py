@@ -20,6 +20,7 @@ from gpucost.web import schema, tables_of_runs
 from gpucost.web.schema_estimates import OfferList
 from gpucost.web.schema_runs import RunReport, RunSimulation, SavingList
 from gpucost.web.status import Refused, dumps
+from gpucost.web.unit_costs import UnitCostProvider, UnitCosts
 
 M = TypeVar("M", bound=ApiModel)
 
@@ -38,8 +39,11 @@ class Terms:
     changeover: Micros | None = None
 
 
-class InsightProvider(Protocol):
-    """Answers questions about runs. Every method may raise `NotReady`, and `Refused` for what is not known."""
+class InsightProvider(UnitCostProvider, Protocol):
+    """Answers questions about runs, and about endpoints.
+
+    Every method may raise `NotReady`, and `Refused` for what is not known.
+    """
 
     def now(self) -> Instant:
         """The instant up to which costs are known."""
@@ -79,6 +83,7 @@ class Insights:
             web.get(f"{within}/savings", self.savings),
             web.get(f"{within}/runreports/{{name}}", self.run),
             web.get(f"{within}/runreports/{{name}}/simulation", self.simulation),
+            *UnitCosts(self._provider).routes(),
         ]
 
     async def offers(self, request: web.Request) -> web.Response:

@@ -19,6 +19,7 @@ from gpucost.web.schema import (
     ExplanationDocument,
     IdleDocument,
 )
+from gpucost.web.schema_endpoints import UnitCost, UnitCostList
 from gpucost.web.schema_estimates import EstimateDocument, OfferList
 from gpucost.web.schema_runs import RunReport, RunSimulation, SavingList
 
@@ -35,6 +36,8 @@ _FILES: dict[str, type[BaseModel]] = {
     "run-report.schema.json": RunReport,
     "run-simulation.schema.json": RunSimulation,
     "saving-list.schema.json": SavingList,
+    "unit-cost.schema.json": UnitCost,
+    "unit-cost-list.schema.json": UnitCostList,
 }
 
 

@@ -263,7 +263,7 @@ def test_users_get_the_new_kinds_through_the_roles_they_have() -> None:
     assert aggregated(objects, "pricebook-editor") == {"admin"}
     assert rules(objects, "ClusterRole/cost-gpucost-allocation-viewer") == {
         f"{name}.cost.gpucost.dev": {"get", "list"}
-        for name in ("allocations", "offers", "runreports", "runreports/simulation", "savings")
+        for name in ("allocations", "offers", "runreports", "runreports/simulation", "savings", "unitcosts")
     }
     assert aggregated(rendered("rbac.aggregateClusterRoles=false"), "allocation-viewer") == set()
 

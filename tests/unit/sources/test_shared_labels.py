@@ -51,6 +51,8 @@ labels = st.dictionaries(st.sampled_from(["UUID", "GPU_I_ID", "pod", "instance",
 @given(st.lists(st.lists(st.tuples(labels, st.floats(allow_nan=False)))))
 def test_sharing_changes_no_sample(answers: list[list[tuple[dict[str, str], float]]]) -> None:
     known: dict[tuple[str | None, ...], Mapping[str, str]] = {}
+    last: list[Sample] = []
     for answer in answers:
         samples = [Sample(dict(one), value) for one, value in answer]
-        assert _with_shared_labels(samples, known) == samples
+        last = _with_shared_labels([(one.labels, one.value) for one in samples], known, last)
+        assert last == samples

@@ -109,8 +109,9 @@ def _with_lazy_counters(look: PodLook, preset: Preset, before: PodLook | None) -
     that an upgrade renamed is missing from a server that counts other things.
     """
     figures = look.figures
-    idle = all(figures.get(name, ("", 0.0))[1] == 0 for name in (presets.RUNNING, presets.WAITING))
-    if not preset.creates_lazily or not idle or presets.RUNNING not in figures or presets.COUNTERS & figures.keys():
+    if not preset.creates_lazily or presets.RUNNING not in figures or presets.COUNTERS & figures.keys():
+        return look
+    if any(figures.get(name, ("", 0.0))[1] != 0 for name in (presets.RUNNING, presets.WAITING)):
         return look
     if before is not None and any(value for name, (_, value) in before.figures.items() if name in presets.COUNTERS):
         return look

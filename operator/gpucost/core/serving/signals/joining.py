@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from gpucost.core.clock import SECOND, Instant
 from gpucost.core.serving.signals.model import Asked, PodRef
-from gpucost.core.serving.signals.presets import PRESETS, Preset
+from gpucost.core.serving.signals.presets import FIGURE_OF, PRESETS, Preset
 from gpucost.core.serving.spec import Runtime
 from gpucost.core.usage import Sample
 
@@ -147,7 +147,7 @@ def find(asked: Asked, answer: Answer, at: Instant) -> Found:
     Ages come from the engine's clock, on which samples are stamped, and are set against ours: the two may differ.
     """
     group = Group.of(asked)
-    names, wanted = group.preset.figure_of(), asked.spec.metrics.model_name
+    names, wanted = FIGURE_OF[group.runtime], asked.spec.metrics.model_name
     models: Counter[str] = Counter()
     looks: dict[str, PodLook] = {}
     most = 0.0
@@ -155,9 +155,12 @@ def find(asked: Asked, answer: Answer, at: Instant) -> Found:
         one = answer.pods.get((asked.namespace, ref.name))
         if one is None or not one.series:
             continue
-        most = max(most, len(one.series) / max(len({name for name, *_ in one.series}), 1))
-        models.update(model for _, model, _, _ in one.series if model)
-        series = [series for series in one.series if not wanted or series[1] == wanted]
+        if len(one.series) > MOST_SERIES:
+            most = max(most, len(one.series) / len({name for name, *_ in one.series}))
+        series = one.series
+        if wanted:
+            models.update(model for _, model, _, _ in series if model)
+            series = [each for each in series if each[1] == wanted]
         scraped = _scraped(one, answer, at)
         if series and not _is_earlier(ref, scraped):
             stamp = scraped if one.stamp is None else round(one.stamp * SECOND)

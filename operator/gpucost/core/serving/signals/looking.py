@@ -79,7 +79,7 @@ def look(memory: Memory, asked: Asked, found: Found, at: Instant) -> tuple[Memor
         ref.uid: count(ref, preset, found.looks.get(ref.uid), memory.pods.get(ref.uid), now=at, last=memory.at)
         for ref in asked.pods
     }
-    pods = {uid: replace(one.signals, saturated=_full(one.signals)) for uid, one in counts.items()}
+    pods = {uid: _with_fullness(one.signals) for uid, one in counts.items()}
     signals = summed(memory, asked, pods, {}, at)
     signals = _explained(signals, asked, found)
     signals = replace(signals, since=memory.at, **_work(asked, counts))
@@ -136,6 +136,11 @@ def _message(worst: tuple[str, Reading] | None, refs: list[PodRef], silent: tupl
     if silent:
         return f"{len(silent)} of {len(refs)} pods say nothing: {', '.join(silent[:3])}"
     return f"{len(refs)} of {len(refs)} pods are measured"
+
+
+def _with_fullness(pod: PodSignals) -> PodSignals:
+    full = _full(pod)
+    return replace(pod, saturated=full) if full != pod.saturated else pod
 
 
 def _full(pod: PodSignals) -> str:

@@ -163,6 +163,11 @@ PRESETS: Mapping[Runtime, Preset] = {
     ),
 }
 
+FIGURE_OF: Mapping[Runtime, Mapping[str, tuple[str, int, float]]] = {
+    runtime: preset.figure_of() for runtime, preset in PRESETS.items()
+}
+"""Figure, rank among the figure's names and scale, by metric."""
+
 REQUIRED: Mapping[Runtime, tuple[str, ...]] = {
     **dict.fromkeys(PRESETS, ("arrived", "waiting", "running")),
     Runtime.CUSTOM: ("arrived",),

@@ -1,0 +1,49 @@
+"""`kubectl cost endpoint`: what tokens and requests of inference endpoints cost."""
+
+from __future__ import annotations
+
+import click
+
+from gpucost.cli import unit_costs_view
+from gpucost.cli.options import PRINTED, current, flags
+from gpucost.cli.questions import Asker
+from gpucost.web.names import canonical
+
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.command(
+    "endpoint",
+    context_settings=_SETTINGS,
+    short_help="What tokens and requests cost.",
+    epilog="\b\nExamples:\n  kubectl cost endpoint -A\n  kubectl cost endpoint chat -n serving\n"
+    "  kubectl cost endpoint chat -n serving --window 7d -o json | jq .average",
+)
+@click.argument("name", required=False)
+@flags("namespace", "all_namespaces", "window", *PRINTED)
+def endpoint(name: str | None) -> None:
+    """What a million tokens and a request cost at inference endpoints, of all or of NAME.
+
+    NAME shows the parts of its cost, which add up to what the pods cost: reading prompts, writing answers, idle and
+    starting pods; prices on average, while serving and at the limit; who asked; and whether the last replica is worth
+    keeping while nobody does.
+    """
+    asker = Asker(current())
+    namespace = asker.namespaces_of(everywhere=False)
+    if name is None:
+        found = asker.unit_costs(namespace)
+        unit_costs_view.show_all(found, asker.options, with_namespace=namespace is None)
+        return
+    if namespace is None:
+        raise click.UsageError("say which namespace it is in: -n NAMESPACE")
+    unit_costs_view.show(asker.unit_cost(namespace, _bare(name)), asker.options)
+
+
+def _bare(name: str) -> str:
+    """`chat` of `chat`, `iep/chat` or `InferenceEndpoint/chat`."""
+    kind, slash, rest = name.partition("/")
+    if not slash:
+        return name
+    if canonical(kind) not in {"inferenceendpoint", "inferenceendpoints"} or not rest or "/" in rest:
+        raise click.UsageError(f"{name!r} is no InferenceEndpoint: give its name, such as chat or iep/chat")
+    return rest

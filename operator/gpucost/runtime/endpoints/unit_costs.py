@@ -1,0 +1,213 @@
+"""What the tokens of endpoints cost: the ledger's hours and the endpoints' own, for the API and for statuses.
+
+Statuses show the last day. To bring one up to date is a question to the ledger, so a pass asks for some endpoints only,
+those first whose figures are oldest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from gpucost.core.clock import DAY, HOUR, MINUTE, SECOND, Instant, Micros, floor_to
+from gpucost.core.model import Key, Workload
+from gpucost.core.money import Pico
+from gpucost.core.report import Row
+from gpucost.core.serving import cold_start as cold
+from gpucost.core.serving.comparison import comparison, marginal_per_request
+from gpucost.core.serving.ready_times import ready_times
+from gpucost.core.serving.signals.model import ReplicaCapacity
+from gpucost.core.serving.spec import EndpointSpec, Runtime
+from gpucost.core.serving.unit_cost import UnitCost, unit_cost
+from gpucost.core.serving.work_hours import WorkHour
+from gpucost.core.timeline import Interval
+from gpucost.ledger.workload_hours import WorkloadHours
+from gpucost.runtime.endpoints.past import EndpointsPast
+from gpucost.runtime.world import Custom
+from gpucost.web import endpoint_documents as documents
+from gpucost.web.endpoint_documents import Account
+from gpucost.web.provider import NotReady
+from gpucost.web.schema_endpoints import UnitCost as UnitCostDocument
+from gpucost.web.schema_endpoints import UnitCostList
+from gpucost.web.status import Refused
+
+LATELY: Micros = DAY
+"""What statuses show."""
+_EVERY: Micros = 5 * MINUTE
+_AT_ONCE = 20
+"""Endpoints that are brought up to date in one pass."""
+
+Costs = Callable[[str, Workload, Interval], Awaitable[WorkloadHours]]
+Hours = Callable[[str, Interval], Awaitable[Mapping[Instant, WorkHour]]]
+
+
+async def _nothing(*_: Any) -> Any:
+    raise NotReady("the operator is starting")
+
+
+@dataclass
+class UnitCosts:
+    """Answers about endpoints, and what their statuses show."""
+
+    now: Callable[[], Instant]
+    past: EndpointsPast
+    records: Mapping[Key, Custom]
+    spec_of: Callable[[Key], EndpointSpec | None]
+    capacity_of: Callable[[str], ReplicaCapacity] = lambda _uid: ReplicaCapacity()
+    shares_gpu: Callable[[str, EndpointSpec], bool] = lambda _namespace, _spec: False
+    """Whether the replicas of an endpoint share their GPUs with others."""
+    costs: Costs = _nothing
+    hours: Hours = _nothing
+    currency: str = "USD"
+    _lately: dict[str, tuple[Instant, Account]] = field(default_factory=dict)
+
+    # --- questions ----------------------------------------------------------------------------------------------------
+
+    async def many(self, span: Interval, namespace: str | None) -> UnitCostList:
+        """Unit costs of all endpoints, or of those of a namespace."""
+        whole = self._whole_hours(span)
+        keys = sorted(key for key in self.records if namespace in {None, key.namespace})
+        accounts = [await self.account(key, spec, whole) for key in keys if (spec := self.spec_of(key)) is not None]
+        return documents.listed(accounts, self.currency, whole)
+
+    async def one(self, span: Interval, namespace: str, name: str) -> UnitCostDocument:
+        """Unit costs of one endpoint."""
+        key = Key(namespace, name)
+        spec = self.spec_of(key) if key in self.records else None
+        if spec is None:
+            there = ", ".join(sorted(one.name for one in self.records if one.namespace == namespace)[:5])
+            found = f"there is: {there}" if there else "there is none"
+            words = f"no InferenceEndpoint {name} is known in namespace {namespace}; {found}"
+            raise Refused(404, words, name=name, kind="unitcosts")
+        return documents.unit_cost(await self.account(key, spec, self._whole_hours(span)))
+
+    def _whole_hours(self, span: Interval) -> Interval:
+        """Work is known by the hour: a window is widened to whole ones."""
+        return Interval(floor_to(span.start, HOUR), min(-floor_to(-span.end, HOUR), max(span.end, self.now())))
+
+    async def account(self, key: Key, spec: EndpointSpec, span: Interval) -> Account:
+        """Everything about one endpoint in a window of whole hours."""
+        record, workload = self.records[key], Workload(spec.target.kind, spec.target.name)
+        paid = await self.costs(key.namespace, workload, span)
+        done = self.past.with_present(record.uid, await self.hours(record.uid, span))
+        costs = unit_cost(((cost, done.get(cost.hour)) for cost in paid.hours), paid.rest)
+        covered = sum(done[cost.hour].covered for cost in paid.hours if cost.hour in done)
+        request, token = self._marginal(record.uid, paid, costs)
+        ready, hourly = ready_times(self.past.of(record.uid).starts), replica_hourly(paid.row)
+        return Account(
+            namespace=key.namespace,
+            name=key.name,
+            workload=workload,
+            currency=paid.currency,
+            span=paid.span,
+            row=paid.row,
+            costs=costs,
+            quality=paid.quality,
+            marginal_request=request,
+            marginal_token=token,
+            comparison=comparison(spec.compared_to, costs, covered, request) if spec.compared_to is not None else None,
+            ready=ready,
+            start_cost=cold.start_cost(hourly, ready) if hourly is not None and ready is not None else None,
+            advice=self.advice(key, spec, hourly),
+        )
+
+    def _marginal(self, uid: str, paid: WorkloadHours, costs: UnitCost) -> tuple[Fraction | None, Fraction | None]:
+        """Of a request and of a token."""
+        request = marginal_per_request(replica_hourly(paid.row), self.capacity_of(uid))
+        work = costs.work
+        tokens = None
+        if work.prompt_tokens is not None and work.generation_tokens is not None:
+            tokens = work.prompt_tokens + work.generation_tokens
+        known = request is not None and tokens and work.requests
+        return request, request * Fraction(work.requests or 0) / Fraction(tokens or 1) if known and request else None
+
+    def advice(self, key: Key, spec: EndpointSpec, hourly: Pico | None) -> cold.Advice:
+        """Whether the last replica is worth keeping."""
+        memory = self.past.of(self.records[key].uid)
+        terms = cold.Terms(
+            replica_hourly=hourly,
+            ready=ready_times(memory.starts),
+            late_allowed=1 - Fraction(spec.slo.objective) / 100,
+            idle_after=spec.zero.idle_after if spec.zero is not None else None,
+            has_holder=spec.zero is not None,
+            can_sleep=spec.runtime is Runtime.VLLM and self.shares_gpu(key.namespace, spec),
+        )
+        return cold.advise(memory.quiet.quiet, terms)
+
+    # --- statuses -----------------------------------------------------------------------------------------------------
+
+    async def refresh(self) -> None:
+        """Bring some endpoints up to date."""
+        now = self.now()
+        living = {record.uid for record in self.records.values()}
+        for uid in self._lately.keys() - living:
+            del self._lately[uid]
+        due = [
+            (self._lately[record.uid][0] if record.uid in self._lately else 0, key)
+            for key, record in self.records.items()
+        ]
+        for at, key in sorted(due)[:_AT_ONCE]:
+            spec = self.spec_of(key)
+            if spec is None or now - at < _EVERY:
+                continue
+            span = Interval(floor_to(now - LATELY, HOUR), now)
+            self._lately[self.records[key].uid] = now, await self.account(key, spec, span)
+
+    def lately(self, uid: str) -> Account | None:
+        """What the last day was like."""
+        found = self._lately.get(uid)
+        return None if found is None else found[1]
+
+    def ready_time(self, uid: str) -> Micros | None:
+        """Within this time 95 % of the replicas of an endpoint were ready."""
+        found = ready_times(self.past.of(uid).starts)
+        return None if found is None else found.p95
+
+    def shown(self, record: Custom) -> Mapping[str, Any]:
+        """Fields of `status`, of which `cost` is merged into what else is known of the cost."""
+        account = self.lately(record.uid)
+        if account is None:
+            return {}
+        found: dict[str, Any] = {"coldStart": _cold_start(account), "cost": _prices(account)}
+        if account.ready is not None:
+            found["readyTimeP95Seconds"] = -(-account.ready.p95 // SECOND)
+        return {name: value for name, value in found.items() if value}
+
+
+def replica_hourly(row: Row | None) -> Pico | None:
+    """What one replica costs per hour: now, or while nobody holds anything, on average so far; None: nobody knows."""
+    if row is None:
+        return None
+    if row.pods:
+        return row.hourly // row.pods if row.hourly else None
+    amounts = row.amounts
+    if amounts.unpriced_time or not amounts.held_time:
+        return None
+    return amounts.cost * HOUR // amounts.held_time
+
+
+def _prices(account: Account) -> dict[str, Any]:
+    document = documents.unit_cost(account)
+    idle = Decimal(account.costs.split.idle) * HOUR / 10**12 / max(account.span.length, 1)
+    found = {
+        "perMillionInputTokens": document.average.per_million_input_tokens,
+        "perMillionOutputTokens": document.average.per_million_output_tokens,
+        "perRequest": document.average.per_request,
+        "idle": f"{idle:.6f}" if account.costs.split.known else None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _cold_start(account: Account) -> dict[str, Any]:
+    found = documents.unit_cost(account).cold_start
+    shown = {
+        "choice": found.choice,
+        "message": found.message[:1024],
+        "cost": found.cost,
+        "breakEvenSeconds": None if found.break_even_seconds is None else round(found.break_even_seconds),
+        "savingMonthly": found.saving_monthly,
+    }
+    return {name: value for name, value in shown.items() if value is not None}

@@ -1,0 +1,99 @@
+"""Questions about endpoints: what their tokens and requests cost. `kubectl get unitcosts` shows a line for each."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from gpucost.core.clock import Instant
+from gpucost.core.timeline import Interval
+from gpucost.core.window import DEFAULT_WINDOW, WindowError, parse_window
+from gpucost.web import schema
+from gpucost.web.schema_endpoints import UnitCost, UnitCostList
+from gpucost.web.status import Refused, dumps
+from gpucost.web.table import ACCEPT, table
+
+_BASE = f"/apis/{schema.GROUP}/{schema.VERSION}"
+_COLUMNS = ("Name", "Workload", "Cost", "MTok-In", "MTok-Out", "Request", "Idle", "Currency")
+
+
+class UnitCostProvider(Protocol):
+    """Answers them. Every method may raise `NotReady`, and `Refused` for what is not known."""
+
+    def now(self) -> Instant:
+        """The instant up to which costs are known."""
+        ...
+
+    async def unit_costs(self, span: Interval, namespace: str | None) -> UnitCostList:
+        """Of all endpoints, or of those of a namespace."""
+        ...
+
+    async def unit_cost(self, span: Interval, namespace: str, name: str) -> UnitCost:
+        """Of one endpoint."""
+        ...
+
+
+class UnitCosts:
+    """The handlers over a provider."""
+
+    def __init__(self, provider: UnitCostProvider) -> None:
+        """Nothing is asked before the first request."""
+        self._provider = provider
+
+    def routes(self) -> list[web.RouteDef]:
+        """All addresses."""
+        within = f"{_BASE}/namespaces/{{namespace}}/unitcosts"
+        return [
+            web.get(f"{_BASE}/unitcosts", self.many),
+            web.get(within, self.many),
+            web.get(f"{within}/{{name}}", self.one),
+        ]
+
+    async def many(self, request: web.Request) -> web.Response:
+        """Of a namespace, or of all."""
+        document = await self._provider.unit_costs(self._span(request), request.match_info.get("namespace"))
+        return _answer(request, document, document.items)
+
+    async def one(self, request: web.Request) -> web.Response:
+        """Of one endpoint."""
+        namespace, name = request.match_info["namespace"], request.match_info["name"]
+        document = await self._provider.unit_cost(self._span(request), namespace, name)
+        return _answer(request, document, (document,))
+
+    def _span(self, request: web.Request) -> Interval:
+        if request.query.get("watch", "").lower() in {"1", "true"}:
+            raise Refused(405, "costs cannot be watched; list them again instead")
+        try:
+            return parse_window(request.query.get("window", DEFAULT_WINDOW), self._provider.now())
+        except WindowError as error:
+            raise Refused(400, f"parameter window: {error}", field="window") from None
+
+
+def _answer(request: web.Request, document: UnitCost | UnitCostList, items: tuple[UnitCost, ...]) -> web.Response:
+    if ACCEPT in request.headers.get("Accept", "").replace(" ", ""):
+        return web.json_response(_table(items), dumps=dumps)
+    return web.Response(body=document.model_dump_json(by_alias=True).encode(), content_type="application/json")
+
+
+def _table(items: tuple[UnitCost, ...]) -> dict[str, Any]:
+    definitions = tuple((name, "name" if name == "Name" else "", 0, name) for name in _COLUMNS)
+    shown = []
+    for one in items:
+        idle = next((part.cost for part in one.parts if part.part == "idle"), None)
+        average = one.average
+        prices = (average.per_million_input_tokens, average.per_million_output_tokens)
+        cells = [one.metadata.name, one.workload, _money(one.cost, "unpriced"), *(_money(price) for price in prices)]
+        cells += [average.per_request or "unknown", _money(idle), one.currency]
+        partial = {
+            "kind": "PartialObjectMetadata",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": one.metadata.model_dump(exclude_none=True),
+        }
+        shown.append({"cells": cells, "object": partial})
+    return table(definitions, shown)
+
+
+def _money(text: str | None, none: str = "unknown") -> str:
+    return none if text is None else f"{Decimal(text):.2f}"

@@ -1,0 +1,212 @@
+"""What is remembered of endpoints over looks, restarts and a ledger that is away; and what their holders say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gpucost.core.clock import HOUR, MINUTE, SECOND, format_rfc3339
+from gpucost.core.model import Pod
+from gpucost.core.serving.cold_start import Advice, Choice
+from gpucost.core.serving.quiet_times import QuietTimes
+from gpucost.core.serving.signals.model import Asked, Availability, Known, PodSignals, Signals, Work
+from gpucost.core.serving.spec import EndpointSpec, Holder, HolderKind, Mode, Runtime, ScaleToZero, TargetRef
+from gpucost.core.serving.state import EndpointState, Target
+from gpucost.core.serving.work_hours import WorkHour
+from gpucost.core.serving.work_json import Memory
+from gpucost.core.serving.zero import WAKE
+from gpucost.kube.errors import ApiError
+from gpucost.ledger import LedgerError
+from gpucost.runtime.endpoints.holders import Holders
+from gpucost.runtime.endpoints.past import EndpointsPast
+from gpucost.runtime.world import Custom, custom_record
+from gpucost.sources.holders import HOLDS
+
+T0 = 1_764_000_000_000_000 // HOUR * HOUR
+SPEC = EndpointSpec(
+    TargetRef("Deployment", "llama"),
+    Runtime.VLLM,
+    mode=Mode.AUTO,
+    zero=ScaleToZero(Holder(HolderKind.GATEWAY, "gateway")),
+)
+ASKED = Asked("uid", "serving", SPEC)
+
+
+def known(value: float) -> Known:
+    return Known(value, at=T0, least=value, most=value)
+
+
+def pod(uid: str, created: int, ready: int | None = None) -> Pod:
+    return Pod(uid, uid, "serving", T0 + created, bound=T0 + created, ready_since=None if ready is None else T0 + ready)
+
+
+def signals(at: int, *, running: float | None = 0, requests: float | None = 0, **more: Any) -> Signals:
+    figure: dict[str, Any] = {} if running is None else {"running": known(running), "waiting": known(0)}
+    pods = {"a": PodSignals("a", **figure)}
+    since, work = T0 + at - 15 * SECOND, Work(requests=requests)
+    return Signals(T0 + at, Availability.FOUND, "", since=since, work=work, pods=pods, **figure, **more)
+
+
+class World:
+    """Pods, a clock, and a ledger that can be away."""
+
+    def __init__(self) -> None:
+        self.pods: list[Pod] = []
+        self.at = T0
+        self.away = False
+        self.hours: dict[Any, WorkHour] = {}
+        self.memories: dict[str, Memory] = {}
+        self.past = self.start()
+
+    def start(self) -> EndpointsPast:
+        """Another process."""
+        past = EndpointsPast(lambda: self.at, lambda _asked: self.pods, living=lambda: ["uid"], write=self.write)
+        mine = {hour: done for (_, hour), done in self.hours.items()}
+        past.load(self.memories, {"uid": mine} if mine else {})
+        return past
+
+    async def write(self, hours: Mapping[Any, WorkHour], memories: Mapping[str, Memory]) -> None:
+        if self.away:
+            raise LedgerError("away")
+        self.hours |= hours
+        self.memories |= memories
+
+    def look(self, at: int, **more: Any) -> None:
+        self.at = T0 + at
+        self.past.heard(ASKED, signals(at, **more))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_only_a_pod_that_was_seen_before_it_was_ready_has_a_ready_time(world: World) -> None:
+    world.pods = [pod("old", -HOUR, -MINUTE), pod("new", -MINUTE)]
+    world.look(0)
+    world.pods = [pod("old", -HOUR, -MINUTE), pod("new", -MINUTE, 10 * SECOND), pod("quick", 5 * SECOND, 12 * SECOND)]
+    world.look(15 * SECOND)
+    found = {start.pod: (start.seen, start.length) for start in world.past.of("uid").starts}
+    assert found == {"old": (False, 59 * MINUTE), "new": (True, 70 * SECOND), "quick": (True, 7 * SECOND)}
+
+
+async def test_an_hour_goes_on_after_a_restart(world: World) -> None:
+    world.pods = [pod("a", -HOUR, -MINUTE)]
+    world.look(15 * SECOND, running=1, requests=3)
+    await world.past.flush(at_once=True)
+    world.past = world.start()
+    world.look(60 * SECOND, running=1, requests=2)
+    await world.past.flush(at_once=True)
+    (done,) = world.hours.values()
+    assert (done.work.requests, done.covered, done.busy) == (5, 30 * SECOND, 30 * SECOND)
+
+
+async def test_what_a_ledger_that_is_away_does_not_take_is_written_later(world: World) -> None:
+    world.look(15 * SECOND, running=1, requests=3)
+    world.away = True
+    await world.past.flush(at_once=True)
+    assert world.hours == {}
+    world.away = False
+    await world.past.flush(at_once=True)
+    assert [done.work.requests for done in world.hours.values()] == [3]
+
+
+async def test_a_restart_within_a_quiet_time_does_not_make_it_shorter(world: World) -> None:
+    world.look(0, running=1, requests=1)
+    world.look(MINUTE)
+    world.look(2 * MINUTE)
+    await world.past.flush(at_once=True)
+    world.past = world.start()
+    world.look(3 * MINUTE)
+    world.look(4 * MINUTE)
+    world.look(5 * MINUTE, running=2)
+    assert world.past.of("uid").quiet.gaps == ()
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        signals(0, silent=("b",)),
+        signals(0, running=None),
+        replace(signals(0), availability=Availability.STALE),
+    ],
+    ids=["silent", "untold", "stale"],
+)
+def test_nobody_is_idle_on_the_unknown(world: World, seen: Signals) -> None:
+    world.pods = [pod("a", -HOUR, -MINUTE)]
+    world.past.heard(ASKED, seen)
+    assert world.past.of("uid").quiet.since is None
+
+
+# --- holders ----------------------------------------------------------------------------------------------------------
+
+
+class Api:
+    """An API server with some objects."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Any] = {}
+
+    async def get(self, path: str, _params: Mapping[str, str] | None = None) -> Any:
+        if path not in self.objects:
+            raise ApiError(404, reason="NotFound", message=f"{path} not found")
+        return self.objects[path]
+
+
+SERVICE = "/api/v1/namespaces/serving/services/gateway"
+SLICES = "/apis/discovery.k8s.io/v1/namespaces/serving/endpointslices"
+
+
+def holders(api: Api, at: int, **annotations: str) -> tuple[Holders, EndpointState, Custom]:
+    metadata: dict[str, Any] = {"name": "chat", "namespace": "serving", "uid": "uid", "annotations": annotations}
+    metadata["creationTimestamp"] = format_rfc3339(T0)
+    record = custom_record({"kind": "InferenceEndpoint", "metadata": metadata, "spec": {}})
+    state = EndpointState(record.key, "uid", 1, SPEC, annotations=annotations, target=Target("t", "1", 1))
+    found = Holders(
+        api,  # type: ignore[arg-type]
+        lambda: T0 + at,
+        {record.key: record},
+        lambda _key: SPEC,
+        advice_of=lambda _key, _spec: Advice(Choice.ZERO, "quiet", 10 * MINUTE),
+        quiet_of=lambda _uid: QuietTimes(since=T0),
+        signals_of=lambda _uid: signals(at),
+        pods_of=lambda _namespace, _target: [pod("a", -HOUR, -MINUTE)],
+    )
+    return found, state, record
+
+
+async def test_a_gateway_that_holds_requests_lets_the_last_replica_go_and_wakes_it_by_an_annotation() -> None:
+    api = Api()
+    api.objects[SERVICE] = {"metadata": {"name": "gateway", "annotations": {HOLDS: "serving/chat"}}}
+    api.objects[SLICES] = {"items": [{"endpoints": [{"conditions": {"ready": True}}]}]}
+    found, state, record = holders(api, HOUR)
+    assert found.demand_of(state, record) is None  # nobody has looked
+    await found.once()
+    asked = found.demand_of(state, record)
+    assert asked is not None
+    assert asked.replicas == 0
+    zero = replace(state, target=Target("t", "2", 0), status={"lastScaleTime": format_rfc3339(T0 + HOUR)})
+    asked = found.demand_of(zero, record)
+    assert asked is not None
+    assert asked.replicas == 0
+    assert found.asleep("uid")
+    woken, _, caller = holders(api, HOUR, **{WAKE: format_rfc3339(T0 + HOUR)})
+    await woken.once()
+    asked = woken.demand_of(zero, caller)
+    assert asked is not None
+    assert asked.replicas == 1
+    assert woken.asleep("uid") is False
+
+
+@pytest.mark.parametrize("missing", [SERVICE, SLICES])
+async def test_without_a_holder_that_is_ready_nothing_goes(missing: str) -> None:
+    api = Api()
+    api.objects[SERVICE] = {"metadata": {"name": "gateway", "annotations": {HOLDS: "serving/chat"}}}
+    api.objects[SLICES] = {"items": [{"endpoints": [{"conditions": {"ready": True}}]}]}
+    del api.objects[missing]
+    found, state, record = holders(api, HOUR)
+    await found.once()
+    assert found.demand_of(state, record) is None
