@@ -54,13 +54,16 @@ def test_the_last_replica_goes_only_with_a_holder_and_comes_back_when_it_is_woke
     served.team.cluster.api.merge(service, said)
     served.until_replicas(0, timeout=90)
     wait_for(lambda: any("no request for" in note for note in served.events("ReplicasRightSized")), 20, "it is told")
-    assert served.until("Ready", "ScaledToZero", 40)["message"].startswith("nobody asks; requests are held")
+    asleep = "nobody asks; requests are held"
+    wait_for(lambda: served.condition("Ready")["message"].startswith(asleep), 40, lambda: f"asleep: {served.status()}")
+    assert served.condition("Ready")["reason"] == "ScaledToZero"
 
     zero["idleAfter"] = "1h"
     served.change(scaleToZero=zero)
     served.annotate(wake=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
     served.until_replicas(1, timeout=60)
-    assert served.status()["scalingHistory"][0]["reason"] == "Woken"
+    told = wait_for(lambda: [one for one in served.status()["scalingHistory"] if one["reason"] == "Woken"], 20, "told")
+    assert [(one["before"], one["after"]) for one in told] == [(0, 1)]
 
     zero["idleAfter"] = "1s"
     served.change(scaleToZero=zero)
