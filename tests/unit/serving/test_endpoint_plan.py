@@ -285,6 +285,15 @@ def test_a_change_that_the_stored_status_does_not_show_yet_is_not_forgotten() ->
     assert [step[1:] for step in steps_of(status)] == [(1, 2, "RisingLoad"), (2, 4, "Paused"), (4, 6, "RisingLoad")]
 
 
+def test_of_two_changes_within_a_second_the_later_one_comes_first() -> None:
+    at = NOW - 10 * SECOND
+    past = Past(NOW - HOUR, (), (Step(at + 1, 1, 2, "RisingLoad"), Step(at + 2, 2, 4, "Paused")))
+    history = decide(past=past).status["scalingHistory"]
+    assert [(one["before"], one["after"]) for one in history] == [(2, 4), (1, 2)]
+    again = decide(status={"scalingHistory": history}, past=past).status["scalingHistory"]
+    assert again == history
+
+
 def test_a_load_without_a_capacity_says_what_is_lacking() -> None:
     decision = decide(measured=Measured(True, "MetricsFound", "", lacking="what one replica can serve"), wish=None)
     assert decision.action is None

@@ -127,7 +127,8 @@ def _history(state: EndpointState) -> list[Mapping[str, Any]]:
     """The last changes, the newest first: those that the status tells, and those that it does not show yet."""
     made = [_step(step.at, step.before, step.after, step.reason) for step in state.past.steps]
     told = [one for one in state.status.get("scalingHistory") or () if one not in made]
-    return sorted([*told, *made], key=lambda one: str(one["at"]), reverse=True)[:HISTORY]
+    oldest_first = sorted([*reversed(told), *made], key=lambda one: str(one["at"]))
+    return oldest_first[::-1][:HISTORY]
 
 
 def _step(at: Instant, before: int, after: int, reason: str) -> dict[str, Any]:
