@@ -9,6 +9,7 @@ import pytest
 
 from gpucost.core.clock import DAY, HOUR, MINUTE, parse_rfc3339
 from gpucost.core.training.deadline import Capacity, Choice, Outlook, Reason, Span, Zone, choose
+from gpucost.core.training.deadline.rounding import reach, shape_for
 from gpucost.core.training.deadline.runs import Terms
 from gpucost.core.training.deadline.table import shape_of
 
@@ -123,3 +124,11 @@ def test_slack_for_hundreds_of_changeovers_does_not_make_steps_long() -> None:
     shape = shape_of(Terms(48 * HOUR, round(48 * HOUR / 0.7), 3 * MINUTE, 0.32, 10 * MINUTE))
     assert shape.step <= 18 * MINUTE
     assert shape.cells * shape.cell == 200 * 3 * MINUTE
+
+
+@pytest.mark.parametrize("ahead", FAR)
+def test_a_far_deadline_makes_no_large_question_either(ahead: int) -> None:
+    terms = Terms(2 * HOUR, ahead, 5 * MINUTE, 0.3, MINUTE)
+    shape = shape_for(reach(ahead, 2 * HOUR, terms), terms)
+    assert shape.rows * shape.cells <= 50_000
+    assert shape.rows * shape.per_step <= 10_000

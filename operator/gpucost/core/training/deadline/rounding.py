@@ -76,7 +76,7 @@ class Question:
 
 def question_of(terms: Terms, runs: Runs, sky: Sky, safe: Allowed) -> Question:
     """The rounded question of a batch of one run in a place with one zone."""
-    shape = shape_for(int(runs.time_left[0]), terms)
+    shape = shape_for(reach(int(runs.time_left[0]), int(runs.work_left[0]), terms), terms)
     up, mode = bool(sky.up[0]), int(runs.mode[0])
     ages = sky.age if up else sky.age * 0 + sky.some_age
     left = int(runs.changeover_left[0]) if mode != NONE else 0
@@ -91,6 +91,11 @@ def question_of(terms: Terms, runs: Runs, sky: Sky, safe: Allowed) -> Question:
         bool(safe.wait[0]),
         bool(safe.start_spot[0]) and up,
     )
+
+
+def reach(time_left: Micros, work_left: Micros, terms: Terms) -> Micros:
+    """The time that matters: a deadline in a thousand years is as good as one after more slack than a table has."""
+    return min(time_left, work_left + CELLS * max(terms.changeover, HOUR))
 
 
 def shape_for(time_left: Micros, terms: Terms) -> Shape:
