@@ -19,26 +19,20 @@ from statistics import fmean
 from typing import TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.training_policies import FOLDER, ON_DEMAND, SPOT, Setting, settings
+from bench.training_policies import ON_DEMAND, SPOT, Setting, sets, traces_folder
 from bench.training_report import WORK_HOURS
 from gpucost.core.clock import HOUR, MINUTE
 from gpucost.core.training.deadline import policies
 from gpucost.core.training.deadline.availability import Sky
+from gpucost.core.training.deadline.choosing import within
 from gpucost.core.training.deadline.guard import Allowed, allowed
-from gpucost.core.training.deadline.remembered import map_of
-from gpucost.core.training.deadline.rounding import Question as Rounding
-from gpucost.core.training.deadline.rounding import question_of
-from gpucost.core.training.deadline.runs import NONE, Codes, Runs, Terms, Zones
-from gpucost.core.training.deadline.runs import ON_DEMAND as DEAR
-from gpucost.core.training.deadline.runs import SPOT as CHEAP
-from gpucost.core.training.deadline.table import worked_out
+from gpucost.core.training.deadline.remembered import Remembered
+from gpucost.core.training.deadline.runs import Codes, Runs, Terms, Zones
 from gpucost.simulate.traces import read
 from gpucost.simulate.training import Job, Question, simulate
 
 EXACT, ROUNDED = "auto", "rounded"
-_maps: dict[Rounding, NDArray[np.int8]] = {}
 
 Columns = TypeVar("Columns", Runs, Allowed)
 Saved = tuple[float, int, float]
@@ -49,7 +43,7 @@ class Rounded:
     """`auto` with rounded questions, for places with one zone."""
 
     def __init__(self, terms: Terms) -> None:
-        self.terms = terms
+        self.terms, self.remembered = terms, Remembered()
 
     def decide(self, runs: Runs, sky: Sky) -> tuple[Codes, Zones]:
         """One run after the other, each with a question of its own."""
@@ -58,17 +52,8 @@ class Rounded:
         return np.array(modes, dtype=np.int8), np.zeros(len(modes), dtype=np.int16)
 
     def _one(self, run: Runs, sky: Sky, safe: Allowed) -> int:
-        mode, start = int(run.mode[0]), bool(safe.start_spot[0] and sky.up[0])
-        if mode != CHEAP and not safe.wait[0] and not start:
-            return DEAR
-        question = question_of(self.terms, run, sky, safe)
-        if question not in _maps:
-            _maps[question] = map_of(question, worked_out(question.shape, question.climate))
-        left = int(run.changeover_left[0]) if mode != NONE else 0
-        work, slack = int(run.work_left[0]) + left, int(run.slack[0]) - left
-        found = int(_maps[question][question.place(work, slack, self.terms.changeover)])
-        refused = (found == CHEAP != mode and not start) or (found == NONE and not safe.wait[0])
-        return DEAR if refused else found
+        mode, _ = within(run, safe, self.remembered.mode(self.terms, run, sky, safe), 0)
+        return mode
 
 
 def _row(columns: Columns, place: int) -> Columns:
@@ -100,14 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=80, help="random starts of each trace")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     options = parser.parse_args(arguments)
-    folder = os.environ.get(FOLDER)
-    if not folder or not Path(folder).is_dir():
-        parser.error(f"{FOLDER} must name a folder with traces")
-    every = {(one.name, one.files): one for one in settings(Path(folder), options.runs)}
     wanted = [
-        Setting(one.name, one.files, one.nodes, options.ratio, options.changeover, options.runs)
-        for one in every.values()
-        if len(one.files) == one.nodes == 1
+        Setting(name, files, nodes, options.ratio, options.changeover, options.runs)
+        for name, files, nodes in sets(traces_folder(parser))
+        if len(files) == nodes == 1
     ]
     with ProcessPoolExecutor(options.jobs) as pool:
         found = list(pool.map(play, wanted))

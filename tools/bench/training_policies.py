@@ -51,16 +51,17 @@ class Setting:
 
 def settings(folder: Path, runs: int) -> list[Setting]:
     """Every set of traces with every ratio and changeover; more runs where the average is promised."""
-    sets = list(_sets(folder))
+    every = list(sets(folder))
     return [
         Setting(*one, ratio, delay, runs * MORE if (ratio, delay) == TARGET else runs)
         for ratio, delays in GRID
         for delay in delays
-        for one in sets
+        for one in every
     ]
 
 
-def _sets(folder: Path) -> Iterator[tuple[str, tuple[str, ...], int]]:
+def sets(folder: Path) -> Iterator[tuple[str, tuple[str, ...], int]]:
+    """Traces to be played together: what they are called, their files, and nodes of the gang."""
     paths = sorted(folder.rglob("*.json"))
     if not paths:
         raise SystemExit(f"{FOLDER}: no traces (*.json) in {folder}")
@@ -97,6 +98,14 @@ def play(setting: Setting) -> Row:
     return Row(setting.name, setting.nodes, len(traces), setting.ratio, setting.changeover, rows)
 
 
+def traces_folder(parser: argparse.ArgumentParser) -> Path:
+    """The folder that the environment names."""
+    folder = os.environ.get(FOLDER)
+    if not folder or not Path(folder).is_dir():
+        parser.error(f"{FOLDER} must name a folder with traces")
+    return Path(folder)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -105,10 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=Path, help="keep finished settings there, and go on from it")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "results" / "training.md")
     options = parser.parse_args(arguments)
-    folder = os.environ.get(FOLDER)
-    if not folder or not Path(folder).is_dir():
-        parser.error(f"{FOLDER} must name a folder with traces")
-    wanted = settings(Path(folder), options.runs)
+    wanted = settings(traces_folder(parser), options.runs)
     rows = _rows(wanted, options.rows, options.jobs)
     options.output.write_text(report(rows, options.runs, machine.sentence(machine.describe())))
     print(f"wrote {options.output}")

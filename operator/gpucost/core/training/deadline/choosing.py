@@ -55,7 +55,7 @@ def chosen(outlook: Outlook, decide: Decide, look: Look) -> Choice:
     if outlook.slack < _needed(outlook):
         return _too_late(outlook)
     here = situation(outlook, look(outlook.zones, outlook.now))
-    mode, zone = _safe(here, *decide(here))
+    mode, zone = within(here.runs, here.safe, *decide(here))
     reason = _reason(here, mode)
     return Choice(
         capacity=_CAPACITIES[mode],
@@ -147,10 +147,9 @@ def _union(zones: Sequence[Spans]) -> list[Span]:
 # --- the decision in words --------------------------------------------------------------------------------------------
 
 
-def _safe(here: Situation, mode: int, zone: int) -> tuple[int, int]:
+def within(runs: Runs, safe: Allowed, mode: int, zone: int) -> tuple[int, int]:
     """The decision, unless it could miss the deadline: an operator looks at other moments than a simulator does."""
-    safe = here.safe
-    staying = mode == SPOT == int(here.runs.mode[0]) and zone == int(here.runs.zone[0])
+    staying = mode == SPOT == int(runs.mode[0]) and zone == int(runs.zone[0])
     if mode == SPOT and not staying and not safe.start_spot[0]:
         return ON_DEMAND, zone
     if mode == NONE and not safe.wait[0]:

@@ -25,7 +25,7 @@ from gpucost.core.training.deadline.choosing import Situation, choose, chosen, o
 from gpucost.core.training.deadline.guard import Allowed
 from gpucost.core.training.deadline.outlook import Choice, Outlook, PutOff, Zone
 from gpucost.core.training.deadline.rounding import Question, question_of
-from gpucost.core.training.deadline.runs import ON_DEMAND, SPOT, Runs
+from gpucost.core.training.deadline.runs import ON_DEMAND, SPOT, Runs, Terms
 from gpucost.core.training.deadline.table import Table, worked_out
 
 KEPT = 512
@@ -53,19 +53,23 @@ class Remembered:
         return chosen(outlook, self._decide, self._look)
 
     def _decide(self, here: Situation) -> tuple[int, int]:
-        safe, mode = here.safe, int(here.runs.mode[0])
-        if mode != SPOT and not safe.wait[0] and not (safe.start_spot[0] and here.sky.up[0]):
-            return ON_DEMAND, 0  # nothing else is left, whatever it costs
-        question = question_of(here.terms, here.runs, here.sky, safe)
+        return self.mode(here.terms, here.runs, here.sky, here.safe, urgent=is_urgent(here)), 0
+
+    def mode(self, terms: Terms, runs: Runs, sky: Sky, safe: Allowed, *, urgent: bool = False) -> int:
+        """What a run, a batch of one in a place with one zone, should be on."""
+        mode = int(runs.mode[0])
+        if mode != SPOT and not safe.wait[0] and not (safe.start_spot[0] and sky.up[0]):
+            return ON_DEMAND  # nothing else is left, whatever it costs
+        question = question_of(terms, runs, sky, safe)
         if question not in self._maps:
-            until = None if is_urgent(here) else self.turn(question)
+            until = None if urgent else self.turn(question)
             if until is not None:
                 raise PutOff(until)
             self._weigh(question)
         self._maps.move_to_end(question)
-        left = int(here.runs.changeover_left[0])
-        place = question.place(here.outlook.work_left + left, here.outlook.slack - left, here.outlook.changeover)
-        return int(self._maps[question][place]), 0
+        left = int(runs.changeover_left[0])
+        place = question.place(int(runs.work_left[0]) + left, int(runs.slack[0]) - left, terms.changeover)
+        return int(self._maps[question][place])
 
     def _weigh(self, question: Question) -> None:
         self._maps[question] = map_of(question, worked_out(question.shape, question.climate))
