@@ -152,14 +152,18 @@ def worked_out(shape: Shape, climate: Climate) -> Table:
     none, dear, spot = values[: 2 * k], values[2 * k : 4 * k], values[4 * k :]
     for row in range(1, rows):
         costs, rest, over = grid[row], expect @ values, row * step
+        first = rows * step - over
         costs[_WAIT:_STAY] = _NEVER
         if delay + step < cells:
             costs[_WAIT:_BEGIN, delay + step :] = rest[: 2 * k, delay : cells - step]
         if delay < cells:
-            begin = begins[:, rows * step - over + delay : rows * step - over + cells]
-            np.add(begin, rest[2 * k :, : cells - delay], out=costs[_BEGIN:_STAY, delay:])
+            begin, after = begins[:, first + delay : first + cells], rest[:, : cells - delay]
+            np.add(begin[0], after[2 * k : 4 * k], out=costs[_BEGIN:_BEGIN_SPOT, delay:])
+            np.add(begin[1], after[4 * k :], out=costs[_BEGIN_SPOT:_STAY, delay:])
             costs[_BEGIN_SPOT:_STAY, : 2 * delay] = _NEVER
-        np.add(stays[:, rows * step - over : rows * step - over + cells], rest[2 * k :], out=costs[_STAY:])
+        stay = stays[:, first : first + cells]
+        np.add(stay[0], rest[2 * k : 4 * k], out=costs[_STAY:_STAY_SPOT])
+        np.add(stay[1], rest[4 * k :], out=costs[_STAY_SPOT:])
         costs[:, over:] = 0
         np.minimum(costs[_WAIT:_BEGIN], costs[_BEGIN:_BEGIN_SPOT], out=none)
         np.minimum(none[:k], costs[_BEGIN_SPOT:_STAY], out=none[:k])
@@ -186,13 +190,13 @@ def _expectations(held: Grid, lost: Grid) -> Grid:
 
 
 def _charges(shape: Shape) -> tuple[Grid, Grid]:
-    """What a step on nodes is charged, and one that begins there, with on-demand (and then with spot) capacity.
+    """What a step on nodes is charged, and one that begins there, with on-demand and with spot capacity.
 
     By cells of slack beyond the row's time: the row of a table looks at them from its own place on.
     """
-    k, step = CLASSES, shape.per_step
+    step = shape.per_step
     work = -np.arange(-shape.rows * step, shape.cells, dtype=np.float64) / step
-    price = np.repeat(np.array([1.0, shape.price]), [2 * k, k])[:, None]
+    price = np.array([[1.0], [shape.price]])
     stays = price * np.clip(work, 0, 1)
     begins = price * np.clip(work + shape.per_changeover / step, 0, 1)
     return stays.astype(np.float32), begins.astype(np.float32)
