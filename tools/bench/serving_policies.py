@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -82,17 +83,14 @@ def _rows(wanted: Sequence[Requests], options: argparse.Namespace) -> list[Row]:
     kept: Path | None = options.rows
     found: dict[str, dict[str, Any]] = json.loads(kept.read_text()) if kept is not None and kept.is_file() else {}
     rows = []
-    for trace in wanted:
-        for size in options.sizes:
-            for seed in options.seeds:
-                for ready in options.ready:
-                    key = f"{trace.name} {size:g} {ready:g} {seed}"
-                    if key not in found:
-                        found[key] = asdict(play(trace, size, ready, seed))
-                        print(f"played {key}", file=sys.stderr)
-                    if kept is not None:
-                        kept.write_text(json.dumps(found))
-                    rows.append(Row(**found[key]))
+    for trace, size, seed, ready in product(wanted, options.sizes, options.seeds, options.ready):
+        key = f"{trace.name} {size:g} {ready:g} {seed}"
+        if key not in found:
+            found[key] = asdict(play(trace, size, ready, seed))
+            print(f"played {key}", file=sys.stderr)
+            if kept is not None:
+                kept.write_text(json.dumps(found))
+        rows.append(Row(**found[key]))
     return rows
 
 

@@ -109,10 +109,11 @@ def _promises(rows: Sequence[Row]) -> str:
 def _promised(rows: Sequence[Row]) -> list[str]:
     """What is promised of a number of replicas."""
     points = [(row, late) for row in rows for late in LATE]
-    saved = [value for row, late in points if (value := row.saved(late)) is not None]
-    if not saved:
+    told = [(row, late, value) for row, late in points if (value := row.saved(late)) is not None]
+    if not told:
         return []
-    against = sum(1 for row, late in points if row.saved(late) is not None and _by_rival(row, late))
+    saved = [value for _, _, value in told]
+    against = sum(1 for row, late, _ in told if _by_rival(row, late))
     average, least, size = fmean(saved), min(saved), rows[0].size
     reached = f"{average:.1%} over {len(saved)} of {len(points)} points, {against} of which an autoscaler reaches"
     wanted = f">= {LEAST_SAVED:.0%} fewer GPU-hours than the best of hpa, kpa and keda, on average"

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from gpucost.core.clock import HOUR, parse_rfc3339
+from gpucost.core.clock import HOUR
 from gpucost.core.money import PICO, Pico
 from gpucost.core.timeline import Interval
+from gpucost.core.training import notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,8 @@ def avoided(status: Mapping[str, Any], span: Interval) -> Avoided | None:
     stop = (status.get("earlyStopping") or {}).get("stop") or {}
     if not stop.get("id") or stop.get("restarts"):
         return None
-    try:
-        at = parse_rfc3339(str(stop["id"]))
-    except ValueError:  # somebody has edited the status: the sums of all others must not fail over it
-        return None
-    if at >= span.end:
+    at = notes.instant(str(stop["id"]))
+    if at is None or at >= span.end:  # None where somebody has edited the status: others' sums must not fail over it
         return None
     rule, hourly = str(stop.get("rule") or ""), _decimal(stop.get("savedHourly"))
     rest = _rest(status, hourly) if hourly is not None else None

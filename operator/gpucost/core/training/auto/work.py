@@ -184,10 +184,16 @@ def _kept(stay: Stay, progress: Progress, saves_every: Micros | None) -> Micros:
         return 0
     if stay.cause is None:
         return max(0, stay.ended - stay.running)
-    known = [at for at in (last_saved(progress, stay.running, stay.ended), stay.lost_since) if at is not None]
-    if known:
-        return max(0, min(max(known), stay.ended) - stay.running)
+    saved = _saved_until(stay, progress, stay.running, stay.ended)
+    if saved is not None:
+        return max(0, min(saved, stay.ended) - stay.running)
     return (stay.ended - stay.running) // saves_every * saves_every if saves_every else 0
+
+
+def _saved_until(stay: Stay, progress: Progress, running: Instant, ended: Instant) -> Instant | None:
+    """Until when the training of a stay was kept, as far as anybody knows or knew when it ended."""
+    known = (last_saved(progress, running, ended), stay.lost_since)
+    return max((at for at in known if at is not None), default=None)
 
 
 def last_saved(progress: Progress, start: Instant, end: Instant) -> Instant | None:
@@ -215,8 +221,7 @@ def lost_span(stay: Stay, progress: Progress, saves_every: Micros | None) -> tup
     """
     if stay.running is None or stay.ended is None or stay.cause in {None, Cause.UNAVAILABLE}:
         return None
-    known = [at for at in (last_saved(progress, stay.running, stay.ended), stay.lost_since) if at is not None]
-    saved = max(known, default=None)
+    saved = _saved_until(stay, progress, stay.running, stay.ended)
     if saved is None:
         if stay.booked:
             return None
