@@ -218,6 +218,11 @@ class RequestHolder(ApiModel):
     )
 
 
+_NEEDS_HOLDER = (
+    "scaling to zero loses requests unless somebody holds them: name the holder, such as {type: KedaHttp, name: llama}"
+)
+
+
 class ScaleToZero(ApiModel):
     """No replica while nobody asks for anything."""
 
@@ -225,8 +230,7 @@ class ScaleToZero(ApiModel):
         json_schema_extra=rules(
             rule(
                 "!has(self.enabled) || !self.enabled || has(self.holder)",
-                "scaling to zero loses requests unless somebody holds them: name the holder, such as {type: KedaHttp, "
-                "name: llama}",
+                _NEEDS_HOLDER,
                 field_path=".holder",
                 reason="FieldValueRequired",
             )
@@ -246,15 +250,12 @@ class ScaleToZero(ApiModel):
     @model_validator(mode="after")
     def _held(self) -> ScaleToZero:
         if self.enabled and self.holder is None:
-            raise ValueError(
-                "scaling to zero loses requests unless somebody holds them: name the holder, such as {type: KedaHttp, "
-                "name: llama}"
-            )
+            raise ValueError(_NEEDS_HOLDER)
         return self
 
 
 _EMPTY_WINDOW = "says nothing: give minReplicas, maxReplicas or both"
-_WINDOW_ORDER = "minReplicas must not be above maxReplicas"
+_ORDER = "minReplicas must not be above maxReplicas"
 
 
 class ReplicaSchedule(ApiModel):
@@ -265,7 +266,7 @@ class ReplicaSchedule(ApiModel):
             rule("has(self.minReplicas) || has(self.maxReplicas)", _EMPTY_WINDOW),
             rule(
                 "!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
-                _WINDOW_ORDER,
+                _ORDER,
                 field_path=".minReplicas",
             ),
         )
@@ -285,7 +286,7 @@ class ReplicaSchedule(ApiModel):
         if self.min_replicas is None and self.max_replicas is None:
             raise ValueError(_EMPTY_WINDOW)
         if self.min_replicas is not None and self.max_replicas is not None and self.min_replicas > self.max_replicas:
-            raise ValueError(_WINDOW_ORDER)
+            raise ValueError(_ORDER)
         return self
 
 
@@ -299,7 +300,6 @@ class ComparedPrice(ApiModel):
 
 # --- the whole --------------------------------------------------------------------------------------------------------
 
-_ORDER = "minReplicas must not be above maxReplicas"
 _MISSING_RANGE = "onMissingMetrics.replicas must be within minReplicas and maxReplicas"
 _NEEDS_QUERIES = (
     "runtime custom needs metrics.queries.requestsPerSecond, such as 'sum by (pod) (rate(requests_total[1m]))'"

@@ -16,10 +16,11 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
+from gpucost.core.assets import HOURS_PER_MONTH
 from gpucost.core.clock import DAY, HOUR, Micros
 from gpucost.core.money import PICO, Pico
 from gpucost.core.report import Row
-from gpucost.core.serving.advice import MONTH, Advice, Confidence
+from gpucost.core.serving.advice import Advice, Confidence
 from gpucost.core.serving.counterfactual import Compared
 
 SPOT = "on spot capacity"
@@ -92,7 +93,7 @@ def of_replicas(
     current, wanted = status.get("currentReplicas"), shown.get("replicas")
     if seen is None or not seen.possible_time or (seen.possible or 0) <= 0:
         return None
-    monthly = Fraction(seen.possible or 0, seen.possible_time) * HOUR * MONTH
+    monthly = Fraction(seen.possible or 0, seen.possible_time) * HOUR * HOURS_PER_MONTH
     now = f", now {wanted} in place of {current}" if wanted is not None and wanted != current else ""
     days = Fraction(seen.possible_time, DAY)
     return Recommendation(
@@ -162,7 +163,7 @@ def of_idle(row: Row) -> Recommendation | None:
         subject=f"{workload.kind}/{workload.name}",
         kind=Kind.IDLE,
         change="give its GPUs back",
-        saves=row.hourly * MONTH,
+        saves=row.hourly * HOURS_PER_MONTH,
         per=Per.MONTH,
         confidence=_by_days(Fraction(amounts.known_gpu_time, DAY)),
         why=f"its GPUs computed for less than 1 % of {float(hours):,.0f} measured GPU-hours",

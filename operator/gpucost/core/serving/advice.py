@@ -16,6 +16,7 @@ from enum import StrEnum
 from fractions import Fraction
 from math import ceil
 
+from gpucost.core.assets import HOURS_PER_MONTH
 from gpucost.core.clock import DAY
 from gpucost.core.mig import Card, card_of
 from gpucost.core.model import CapacityType
@@ -24,8 +25,6 @@ from gpucost.core.serving.spec import Runtime
 from gpucost.core.serving.speeds import Speed, is_same_model, slowdown, speed_of
 from gpucost.core.training.estimating.market import Quote, choose
 
-MONTH = 730
-"""Hours."""
 MOST_BUSY = Fraction(8, 10)
 """Of the time, in the busiest hundredth of it, on what is advised."""
 PERCENTILE = 0.99
@@ -113,12 +112,16 @@ class Advice:
     @property
     def monthly(self) -> Fraction:
         """What would be saved in a month of 730 hours."""
-        return (self.hourly - self.best.hourly) * MONTH if self.best is not None else Fraction(0)
+        return (self.hourly - self.best.hourly) * HOURS_PER_MONTH if self.best is not None else Fraction(0)
 
     @property
     def monthly_certain(self) -> Fraction:
         """What of it would be saved whatever becomes of the rest of the GPU; not below nothing."""
-        return max(Fraction(0), (self.hourly - self.best.certain) * MONTH) if self.best is not None else Fraction(0)
+        return (
+            max(Fraction(0), (self.hourly - self.best.certain) * HOURS_PER_MONTH)
+            if self.best is not None
+            else Fraction(0)
+        )
 
 
 def advise(case: Case) -> Advice:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from fractions import Fraction
 from math import ceil
 
+from gpucost.core.assets import HOURS_PER_MONTH
 from gpucost.core.clock import DAY, HOUR, SECOND, Micros, format_duration
 from gpucost.core.money import Pico
 from gpucost.core.serving.quiet_times import SHORTEST, Quiet
@@ -20,7 +21,7 @@ from gpucost.core.serving.ready_times import ReadyTimes
 
 ENOUGH: Micros = DAY
 """For how long an endpoint has to be known before its quiet times count."""
-_MONTH = 730 * HOUR
+_MONTH = HOURS_PER_MONTH * HOUR
 
 
 class Choice(StrEnum):

@@ -23,8 +23,6 @@ from gpucost.core.training.validate import Problem
 
 __all__ = ["plan"]
 
-Reading = tuple[str, str]
-
 
 class Verdict(NamedTuple):
     """Why the number is what it is: Ready with its reason, and whether the endpoint scales (ScalingActive)."""
@@ -88,7 +86,7 @@ def plan(state: EndpointState, now: Instant) -> EndpointDecision:
         found += problems(state.spec, state.annotations)
     if state.spec is None or found:
         text = "; ".join(map(str, found or [Problem("spec", "could not be read")]))[:8192]
-        return tell(state, now, Told(False, "Invalid", text))
+        return tell(state, now, Told(False, "Invalid", text, past=state.past))
     case = Case(state, state.spec, now, pause_of(state.annotations))
     return next(decision for step in _STEPS if (decision := step(case)) is not None)
 
@@ -177,8 +175,8 @@ def _floor(case: Case) -> tuple[int, str]:
     """The number below which the replicas must not be while the load is unknown."""
     missing, least, since = case.spec.missing, case.limits[0], case.missing_since
     overdue = since is not None and case.now >= since + missing.after
-    if missing.behavior is OnMissing.AT_LEAST and overdue and least < (missing.replicas or 0):
-        raised = missing.replicas or least
+    raised = missing.replicas or 0
+    if missing.behavior is OnMissing.AT_LEAST and overdue and least < raised:
         return raised, f"the load is unknown: at least {raised} replicas, as onMissingMetrics says"
     return least, f"the load is unknown, and at least {least} replicas are asked for"
 

@@ -7,7 +7,7 @@ sees all that arrives, so what it would have cost is rather too low than too hig
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -63,9 +63,3 @@ def restored(document: Sequence[Any]) -> Shadow:
     """From JSON."""
     replicas, at, wishes = document
     return Shadow(int(replicas), int(at), tuple((int(when), int(number)) for when, number in wishes))
-
-
-def limits_of(spec: Mapping[str, Any]) -> tuple[int, int]:
-    """`minReplicas` and `maxReplicas` of a specification as it is stored."""
-    least = spec.get("minReplicas")
-    return max(1, int(least) if least is not None else 1), max(1, int(spec.get("maxReplicas") or 10))

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from gpucost.core.actions import Condition, EventNote
-from gpucost.core.clock import Instant, Micros
+from gpucost.core.clock import SECOND, Instant, Micros
 from gpucost.core.model import Key
 from gpucost.core.serving.behavior import Past
 from gpucost.core.serving.spec import EndpointSpec, TargetRef
@@ -154,5 +154,5 @@ class EndpointDecision:
     wake_at: Instant | None = None
 
 
-LOOK_EVERY: Micros = 15_000_000
+LOOK_EVERY: Micros = 15 * SECOND
 """How often an endpoint is looked at, and how long a policy's step is."""

@@ -55,7 +55,7 @@ def tell(state: EndpointState, now: Instant, told: Told) -> EndpointDecision:
     wishes = [at for at in (told.wake_at, now + LOOK_EVERY) if at is not None]
     return EndpointDecision(
         target=state.key,
-        past=told.past if told.past != Past() else state.past,
+        past=told.past,
         action=told.action,
         conditions=_conditions(state, told),
         status=_status(state, told, now),

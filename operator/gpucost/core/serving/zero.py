@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpucost.core.clock import MINUTE, SECOND, Instant, Micros, format_duration
+from gpucost.core.clock import MINUTE, Instant, Micros, format_duration
 from gpucost.core.serving.cold_start import Advice, Choice
 from gpucost.core.serving.pausing import PREFIX, Pause
 from gpucost.core.serving.spec import EndpointSpec, Mode
@@ -91,16 +91,12 @@ def _doubt(holding: Holding, scaled: Instant | None, now: Instant) -> str | None
     if holding.held:
         return f"{holding.held:g} requests are held"
     if now - holding.at > FRESH:
-        return f"nobody has been able to look at the holder for {format_duration(_coarse(now - holding.at))}"
+        return f"nobody has been able to look at the holder for {format_duration(now - holding.at)}"
     if holding.problem:
         return f"requests are not held any more: {holding.problem}"
     if holding.held is None and now - (holding.known_at or scaled or 0) > _DOUBT:
         return "nobody knows whether requests are held"
     return None
-
-
-def _coarse(time: Micros) -> Micros:
-    return time - time % SECOND
 
 
 # --- with replicas ----------------------------------------------------------------------------------------------------
@@ -115,7 +111,7 @@ def _awake(case: Situation, pause: Pause, now: Instant) -> Demand | None:
     idle = now - max(case.idle_since, case.serving_since)
     if idle < advice.idle_after or refusal(case.holding, now):
         return None
-    return Demand(0, "ScaledToZero", f"no request for {format_duration(_coarse(idle))}; {advice.message}")
+    return Demand(0, "ScaledToZero", f"no request for {format_duration(idle)}; {advice.message}")
 
 
 def refusal(holding: Holding | None, now: Instant) -> str:

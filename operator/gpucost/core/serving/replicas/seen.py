@@ -8,11 +8,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gpucost.core.clock import SECOND
+from gpucost.core.serving.replicas.outlook import STEP
+
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Chosen = NDArray[np.int64]
 
-STEP_SECONDS = 15
+STEP_SECONDS = STEP // SECOND
 
 
 @dataclass(slots=True)

@@ -54,9 +54,7 @@ def look(memory: Memory, asked: Asked, answers: Answers, at: Instant) -> tuple[M
         elif odd := _read(asked, figure, answer, at, by_pod=by_pod, whole=whole):
             whole[figure] = Unusable(odd)
             problem = problem or f"spec.metrics.queries.{name}: {odd}"
-    pods = {
-        ref.uid: replace(PodSignals(ref.name), **by_pod.get(ref.uid, {})) for ref in asked.pods if ref.uid in by_pod
-    }
+    pods = {ref.uid: replace(PodSignals(ref.name), **by_pod[ref.uid]) for ref in asked.pods if ref.uid in by_pod}
     signals = summed(memory, asked, pods, whole, at)
     if problem and not signals.availability.available:
         kind = Availability.TOO_MANY if crowded else signals.availability
@@ -112,11 +110,10 @@ def _read(
     """Give the series to pods, or to the endpoint; what is wrong with them, if something is."""
     assert figure in FIGURES
     metrics = asked.spec.metrics
-    uids = {ref.name: ref.uid for ref in asked.pods}
     if len(series) == 1 and metrics.pod_label not in series[0].labels:
         whole[figure] = _reading(figure, series[0].value, at)
         return ""
-    foreign = None
+    foreign, uids = None, {ref.name: ref.uid for ref in asked.pods}
     for labels, value in series:
         namespace, uid = (
             labels.get(metrics.namespace_label, asked.namespace),

@@ -116,8 +116,8 @@ def summed(
 
 
 def _total(name: str, refs: list[PodRef], pods: Mapping[str, PodSignals]) -> Reading:
-    read = totals.reading_of(name)
-    return totals.total([read(pods.get(ref.uid, PodSignals(ref.name))) for ref in refs], mean=name in _MEANS)
+    readings: list[Reading] = [getattr(pods.get(ref.uid, PodSignals(ref.name)), name) for ref in refs]
+    return totals.total(readings, mean=name in _MEANS)
 
 
 def _tells(pod: PodSignals | None) -> bool:

@@ -122,12 +122,7 @@ PRESETS: Mapping[Runtime, Preset] = {
             }
         ),
         peaks=_either({KV_CACHE: ("token_usage",)}),
-        histograms=_either(
-            {
-                FIRST_TOKEN: ("time_to_first_token_seconds",),
-                BETWEEN_TOKENS: ("inter_token_latency_seconds", "time_per_output_token_seconds"),
-            }
-        ),
+        histograms=_either(_VLLM_HISTOGRAMS),
         alive=("sglang:num_running_reqs", "sglang_num_running_reqs"),
         prefix="sglang",
         creates_lazily=True,

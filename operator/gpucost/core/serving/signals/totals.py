@@ -8,7 +8,7 @@ silent pods nobody lowers anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from gpucost.core.clock import MINUTE, Instant, Micros
 from gpucost.core.serving.signals.model import (
@@ -85,13 +85,3 @@ def availability_of(reading: Reading) -> Availability:
 def too_many_silent(count: int, of: int) -> bool:
     """Whether so many pods say nothing that the sums cannot be trusted for less."""
     return count > max(1, math.floor(of * _SILENT_SHARE)) or count >= of
-
-
-def reading_of(name: str) -> Callable[[PodSignals], Reading]:
-    """Reads one figure of a pod."""
-
-    def read(pod: PodSignals) -> Reading:
-        found: Reading = getattr(pod, name)
-        return found
-
-    return read
