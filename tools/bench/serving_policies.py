@@ -23,7 +23,8 @@ from typing import Any
 
 from bench import machine
 from bench.serving_report import READY, SIZE, Row, pictures, report
-from gpucost.simulate.arrivals import DAY_SECONDS, BadTrace, Requests, read
+from gpucost.simulate.arrivals import DAY_SECONDS, Requests, read
+from gpucost.simulate.problems import BadTrace
 from gpucost.simulate.serving import POLICIES, Endpoint, Question, simulate
 
 FOLDER = "GPUCOST_SERVING_TRACES"

@@ -148,7 +148,7 @@ def training(
             read = files.read([(path, _read(path)) for path in traces])
             seen = None if timeline is None else _writer(opened.enter_context(_open(timeline)))
             outcomes = core.simulate(read, job, question, seen=seen, progress=_progress())
-        except (files.BadTraces, core.BadJob) as problem:
+        except (files.BadTrace, core.BadJob) as problem:
             click.echo("\n".join(getattr(problem, "lines", [str(problem)])), err=True)
             sys.exit(2)
     if output == "json":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gpucost.core.clock import Instant, Micros
 from gpucost.core.model import Key
@@ -102,6 +103,11 @@ class Condition:
     """None is `Unknown`."""
     reason: str
     message: str = ""
+
+
+def stored_condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """A condition of a status as it is stored; empty when there is none."""
+    return next((one for one in status.get("conditions") or () if one.get("type") == kind), {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,23 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucost.core.serving.replicas.seen import STEP_SECONDS
+from gpucost.simulate.problems import BadTrace
 
 COLUMNS = ("start_seconds", "requests_per_second")
 NOISE = 0.12
 """Coefficient of variation of the arrivals of a step."""
 DAY_SECONDS = 86400
-_SHOWN = 20
 _MOST_STEPS = 10**6
 _EVEN = 1e-6
-
-
-class BadTrace(Exception):
-    """The trace cannot be used; `lines` say why."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        super().__init__("\n".join(lines))
-        rest = len(lines) - _SHOWN
-        self.lines = [*lines[:_SHOWN], *([f"and {rest:,} more problems like these"] if rest > 0 else [])]
 
 
 @dataclass(frozen=True, slots=True)

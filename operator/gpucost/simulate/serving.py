@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from gpucost.core.serving.replicas.policies import Times, columns, settings
 from gpucost.core.serving.replicas.seen import STEP_SECONDS
-from gpucost.simulate.arrivals import DAY_SECONDS, BadTrace, Requests
+from gpucost.simulate.arrivals import DAY_SECONDS, Requests
 from gpucost.simulate.fleet import AGE, Fleet, Span, Told
+from gpucost.simulate.problems import BadTrace
 from gpucost.simulate.tuning import for_target, frontier
 
 POLICIES = ("gpucost", "hpa", "kpa", "keda", "static")

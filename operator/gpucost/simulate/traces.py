@@ -16,18 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucost.core.clock import SECOND, Micros
+from gpucost.simulate.problems import BadTrace
 
-_SHOWN = 20
 _MOST = 2**31
-
-
-class BadTraces(Exception):
-    """The traces cannot be used; `lines` say why."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        super().__init__("\n".join(lines))
-        rest = len(lines) - _SHOWN
-        self.lines = [*lines[:_SHOWN], *([f"and {rest:,} more problems like these"] if rest > 0 else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +37,7 @@ def read(files: Sequence[tuple[str, bytes]]) -> list[Trace]:
     if traces and not problems:
         _compare(traces, problems)
     if problems:
-        raise BadTraces(problems)
+        raise BadTrace(problems)
     return traces
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from gpucost.core.clock import Instant
 from gpucost.core.serving.spec import ReplicaWindow
-from gpucost.core.training.windows import last_firing, next_firing
+from gpucost.core.training.windows import last_firing, next_edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ def open_window(windows: tuple[ReplicaWindow, ...], now: Instant) -> tuple[Open 
         return None, None
     answer = _answer(windows)
     if not (answer.since <= now and (answer.until is None or now < answer.until)):
-        answer.since, answer.value, answer.until = now, _open(windows, now), _edge(windows, now)
+        edges = ((window.start, window.time_zone, window.duration) for window in windows)
+        answer.since, answer.value, answer.until = now, _open(windows, now), next_edge(edges, now)
     return answer.value, answer.until
 
 
@@ -52,15 +53,3 @@ def _open(windows: tuple[ReplicaWindow, ...], now: Instant) -> Open | None:
         if start is not None and now < start + window.duration:
             return Open(index, start + window.duration)
     return None
-
-
-def _edge(windows: tuple[ReplicaWindow, ...], now: Instant) -> Instant | None:
-    """The next start or end of any window."""
-    edges: list[Instant] = []
-    for window in windows:
-        start = last_firing(window.start, window.time_zone, now)
-        if start is not None and start + window.duration > now:
-            edges.append(start + window.duration)
-        if (upcoming := next_firing(window.start, window.time_zone, now)) is not None:
-            edges.append(upcoming)
-    return min(edges, default=None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from gpucost.core.actions import Condition, EventNote
+from gpucost.core.actions import Condition, EventNote, stored_condition
 from gpucost.core.clock import HOUR, SECOND, Instant, format_rfc3339, parse_rfc3339
 from gpucost.core.serving.behavior import Limit, Past
 from gpucost.core.serving.schedules import Open
@@ -209,9 +209,9 @@ def _done(state: EndpointState, action: ScaleTarget) -> EventNote:
 def _news(state: EndpointState, told: Told, now: Instant) -> Iterator[EventNote]:
     """News against the stored status; the keys keep a repeated pass from telling them again."""
     spec, recommended = state.spec, state.wish
-    if told.reason == "Conflict" and _stored(state, "Ready").get("reason") != "Conflict":
+    if told.reason == "Conflict" and stored_condition(state.status, "Ready").get("reason") != "Conflict":
         yield EventNote("Conflict", told.message, f"{state.generation}/{told.message}", warning=True)
-    was_known = _stored(state, "MetricsAvailable").get("status") == "True"
+    was_known = stored_condition(state.status, "MetricsAvailable").get("status") == "True"
     if told.missing_since is not None and was_known:
         message = f"{state.measured.reason}: {state.measured.message}; the replicas are not lowered"
         yield EventNote("UtilizationUnknown", message, str(told.missing_since), warning=True)
@@ -227,8 +227,3 @@ def _news(state: EndpointState, told: Told, now: Instant) -> Iterator[EventNote]
     current, desired = state.target.replicas, told.desired
     message = f"{spec.target} {current} -> {desired} replicas: {recommended.reason}: {recommended.message}"
     yield EventNote("ActionRecommended", message + _money(state, desired), f"{current}-{desired}/{now // HOUR}")
-
-
-def _stored(state: EndpointState, kind: str) -> Mapping[str, Any]:
-    conditions = state.status.get("conditions") or ()
-    return next((one for one in conditions if one.get("type") == kind), {})

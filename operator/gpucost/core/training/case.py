@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
+from gpucost.core.actions import stored_condition
 from gpucost.core.capacity import Provider, provider_of
 from gpucost.core.clock import HOUR, Instant, Micros
 from gpucost.core.model import CapacityType, Job, Pod
@@ -251,9 +253,9 @@ class Case:
         under_way = self.stored("Migrating").get("status") == "True" and mine.previous is not None
         return under_way and not job.suspend and not observe.is_settled(job, self.state.pods)
 
-    def stored(self, kind: str) -> dict[str, object]:
+    def stored(self, kind: str) -> Mapping[str, Any]:
         """A condition of the status as stored; empty when there is none."""
-        return stored_condition(self.state, kind)
+        return stored_condition(self.state.status, kind)
 
     @property
     def unscheduled_since(self) -> Instant | None:
@@ -278,9 +280,3 @@ class Case:
             allowed = wish.placement is CapacityType.SPOT and may_fall_back(self.spec)
             back = CapacityType.ON_DEMAND if allowed else None
         return back if back is not None and self.obstacle(back) is None else None
-
-
-def stored_condition(state: TrainingState, kind: str) -> dict[str, object]:
-    """A condition of the status as stored; empty when there is none."""
-    conditions = state.status.get("conditions") or ()
-    return next((dict(one) for one in conditions if one.get("type") == kind), {})

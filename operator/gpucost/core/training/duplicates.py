@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gpucost.core.actions import Condition, EventNote
+from gpucost.core.actions import Condition, EventNote, stored_condition
 from gpucost.core.clock import Instant, format_duration, format_rfc3339
 from gpucost.core.money import format_pico
 from gpucost.core.training.runs.run import FAILED_TWICE, REUSED, Run, Saving
@@ -34,7 +34,7 @@ def avoided(state: TrainingState) -> Ended | None:
     """How a run without a Job has ended before it began; None when it may begin."""
     if state.spec is not None and not is_reusing(state):
         return None
-    stored = _stored(state, "Complete"), _stored(state, "Failed")
+    stored = stored_condition(state.status, "Complete"), stored_condition(state.status, "Failed")
     for good, one in zip((True, False), stored, strict=True):
         if one.get("status") == "True" and one.get("reason") in AVOIDED:
             return good, str(one["reason"]), str(one.get("message") or "")
@@ -60,7 +60,7 @@ def bookings(state: TrainingState, now: Instant) -> tuple[Saving, ...]:
     ended, run = avoided(state), state.twins.complete
     if state.job is not None or ended is None or ended[1] != REUSED or run is None:
         return ()
-    if _stored(state, "Complete").get("reason") == REUSED:
+    if stored_condition(state.status, "Complete").get("reason") == REUSED:
         return ()
     return (Saving(state.uid, state.key.namespace, now, REUSED, ended[2][:1024], saved=run.cost),)
 
@@ -91,7 +91,7 @@ def _finding(state: TrainingState, run: Run) -> tuple[str, str]:
 
 def news(state: TrainingState) -> Iterator[EventNote]:
     """The Event DuplicateRun, once for a run and what was found about it."""
-    before = _stored(state, "Duplicate")
+    before = stored_condition(state.status, "Duplicate")
     for one in conditions(state):
         if one.status and (before.get("status"), before.get("reason")) != ("True", one.reason):
             yield EventNote("DuplicateRun", one.message, f"{state.uid}/{one.reason}", warning=True)
@@ -143,8 +143,3 @@ def _described(run: Run) -> str:
 def _failures(state: TrainingState) -> str:
     each = "; ".join(f"{run.name}: {run.reason} {run.message}".strip()[:512] for run in state.twins.failed)
     return f"this exact run has failed twice ({each})"
-
-
-def _stored(state: TrainingState, kind: str) -> dict[str, Any]:
-    found = state.status.get("conditions") or ()
-    return next((dict(one) for one in found if one.get("type") == kind), {})

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gpucost.core.actions import stored_condition
 from gpucost.core.clock import format_duration
 from gpucost.core.model import Job
 from gpucost.core.training import gang, memory, observe, queueing
-from gpucost.core.training.case import Case, stored_condition
+from gpucost.core.training.case import Case
 from gpucost.core.training.duplicates import AVOIDED, avoided
 from gpucost.core.training.manifest import template_hash
 from gpucost.core.training.memory import moment
@@ -44,7 +45,7 @@ def ended(state: TrainingState) -> Verdict | None:
 
 def _ended_before(state: TrainingState) -> Verdict | None:
     for kind in ("Complete", "Failed"):
-        before = stored_condition(state, kind)
+        before = stored_condition(state.status, kind)
         if before.get("status") == "True" and before.get("reason") not in {_EXIT_ZERO, _TERMINATIONS, *AVOIDED}:
             return Verdict(kind == "Complete", str(before.get("reason")), str(before.get("message") or ""))
     return None
@@ -55,7 +56,7 @@ def _not_really(state: TrainingState, job: Job) -> Verdict | None:
 
     The pod that proves it may be cleaned away later; what was stored about the same Job then still holds.
     """
-    stored = stored_condition(state, "Failed")
+    stored = stored_condition(state.status, "Failed")
     if stored.get("status") == "True" and stored.get("reason") == _EXIT_ZERO:
         return Verdict(False, _EXIT_ZERO, str(stored.get("message") or ""))
     pod = observe.interrupted_success(job, state.pods)

@@ -11,7 +11,7 @@ by whole hours, which Lord Howe Island's half hour defeats.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -140,24 +140,27 @@ def _find_placement(
 
 
 def _next_edge(schedule: Schedule, now: Instant) -> Instant | None:
-    """The next start or end of any window after an instant."""
+    return next_edge(((window.start, schedule.time_zone, window.duration) for window in schedule.windows), now)
+
+
+def next_edge(windows: Iterable[tuple[str, str, Micros]], now: Instant) -> Instant | None:
+    """The next start or end, after an instant, of any window: its cron expression, time zone and duration."""
     edges: list[Instant] = []
-    for window in schedule.windows:
-        upcoming = next_start(window, schedule.time_zone, now)
-        last = last_start(window, schedule.time_zone, now)
+    for start, time_zone, duration in windows:
+        upcoming, last = next_firing(start, time_zone, now), last_firing(start, time_zone, now)
         edges += [upcoming] if upcoming is not None else []
-        edges += [last + window.duration] if last is not None and last + window.duration > now else []
+        edges += [last + duration] if last is not None and last + duration > now else []
     return min(edges, default=None)
 
 
 def last_start(window: Window, time_zone: str, now: Instant) -> Instant | None:
     """Latest opening that is not after an instant."""
-    return _last_start(window.start, time_zone, now - now % SECOND)
+    return last_firing(window.start, time_zone, now)
 
 
 def next_start(window: Window, time_zone: str, now: Instant) -> Instant | None:
     """First opening after an instant."""
-    return _next_start(window.start, time_zone, now - now % SECOND)
+    return next_firing(window.start, time_zone, now)
 
 
 def last_firing(expression: str, time_zone: str, now: Instant) -> Instant | None:
