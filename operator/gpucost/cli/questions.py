@@ -194,6 +194,16 @@ class Asker:
         return Answer(from_statuses(listed.get("items") or [], by), namespace, fallback=reason)
 
 
+def bare(name: str, kind: str, example: str) -> str:
+    """`bert` of `bert`, `tj/bert` or `TrainingJob/bert`. Raises `UsageError` with the example for another kind."""
+    given, slash, rest = name.partition("/")
+    if not slash:
+        return name
+    if canonical(given) not in {kind.lower(), f"{kind.lower()}s"} or not rest or "/" in rest:
+        raise click.UsageError(f"{name!r} is no {kind}: give its name, such as {example}")
+    return rest
+
+
 def _read(model: type[M], document: Any) -> M:
     try:
         return model.model_validate(document)
