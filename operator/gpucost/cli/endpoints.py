@@ -28,11 +28,10 @@ def endpoint(name: str | None) -> None:
     keeping while nobody does.
     """
     asker = Asker(current())
-    namespace = asker.namespaces_of(everywhere=False)
     if name is None:
+        namespace = asker.namespaces_of(everywhere=False)
         found = asker.unit_costs(namespace)
         unit_costs_view.show_all(found, asker.options, with_namespace=namespace is None)
         return
-    if namespace is None:
-        raise click.UsageError("say which namespace it is in: -n NAMESPACE")
+    namespace = asker.one_namespace()
     unit_costs_view.show(asker.unit_cost(namespace, bare(name, "InferenceEndpoint", "chat or iep/chat")), asker.options)

@@ -78,6 +78,13 @@ class Asker:
             return self.options.namespace
         return None if everywhere or self.options.all_namespaces else self.door.namespace
 
+    def one_namespace(self) -> str:
+        """The namespace of one subject: the one given, else the context's. Raises `UsageError` where there is none."""
+        namespace = self.namespaces_of(everywhere=False)
+        if namespace is None:
+            raise click.UsageError("say which namespace it is in: -n NAMESPACE")
+        return namespace
+
     def costs(self, by: str, namespace: str | None) -> Answer:
         """Costs by a grouping, of one namespace or of all."""
         try:
@@ -121,9 +128,7 @@ class Asker:
         return _read(RunSimulation, self._of_run(f"{quote(name)}/simulation", terms))
 
     def _of_run(self, path: str, params: Mapping[str, str]) -> Any:
-        namespace = self.namespaces_of(everywhere=False)
-        if namespace is None:
-            raise click.UsageError("say which namespace it is in: -n NAMESPACE")
+        namespace = self.one_namespace()
         try:
             return self.door.get(f"{_BASE}/namespaces/{quote(namespace)}/runreports/{path}", params)
         except NotServed as missing:
@@ -162,9 +167,7 @@ class Asker:
         """The part of the path that says where a subject is; a node is nowhere, a namespace in itself."""
         if kind == "node" and not self.options.namespace:
             return ""
-        namespace = name if kind == "namespace" else self.namespaces_of(everywhere=False)
-        if namespace is None:
-            raise click.UsageError("say which namespace it is in: -n NAMESPACE")
+        namespace = name if kind == "namespace" else self.one_namespace()
         return f"/namespaces/{quote(namespace)}"
 
     def _list(self, by: str, namespace: str | None, more: Mapping[str, str] = NO_PARAMETERS) -> AllocationList:
