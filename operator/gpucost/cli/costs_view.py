@@ -14,7 +14,7 @@ from gpucost.cli import figures, footers
 from gpucost.cli.columns import Entry, columns, remainder_entry, row_entry, total_entry
 from gpucost.cli.failures import Failure
 from gpucost.cli.figures import Rate
-from gpucost.cli.formats import print_csv, print_json, print_yaml
+from gpucost.cli.formats import as_document, print_csv, print_json, print_yaml
 from gpucost.cli.grid import Grid, markdown, print_grid, print_line
 from gpucost.cli.options import Options
 from gpucost.cli.questions import Answer
@@ -295,16 +295,16 @@ def _markdown(view: View, rows: Sequence[Allocation]) -> None:
 
 
 def _json(view: View, rows: Sequence[Allocation]) -> None:
-    print_json(as_document(view, rows))
+    print_json(_as_document(view, rows))
 
 
 def _yaml(view: View, rows: Sequence[Allocation]) -> None:
-    print_yaml(as_document(view, rows))
+    print_yaml(_as_document(view, rows))
 
 
 def _csv(view: View, rows: Sequence[Allocation]) -> None:
     """Plain numbers; capacity that nobody holds and the total have keys in parentheses."""
-    document = as_document(view, rows)
+    document = _as_document(view, rows)
     lines = document["rows"] + [
         {"key": f"({name})", **document[name]}
         for name in ("idle", "stranded", "total")
@@ -314,11 +314,11 @@ def _csv(view: View, rows: Sequence[Allocation]) -> None:
     print_csv(titles, lines, headers=not view.options.no_headers)
 
 
-def as_document(view: View, rows: Sequence[Allocation]) -> dict[str, Any]:
+def _as_document(view: View, rows: Sequence[Allocation]) -> dict[str, Any]:
     """An answer for programs: exact amounts as decimal strings; unknown is null."""
     document = view.document
-    whole = document.model_dump(mode="json", by_alias=True)
-    total = whole["total"] if view.name is None else sum_costs(rows).model_dump(mode="json", by_alias=True)
+    whole = as_document(document)
+    total = whole["total"] if view.name is None else as_document(sum_costs(rows))
     result = {
         "currency": whole["currency"],
         "window": None if view.answer.fallback else whole["window"],

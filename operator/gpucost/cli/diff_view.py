@@ -14,7 +14,7 @@ from gpucost.cli import figures, footers
 from gpucost.cli.costs_view import OF_A_NAMESPACE, shown_name, title_of
 from gpucost.cli.failures import Failure
 from gpucost.cli.figures import NOT_APPLICABLE, UNKNOWN, Rate
-from gpucost.cli.formats import print_csv, print_json, print_yaml
+from gpucost.cli.formats import as_document, print_csv, print_json, print_yaml
 from gpucost.cli.grid import Grid, markdown, print_grid, print_line
 from gpucost.cli.options import Options
 from gpucost.cli.questions import Answer
@@ -261,7 +261,7 @@ def _markdown(change: Change) -> None:
 
 
 def _as_document(change: Change) -> dict[str, Any]:
-    old, new = (each.document.model_dump(mode="json", by_alias=True) for each in (change.before, change.now))
+    old, new = (as_document(each.document) for each in (change.before, change.now))
     unheld = dict(change.unheld())
     return {
         "currency": change.currency,

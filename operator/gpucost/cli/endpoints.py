@@ -6,8 +6,7 @@ import click
 
 from gpucost.cli import unit_costs_view
 from gpucost.cli.options import PRINTED, current, flags
-from gpucost.cli.questions import Asker
-from gpucost.web.names import canonical
+from gpucost.cli.questions import Asker, bare
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -29,21 +28,10 @@ def endpoint(name: str | None) -> None:
     keeping while nobody does.
     """
     asker = Asker(current())
-    namespace = asker.namespaces_of(everywhere=False)
     if name is None:
+        namespace = asker.namespaces_of(everywhere=False)
         found = asker.unit_costs(namespace)
         unit_costs_view.show_all(found, asker.options, with_namespace=namespace is None)
         return
-    if namespace is None:
-        raise click.UsageError("say which namespace it is in: -n NAMESPACE")
-    unit_costs_view.show(asker.unit_cost(namespace, _bare(name)), asker.options)
-
-
-def _bare(name: str) -> str:
-    """`chat` of `chat`, `iep/chat` or `InferenceEndpoint/chat`."""
-    kind, slash, rest = name.partition("/")
-    if not slash:
-        return name
-    if canonical(kind) not in {"inferenceendpoint", "inferenceendpoints"} or not rest or "/" in rest:
-        raise click.UsageError(f"{name!r} is no InferenceEndpoint: give its name, such as chat or iep/chat")
-    return rest
+    namespace = asker.one_namespace()
+    unit_costs_view.show(asker.unit_cost(namespace, bare(name, "InferenceEndpoint", "chat or iep/chat")), asker.options)

@@ -13,7 +13,7 @@ import click
 
 from gpucost.cli import figures
 from gpucost.cli.figures import NOT_APPLICABLE, UNPRICED
-from gpucost.cli.formats import print_csv, print_json, print_yaml
+from gpucost.cli.formats import as_document, print_csv, print_json, print_yaml
 from gpucost.cli.grid import Grid, markdown, print_grid, print_line, width
 from gpucost.cli.options import Options
 from gpucost.cli.totals import fixed
@@ -252,12 +252,12 @@ def _bounds(value: Range | None, places: int) -> Bounds | None:
 
 def _json(shown: Shown, options: Options) -> None:
     del options
-    print_json(document(shown).model_dump(mode="json", by_alias=True))
+    print_json(as_document(document(shown)))
 
 
 def _yaml(shown: Shown, options: Options) -> None:
     del options
-    print_yaml(document(shown).model_dump(mode="json", by_alias=True))
+    print_yaml(as_document(document(shown)))
 
 
 _COLUMNS = ("name", "namespace", "way", "change", "placement", "gpus", "gpuModel")
@@ -267,7 +267,7 @@ _BOUNDS = ("hours", "cost")
 def _csv(shown: Shown, options: Options) -> None:
     """One line per run as it is, and one for each alternative."""
     rows = []
-    for run in document(shown).model_dump(mode="json", by_alias=True)["runs"]:
+    for run in as_document(document(shown))["runs"]:
         for one in ({**run, "way": "asIs"}, *run["alternatives"]):
             spread = {
                 f"{key}{part.capitalize()}": (one[key] or {}).get(part)

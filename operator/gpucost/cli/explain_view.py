@@ -18,6 +18,7 @@ import yaml
 
 from gpucost.cli import figures, footers
 from gpucost.cli.figures import UNPRICED
+from gpucost.cli.formats import as_document
 from gpucost.cli.grid import Grid, markdown, print_grid, print_line
 from gpucost.cli.options import Options
 from gpucost.core.clock import DAY, format_duration, parse_rfc3339
@@ -190,7 +191,7 @@ def _pauses(document: Explanation) -> list[tuple[int, int]]:
 
 
 def _as_document(document: Explanation) -> dict[str, Any]:
-    whole = document.model_dump(mode="json", by_alias=True)
+    whole = as_document(document)
     return {
         "currency": whole["currency"],
         "namespace": document.metadata.namespace,
@@ -218,7 +219,7 @@ def _csv(document: Explanation, options: Options) -> None:
     writer = csv.DictWriter(text, titles, lineterminator="\n")
     if not options.no_headers:
         writer.writeheader()
-    writer.writerows(line.model_dump(mode="json", by_alias=True) for line in document.lines)
+    writer.writerows(as_document(line) for line in document.lines)
     click.echo(text.getvalue(), nl=False)
 
 

@@ -15,7 +15,7 @@ import click
 
 from gpucost.cli import figures, footers
 from gpucost.cli.figures import NOT_APPLICABLE, Rate
-from gpucost.cli.formats import print_csv, print_json, print_yaml
+from gpucost.cli.formats import as_document, print_csv, print_json, print_yaml
 from gpucost.cli.grid import Grid, markdown, print_grid, print_line
 from gpucost.cli.options import Options
 from gpucost.cli.totals import fixed
@@ -205,7 +205,7 @@ def _markdown(document: AllocationList, nodes: Sequence[NodeSplit], options: Opt
 
 def _as_document(document: AllocationList, nodes: Sequence[NodeSplit], options: Options) -> dict[str, Any]:
     rate = _rate(document, options)
-    whole = document.model_dump(mode="json", by_alias=True)
+    whole = as_document(document)
     rows = [_bare(node, rate) for node in nodes]
     total = {k: v for k, v in _bare(sum_of(nodes), rate).items() if k not in {"key", "name", "kind", "sitters"}}
     for name in ("instanceType", "gpuModel", "capacityType"):
@@ -221,7 +221,7 @@ def _as_document(document: AllocationList, nodes: Sequence[NodeSplit], options: 
 
 
 def _bare(node: NodeSplit, rate: Rate | None) -> dict[str, Any]:
-    fields = {**node.model_dump(mode="json", by_alias=True), "wasted": fixed(wasted(node))}
+    fields = {**as_document(node), "wasted": fixed(wasted(node))}
     if rate is not None:
         fields[f"wastedPer{rate.unit.capitalize()}"] = fixed(rate.of_sum(wasted(node)))
     return fields

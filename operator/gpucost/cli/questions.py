@@ -78,6 +78,13 @@ class Asker:
             return self.options.namespace
         return None if everywhere or self.options.all_namespaces else self.door.namespace
 
+    def one_namespace(self) -> str:
+        """The namespace of one subject: the one given, else the context's. Raises `UsageError` where there is none."""
+        namespace = self.namespaces_of(everywhere=False)
+        if namespace is None:
+            raise click.UsageError("say which namespace it is in: -n NAMESPACE")
+        return namespace
+
     def costs(self, by: str, namespace: str | None) -> Answer:
         """Costs by a grouping, of one namespace or of all."""
         try:
@@ -121,9 +128,7 @@ class Asker:
         return _read(RunSimulation, self._of_run(f"{quote(name)}/simulation", terms))
 
     def _of_run(self, path: str, params: Mapping[str, str]) -> Any:
-        namespace = self.namespaces_of(everywhere=False)
-        if namespace is None:
-            raise click.UsageError("say which namespace it is in: -n NAMESPACE")
+        namespace = self.one_namespace()
         try:
             return self.door.get(f"{_BASE}/namespaces/{quote(namespace)}/runreports/{path}", params)
         except NotServed as missing:
@@ -162,9 +167,7 @@ class Asker:
         """The part of the path that says where a subject is; a node is nowhere, a namespace in itself."""
         if kind == "node" and not self.options.namespace:
             return ""
-        namespace = name if kind == "namespace" else self.namespaces_of(everywhere=False)
-        if namespace is None:
-            raise click.UsageError("say which namespace it is in: -n NAMESPACE")
+        namespace = name if kind == "namespace" else self.one_namespace()
         return f"/namespaces/{quote(namespace)}"
 
     def _list(self, by: str, namespace: str | None, more: Mapping[str, str] = NO_PARAMETERS) -> AllocationList:
@@ -192,6 +195,16 @@ class Asker:
             self.tell(f"Showing namespace {self.door.namespace} only: you may not list TrainingJobs of all namespaces")
             return self._from_statuses(by, self.door.namespace, reason)
         return Answer(from_statuses(listed.get("items") or [], by), namespace, fallback=reason)
+
+
+def bare(name: str, kind: str, example: str) -> str:
+    """`bert` of `bert`, `tj/bert` or `TrainingJob/bert`. Raises `UsageError` with the example for another kind."""
+    given, slash, rest = name.partition("/")
+    if not slash:
+        return name
+    if canonical(given) not in {kind.lower(), f"{kind.lower()}s"} or not rest or "/" in rest:
+        raise click.UsageError(f"{name!r} is no {kind}: give its name, such as {example}")
+    return rest
 
 
 def _read(model: type[M], document: Any) -> M:

@@ -6,11 +6,11 @@ import click
 
 from gpucost.cli import run_view, savings_view, simulation_view
 from gpucost.cli.options import OF_A_RUN, PRINTED, current, flags
-from gpucost.cli.questions import Asker
+from gpucost.cli.questions import Asker, bare
 from gpucost.core.clock import parse_duration, parse_rfc3339
-from gpucost.web.names import canonical
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_A_RUN = ("TrainingJob", "bert or tj/bert")
 
 
 @click.group(
@@ -40,7 +40,7 @@ def run(name: str) -> None:
     Saved is what the same time would have cost more on demand, at the prices of then.
     """
     asker = Asker(current())
-    run_view.show(asker.run_report(_bare(name)), asker.options)
+    run_view.show(asker.run_report(bare(name, *_A_RUN)), asker.options)
 
 
 @click.command(
@@ -67,7 +67,7 @@ def simulate(name: str, deadline: str | None, complete_by: str | None, changeove
     terms["completeBy"] = _moment(complete_by)
     asker = Asker(current())
     given = {key: value for key, value in terms.items() if value is not None}
-    simulation_view.show(asker.simulation(_bare(name), given), asker.options)
+    simulation_view.show(asker.simulation(bare(name, *_A_RUN), given), asker.options)
 
 
 @click.command(
@@ -86,16 +86,6 @@ def savings() -> None:
     """
     asker = Asker(current())
     savings_view.show(asker.savings(asker.namespaces_of(everywhere=True)), asker.options)
-
-
-def _bare(name: str) -> str:
-    """`bert` of `bert`, `tj/bert` or `TrainingJob/bert`."""
-    kind, slash, rest = name.partition("/")
-    if not slash:
-        return name
-    if canonical(kind) not in {"trainingjob", "trainingjobs"} or not rest or "/" in rest:
-        raise click.UsageError(f"{name!r} is no TrainingJob: give its name, such as bert or tj/bert")
-    return rest
 
 
 def _duration(text: str | None, flag: str) -> str | None:

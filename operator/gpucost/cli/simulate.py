@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from decimal import Decimal, InvalidOperation
 from importlib import import_module
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from gpucost.cli.simulate_serving import serving
+from gpucost.cli.simulations import open_timeline, progress, read_file, refusing
 from gpucost.core.clock import HOUR, MINUTE, Micros
 
 if TYPE_CHECKING:
     from gpucost.simulate.play import Seen
-    from gpucost.simulate.training import Progress
 
 POLICIES = ("auto", "uniformProgress", "greedy", "onDemand", "spotOnly")
 _FORMATS = ("table", "json")
@@ -143,34 +141,14 @@ def training(
     chosen = POLICIES if policy == "all" else () if policy == "omniscient" else (policy,)
     count = None if starts is not None else start_ticks or _DEFAULT_STARTS
     question = core.Question(chosen, count, seed, with_optimum)
-    with ExitStack() as opened:
-        try:
-            read = files.read([(path, _read(path)) for path in traces])
-            seen = None if timeline is None else _writer(opened.enter_context(_open(timeline)))
-            outcomes = core.simulate(read, job, question, seen=seen, progress=_progress())
-        except (files.BadTrace, core.BadJob) as problem:
-            click.echo("\n".join(getattr(problem, "lines", [str(problem)])), err=True)
-            sys.exit(2)
+    with ExitStack() as opened, refusing(files.BadTrace, core.BadJob):
+        read = files.read([(path, read_file(path)) for path in traces])
+        seen = None if timeline is None else _writer(opened.enter_context(open_timeline(timeline)))
+        outcomes = core.simulate(read, job, question, seen=seen, progress=progress())
     if output == "json":
         click.echo(import_module("gpucost.simulate.schema").as_json(outcomes), nl=False)
         return
     import_module("gpucost.cli.simulate_view").show(read, job, outcomes)
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        click.echo(f"{path}: cannot be read: {error.strerror}", err=True)
-        sys.exit(2)
-
-
-def _open(path: str) -> IO[str]:
-    try:
-        return Path(path).open("w", encoding="utf-8")
-    except OSError as error:
-        click.echo(f"--timeline: {path} cannot be written: {error.strerror}", err=True)
-        sys.exit(2)
 
 
 def _writer(target: IO[str]) -> Callable[[str], Seen]:
@@ -189,14 +167,3 @@ def _writer(target: IO[str]) -> Callable[[str], Seen]:
         return write
 
     return of_policy
-
-
-def _progress() -> Progress:
-    """Shows on a terminal how far it is; elsewhere nothing."""
-    shows = sys.stderr.isatty()
-
-    def tell(policy: str, part: float) -> None:
-        if shows:
-            click.echo(f"\r\033[K{policy}: {part:.0%}" if part < 1 else "\r\033[K", nl=False, err=True)
-
-    return tell

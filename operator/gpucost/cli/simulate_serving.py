@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from decimal import Decimal
 from importlib import import_module
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from gpucost.cli.simulations import open_timeline, progress, read_file, refusing
+
 if TYPE_CHECKING:
-    from gpucost.simulate.serving import Progress, Step, Timeline
+    from gpucost.simulate.serving import Step, Timeline
 
 POLICIES = ("gpucost", "hpa", "kpa", "keda", "static")
 _MOST = 10**9
@@ -124,34 +124,14 @@ def serving(
     endpoint = core.Endpoint(replica_throughput, ready_seconds, Decimal(str(gpu_price)))
     chosen = POLICIES if policy == "all" else (policy,)
     question = core.Question(chosen, target_late, train_days, frontier, seed)
-    with ExitStack() as opened:
-        try:
-            read = files.read(trace, _read(trace))
-            lines = None if timeline is None else _writer(opened.enter_context(_open(timeline)))
-            outcomes = core.simulate(read, endpoint, question, timeline=lines, progress=_progress())
-        except (files.BadTrace, core.BadQuestion) as problem:
-            click.echo("\n".join(getattr(problem, "lines", [str(problem)])), err=True)
-            sys.exit(2)
+    with ExitStack() as opened, refusing(files.BadTrace, core.BadQuestion):
+        read = files.read(trace, read_file(trace))
+        lines = None if timeline is None else _writer(opened.enter_context(open_timeline(timeline)))
+        outcomes = core.simulate(read, endpoint, question, timeline=lines, progress=progress())
     if output == "json":
         click.echo(import_module("gpucost.simulate.serving_schema").as_json(outcomes), nl=False)
         return
     import_module("gpucost.cli.simulate_serving_view").show(read, endpoint, question, outcomes)
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        click.echo(f"{path}: cannot be read: {error.strerror}", err=True)
-        sys.exit(2)
-
-
-def _open(path: str) -> IO[str]:
-    try:
-        return Path(path).open("w", encoding="utf-8")
-    except OSError as error:
-        click.echo(f"--timeline: {path} cannot be written: {error.strerror}", err=True)
-        sys.exit(2)
 
 
 class _Lines:
@@ -185,14 +165,3 @@ def _writer(target: IO[str]) -> Callable[[str], Timeline]:
         return _Lines(target, policy)
 
     return of_policy
-
-
-def _progress() -> Progress:
-    """Shows on a terminal how far it is; elsewhere nothing."""
-    shows = sys.stderr.isatty()
-
-    def tell(policy: str, part: float) -> None:
-        if shows:
-            click.echo(f"\r\033[K{policy}: {part:.0%}" if part < 1 else "\r\033[K", nl=False, err=True)
-
-    return tell

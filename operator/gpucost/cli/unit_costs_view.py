@@ -67,17 +67,17 @@ def _row(one: UnitCost, *, wide: bool, with_namespace: bool) -> list[str]:
     shares = {part.part: part.share for part in one.parts}
     average = one.average
 
-    def known(text: str | None) -> str:
-        return money(text, one.currency)
+    def price(text: str | None, none: str = UNKNOWN) -> str:
+        return _money(text, one.currency, none)
 
     row = [one.metadata.namespace or ""] if with_namespace else []
     row += [
         one.metadata.name,
-        figures.UNPRICED if one.cost is None else known(one.cost),
-        figures.UNPRICED if one.hourly is None else known(one.hourly),
-        known(average.per_million_input_tokens),
-        known(average.per_million_output_tokens),
-        known(average.per_request),
+        price(one.cost, figures.UNPRICED),
+        price(one.hourly, figures.UNPRICED),
+        price(average.per_million_input_tokens),
+        price(average.per_million_output_tokens),
+        price(average.per_request),
         figures.percent(shares.get("idle")),
     ]
     if wide:
@@ -93,7 +93,7 @@ def _row(one: UnitCost, *, wide: bool, with_namespace: bool) -> list[str]:
     return row
 
 
-def money(text: str | None, currency: str, none: str = UNKNOWN) -> str:
+def _money(text: str | None, currency: str, none: str = UNKNOWN) -> str:
     """A price: what is below a cent with three digits that count."""
     if text is None:
         return none
@@ -140,7 +140,7 @@ def _facts(document: UnitCost) -> Iterator[str]:
     units = document.units
     yield f"Served by the pods of {document.workload}"
     counts = [
-        f"{name} {UNKNOWN if count is None else f'{count:,.0f}'}"
+        f"{name} {_number(count)}"
         for name, count in (
             ("requests", units.requests),
             ("input tokens", units.input_tokens),
@@ -192,7 +192,7 @@ def _parts(document: UnitCost) -> list[list[str]]:
 
 def _priced(prices: UnitPrices, currency: str) -> list[str]:
     tokens = (prices.per_million_input_tokens, prices.per_million_output_tokens, prices.per_million_tokens)
-    return [money(text, currency) for text in (*tokens, prices.per_request)]
+    return [_money(text, currency) for text in (*tokens, prices.per_request)]
 
 
 def _exact(text: str, currency: str) -> str:
@@ -207,7 +207,7 @@ def _cold(cold: ColdStart, currency: str) -> Iterator[str]:
     if cold.starts:
         limit = " at most (nobody saw them start)" if cold.upper_limit else ""
         p50, p95 = _seconds(cold.ready_seconds_p50), _seconds(cold.ready_seconds_p95)
-        cost = money(cold.cost, currency)
+        cost = _money(cold.cost, currency)
         yield f"Starts: {cold.starts}, ready in {p50} (p50), {p95} (p95){limit}; one costs {cost}"
     else:
         yield "Starts: none was seen yet"
