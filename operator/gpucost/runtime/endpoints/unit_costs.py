@@ -148,10 +148,11 @@ class UnitCosts:
         due = [
             (self._lately[record.uid][0] if record.uid in self._lately else 0, key)
             for key, record in self.records.items()
+            if self.spec_of(key) is not None
         ]
         for at, key in sorted(due)[:_AT_ONCE]:
             spec = self.spec_of(key)
-            if spec is None or now - at < _EVERY:
+            if spec is None or now - at < _EVERY:  # it may have gone while another one was asked about
                 continue
             span = Interval(floor_to(now - LATELY, HOUR), now)
             self._lately[self.records[key].uid] = now, await self.account(key, spec, span)
