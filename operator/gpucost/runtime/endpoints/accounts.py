@@ -54,17 +54,19 @@ class Accounts:
             quiet_of=lambda uid: self.past.of(uid).quiet,
             signals_of=self._signals,
             pods_of=serving.endpoints.pods_of,
+            figures=serving.figures,
         )
         self.past.asleep = self.holders.asleep
         serving.controller.demand_of = self.holders.demand_of
         serving.writer.parts.append(self.unit_costs.shown)
 
     def heard(self, asked: Asked, signals: Signals) -> None:
-        """A look at an endpoint; whatever fails here must not keep its replicas from following the load."""
+        """A look at an endpoint."""
         try:
             self.past.heard(asked, signals)
-        except Exception:
+        except Exception:  # accounts must not keep the replicas from following the load
             log.exception("%s: what the endpoint did is not accounted for", asked.uid)
+            self.serving.figures.errors["endpoint accounts"] += 1
 
     def listen(self, feed: ServingFeed) -> None:
         """Hear every look of a feed before anybody else, and tell the policy how long replicas take to be ready."""

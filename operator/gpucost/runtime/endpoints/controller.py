@@ -87,7 +87,7 @@ class EndpointController:
             key = await self.queue.take()
             try:
                 await self.process(key)
-            except Exception:
+            except Exception:  # one endpoint must not keep the others from being looked at, and is looked at again
                 log.exception("%s: the pass over an endpoint failed", key)
                 self.figures.errors["serving"] += 1
                 self.queue.wake_at(key, self.now() + _AFTER_A_FAULT)

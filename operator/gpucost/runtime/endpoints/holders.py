@@ -24,6 +24,7 @@ from gpucost.core.serving.state import Demand, EndpointState, Target
 from gpucost.core.serving.zero import WAKE, Holding, Situation, reason_to_wake, zero_or_wake
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
+from gpucost.runtime.metrics import Figures
 from gpucost.runtime.world import Custom
 from gpucost.sources import holders as source
 from gpucost.sources.promql import PrometheusError, PromQL
@@ -50,6 +51,7 @@ class Holders:
     signals_of: Callable[[str], Signals | None]
     pods_of: Callable[[str, TargetRef], Sequence[Pod]]
     """Pods of a workload that have not ended."""
+    figures: Figures
     engine: PromQL | None = None
     known: dict[str, Holding] = field(default_factory=dict)
     _replicas: dict[str, tuple[int, Instant | None]] = field(default_factory=dict)
@@ -62,8 +64,9 @@ class Holders:
         while True:
             try:
                 await self.once()
-            except Exception:
+            except Exception:  # the next pass may do better
                 log.exception("holders of requests: the pass failed")
+                self.figures.errors["holders"] += 1
             await asyncio.sleep(_EVERY_SECONDS)
 
     async def once(self) -> None:
