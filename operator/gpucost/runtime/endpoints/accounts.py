@@ -28,8 +28,6 @@ from gpucost.runtime.serving_feed import ServingFeed
 
 log = logging.getLogger(__name__)
 
-Look = Callable[[str], Signals | None]
-
 
 class Accounts:
     """The parts that account for endpoints."""
@@ -39,7 +37,6 @@ class Accounts:
     ) -> None:
         """Nothing is opened here."""
         self.serving = serving
-        self.signals_of: Look = lambda _uid: None
         records = serving.endpoints.records
         self.past = EndpointsPast(now, self._pods, living=self._living, keep=keep)
         self.unit_costs = UnitCosts(
@@ -52,7 +49,7 @@ class Accounts:
             self._spec,
             advice_of=self._advice,
             quiet_of=lambda uid: self.past.of(uid).quiet,
-            signals_of=self._signals,
+            signals_of=serving.signals_of,
             pods_of=serving.endpoints.pods_of,
             figures=serving.figures,
         )
@@ -76,7 +73,7 @@ class Accounts:
             self.heard(asked, signals)
             following(asked, signals)
 
-        feed.heard, self.signals_of = both, feed.of
+        feed.heard = both
         self.serving.advisor.ready_time_of = self.unit_costs.ready_time
 
     async def begin(self, accounting: Accounting, ledger: Ledger) -> None:
@@ -100,9 +97,6 @@ class Accounts:
 
     # --- what the parts ask -------------------------------------------------------------------------------------------
 
-    def _signals(self, uid: str) -> Signals | None:
-        return self.signals_of(uid)
-
     def _spec(self, key: Key) -> EndpointSpec | None:
         read = self.serving.endpoints.specs.get(key)
         return None if read is None else read.value
@@ -114,7 +108,7 @@ class Accounts:
         return self.serving.endpoints.pods_of(asked.namespace, asked.spec.target)
 
     def _capacity(self, uid: str) -> ReplicaCapacity:
-        signals = self.signals_of(uid)
+        signals = self.serving.signals_of(uid)
         return ReplicaCapacity() if signals is None else signals.capacity
 
     def _advice(self, key: Key, spec: EndpointSpec) -> Advice:
