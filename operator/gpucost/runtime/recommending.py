@@ -69,10 +69,9 @@ class Recommending:
 
     def _of_endpoints(self, namespace: str | None, possible: Mapping[str, Compared | None]) -> Iterator[Recommendation]:
         for record in tuple(self.endpoints.records.values()):
-            read = self.endpoints.specs.get(record.key)
-            if namespace not in {None, record.namespace} or record.deleting or read is None or read.value is None:
+            spec = self.endpoints.spec_of(record.key)
+            if namespace not in {None, record.namespace} or record.deleting or spec is None:
                 continue
-            spec = read.value
             rivals = self.endpoints.rivals(record, spec)
             seen = possible.get(record.uid)
             yield from _present(of_replicas(record.namespace, record.name, record.status, seen, rivals))

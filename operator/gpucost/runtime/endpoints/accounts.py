@@ -40,13 +40,19 @@ class Accounts:
         records = serving.endpoints.records
         self.past = EndpointsPast(now, self._pods, living=self._living, keep=keep)
         self.unit_costs = UnitCosts(
-            now, self.past, records, self._spec, self._capacity, shares_gpu=self._shares_gpu, currency=currency
+            now,
+            self.past,
+            records,
+            serving.endpoints.spec_of,
+            self._capacity,
+            shares_gpu=self._shares_gpu,
+            currency=currency,
         )
         self.holders = Holders(
             client,
             now,
             records,
-            self._spec,
+            serving.endpoints.spec_of,
             advice_of=self._advice,
             quiet_of=lambda uid: self.past.of(uid).quiet,
             signals_of=serving.signals_of,
@@ -96,10 +102,6 @@ class Accounts:
         await self.unit_costs.refresh()
 
     # --- what the parts ask -------------------------------------------------------------------------------------------
-
-    def _spec(self, key: Key) -> EndpointSpec | None:
-        read = self.serving.endpoints.specs.get(key)
-        return None if read is None else read.value
 
     def _living(self) -> list[str]:
         return [record.uid for record in self.serving.endpoints.records.values()]
