@@ -172,6 +172,7 @@ def holders(api: Api, at: int, **annotations: str) -> tuple[Holders, EndpointSta
         lambda: T0 + at,
         {record.key: record},
         lambda _key: SPEC,
+        keys={record.uid: record.key},
         advice_of=lambda _key, _spec: Advice(Choice.ZERO, "quiet", 10 * MINUTE),
         quiet_of=lambda _uid: QuietTimes(since=T0),
         signals_of=lambda _uid: signals(at),

@@ -53,6 +53,7 @@ class Accounts:
             now,
             records,
             serving.endpoints.spec_of,
+            keys=serving.endpoints.keys,
             advice_of=self._advice,
             quiet_of=lambda uid: self.past.of(uid).quiet,
             signals_of=serving.signals_of,
@@ -104,7 +105,7 @@ class Accounts:
     # --- what the parts ask -------------------------------------------------------------------------------------------
 
     def _living(self) -> list[str]:
-        return [record.uid for record in self.serving.endpoints.records.values()]
+        return list(self.serving.endpoints.keys)
 
     def _pods(self, asked: Asked) -> Sequence[Pod]:
         return self.serving.endpoints.pods_of(asked.namespace, asked.spec.target)

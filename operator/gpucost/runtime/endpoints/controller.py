@@ -211,5 +211,4 @@ class EndpointController:
         self.told.pop(key, None)
         self.queue.forget(key)
         self.writer.forget(key)
-        alive = {record.uid for record in self.endpoints.records.values()}
-        self.pasts = {uid: past for uid, past in self.pasts.items() if uid in alive}
+        self.pasts = {uid: past for uid, past in self.pasts.items() if uid in self.endpoints.keys}

@@ -77,7 +77,7 @@ class Footprints:
         if now - self._noted < HOUR:
             return []
         self._noted = now
-        alive = {record.uid for record in self.endpoints.records.values()}
+        alive = self.endpoints.keys
         self.known = {uid: one for uid, one in self.known.items() if uid in alive}
         self._advised = {uid: one for uid, one in self._advised.items() if uid in alive}
         return [Note(uid, FOOTPRINT, json.dumps(stored(one))) for uid, one in self.known.items()]
