@@ -26,9 +26,7 @@ from gpucost.runtime.world import World
 class Applied:
     """What right-sizing has saved an endpoint in a window."""
 
-    uid: str
     namespace: str
-    name: str
     seen: Compared
 
 
@@ -48,7 +46,7 @@ class Recommending:
             by_uid.setdefault(one.uid, []).append(one)
         seen = {uid: compared(one.hour for one in hours) for uid, hours in by_uid.items()}
         done = [
-            Applied(uid, hours[-1].namespace, hours[-1].name, applied)
+            Applied(hours[-1].namespace, applied)
             for uid, hours in by_uid.items()
             if (applied := seen[uid][0]) is not None
         ]

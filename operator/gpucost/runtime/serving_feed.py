@@ -59,7 +59,6 @@ class ServingFeed:
     """Whether users' own queries are asked."""
     heard: Callable[[Asked, Signals], None] = lambda _asked, _signals: None
     """Told of every look at every endpoint."""
-    requests: int = 0
     _memories: dict[str, looking.Memory] = field(default_factory=dict)
     _signals: dict[str, Signals] = field(default_factory=dict)
     _bounds: dict[Group, tuple[Instant, Bounds]] = field(default_factory=dict)
@@ -158,7 +157,6 @@ class ServingFeed:
         if self.engine is None:
             self._nothing(endpoints, NO_ENGINE)
             return
-        self.requests += 1
         try:
             answer = await ask(self.engine, group, {one.namespace for one in endpoints})
         except PrometheusError as error:
@@ -207,7 +205,6 @@ class ServingFeed:
                 answers[one] = problem
         for bundle in bundles([one for one in everything if one not in answers]):
             assert self.engine is not None
-            self.requests += 1
             try:
                 answers |= await ask_custom(self.engine, bundle)
             except PrometheusError as error:
