@@ -29,6 +29,11 @@ QUEUE_APIS = ("/apis/kueue.x-k8s.io/v1beta2", "/apis/kueue.x-k8s.io/v1beta1")
 """Versions of Kueue's API that are known, the newest first."""
 
 
+def api(version: str) -> str:
+    """The root of an API version, such as `apps/v1`, or `v1` of the core group."""
+    return f"/apis/{version}" if "/" in version else f"/api/{version}"
+
+
 def workload(api_version: str, namespace: str, name: str) -> str:
     """A Workload of Kueue."""
     return f"/apis/{api_version}/namespaces/{namespace}/workloads/{name}"

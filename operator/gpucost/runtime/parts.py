@@ -114,7 +114,7 @@ class Parts:
             lambda: self.recorder.nodes,
             self.market.view,
             now,
-            lambda uid: self.serving.feed.of(uid) if self.serving.feed is not None else None,
+            self.serving.signals_of,
         )
         self.controller.choose = Weighing(now, limited=not dry_run).choose
         self.surroundings = surroundings_of(

@@ -26,9 +26,7 @@ from gpucost.runtime.world import World
 class Applied:
     """What right-sizing has saved an endpoint in a window."""
 
-    uid: str
     namespace: str
-    name: str
     seen: Compared
 
 
@@ -48,7 +46,7 @@ class Recommending:
             by_uid.setdefault(one.uid, []).append(one)
         seen = {uid: compared(one.hour for one in hours) for uid, hours in by_uid.items()}
         done = [
-            Applied(uid, hours[-1].namespace, hours[-1].name, applied)
+            Applied(hours[-1].namespace, applied)
             for uid, hours in by_uid.items()
             if (applied := seen[uid][0]) is not None
         ]
@@ -69,10 +67,9 @@ class Recommending:
 
     def _of_endpoints(self, namespace: str | None, possible: Mapping[str, Compared | None]) -> Iterator[Recommendation]:
         for record in tuple(self.endpoints.records.values()):
-            read = self.endpoints.specs.get(record.key)
-            if namespace not in {None, record.namespace} or record.deleting or read is None or read.value is None:
+            spec = self.endpoints.spec_of(record.key)
+            if namespace not in {None, record.namespace} or record.deleting or spec is None:
                 continue
-            spec = read.value
             rivals = self.endpoints.rivals(record, spec)
             seen = possible.get(record.uid)
             yield from _present(of_replicas(record.namespace, record.name, record.status, seen, rivals))

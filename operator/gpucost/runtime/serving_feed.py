@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -58,7 +59,6 @@ class ServingFeed:
     """Whether users' own queries are asked."""
     heard: Callable[[Asked, Signals], None] = lambda _asked, _signals: None
     """Told of every look at every endpoint."""
-    requests: int = 0
     _memories: dict[str, looking.Memory] = field(default_factory=dict)
     _signals: dict[str, Signals] = field(default_factory=dict)
     _bounds: dict[Group, tuple[Instant, Bounds]] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class ServingFeed:
         while True:
             try:
                 await self.once()
-            except Exception:
+            except Exception:  # the next pass may do better
                 log.exception("signals of endpoints: the pass failed")
                 self.figures.errors["endpoint signals"] += 1
             await asyncio.sleep(self.every / SECOND)
@@ -112,13 +112,22 @@ class ServingFeed:
                 await self._end_minute(group, those)
             for one in endpoints:
                 if one.spec.runtime is Runtime.CUSTOM:
-                    self._memories[one.uid] = looking.end_minute(self._memory(one), one, None, self.now())
+                    self._end_minute_of(one, None)
 
     def _forget(self, endpoints: Iterable[Asked]) -> None:
         living = {one.uid for one in endpoints}
         for kept in (self._memories, self._signals, self._reasons):
             for uid in kept.keys() - living:
                 del kept[uid]
+
+    @contextmanager
+    def _apart(self, asked: Asked) -> Iterator[None]:
+        """Around what concerns one endpoint: its failure is logged and counted."""
+        try:
+            yield
+        except Exception:  # one endpoint must not keep the others from being looked at
+            log.exception("%s: an endpoint could not be looked at", asked.uid)
+            self.figures.errors["endpoint signals"] += 1
 
     def _conclude(self, asked: Asked, looked: tuple[looking.Memory, Signals]) -> None:
         self._memories[asked.uid], signals = looked
@@ -135,7 +144,9 @@ class ServingFeed:
             status = f" (HTTP {error.status})" if error.status is not None else ""
             message = f"Prometheus does not answer{status}; the operator's log has the reason"
         for one in endpoints:
-            self._conclude(one, looking.nothing(self._memory(one), one, Availability.SOURCE_ERROR, message, self.now()))
+            with self._apart(one):
+                found = looking.nothing(self._memory(one), one, Availability.SOURCE_ERROR, message, self.now())
+                self._conclude(one, found)
 
     def _memory(self, asked: Asked) -> looking.Memory:
         return self._memories.get(asked.uid, looking.Memory())
@@ -146,7 +157,6 @@ class ServingFeed:
         if self.engine is None:
             self._nothing(endpoints, NO_ENGINE)
             return
-        self.requests += 1
         try:
             answer = await ask(self.engine, group, {one.namespace for one in endpoints})
         except PrometheusError as error:
@@ -154,14 +164,15 @@ class ServingFeed:
             return
         at, reasons = self.now(), 0
         for one in endpoints:
-            found = find(one, answer, at)
-            memory, signals = looking.look(self._memory(one), one, found, at)
-            if signals.availability is Availability.MISSING and one.pods and not found.other_models:
-                reason, is_new = await self._reason(group, one, may_ask=reasons < _MOST_REASONS)
-                reasons += is_new
-                if reason:
-                    signals = replace(signals, message=reason, frozen=reason)
-            self._conclude(one, (memory, signals))
+            with self._apart(one):
+                found = find(one, answer, at)
+                memory, signals = looking.look(self._memory(one), one, found, at)
+                if signals.availability is Availability.MISSING and one.pods and not found.other_models:
+                    reason, is_new = await self._reason(group, one, may_ask=reasons < _MOST_REASONS)
+                    reasons += is_new
+                    if reason:
+                        signals = replace(signals, message=reason, frozen=reason)
+                self._conclude(one, (memory, signals))
 
     async def _reason(self, group: Group, asked: Asked, *, may_ask: bool) -> tuple[str, bool]:
         """Why an endpoint has no series, asked for now and then; and whether it was asked for now."""
@@ -194,7 +205,6 @@ class ServingFeed:
                 answers[one] = problem
         for bundle in bundles([one for one in everything if one not in answers]):
             assert self.engine is not None
-            self.requests += 1
             try:
                 answers |= await ask_custom(self.engine, bundle)
             except PrometheusError as error:
@@ -205,7 +215,8 @@ class ServingFeed:
                 self._nothing([asked], failed)
                 continue
             found = {one.name: answers[one] for one in mine}
-            self._conclude(asked, custom.look(self._memory(asked), asked, found, self.now()))
+            with self._apart(asked):
+                self._conclude(asked, custom.look(self._memory(asked), asked, found, self.now()))
 
     # --- once a minute ------------------------------------------------------------------------------------------------
 
@@ -213,8 +224,12 @@ class ServingFeed:
         judged = [one for one in endpoints if looking.has_histograms(one)]
         answer = await self._buckets(group, judged) if judged else None
         for one in endpoints:
-            buckets = buckets_of(one, answer) if answer is not None else None
-            self._memories[one.uid] = looking.end_minute(self._memory(one), one, buckets, self.now())
+            self._end_minute_of(one, answer)
+
+    def _end_minute_of(self, asked: Asked, answer: Answer | None) -> None:
+        with self._apart(asked):
+            buckets = buckets_of(asked, answer) if answer is not None else None
+            self._memories[asked.uid] = looking.end_minute(self._memory(asked), asked, buckets, self.now())
 
     async def _buckets(self, group: Group, endpoints: Sequence[Asked]) -> Answer | None:
         """The buckets around all objectives; None when nobody answers."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from gpucost.core.model import Key
 from gpucost.core.serving.spec import Holder, HolderKind, TargetRef
+from gpucost.kube.paths import api
 
 Json = Mapping[str, Any]
 
@@ -37,8 +38,7 @@ def paths(holder: Holder, namespace: str) -> list[tuple[str, str]]:
     where = holder.namespace or namespace
     found = []
     for version, plural, words in CANDIDATES[holder.kind]:
-        root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        found.append((f"{root}/namespaces/{where}/{plural}/{holder.name}", words))
+        found.append((f"{api(version)}/namespaces/{where}/{plural}/{holder.name}", words))
     return found
 
 

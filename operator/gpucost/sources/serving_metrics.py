@@ -46,8 +46,7 @@ def question(group: Group, namespaces: Collection[str]) -> str:
     parts = [_part(_summed(_selector(sums, where), kept), SUMS)]
     if preset.peaks:
         peaks = _names(preset.peaks.values())
-        named = f'label_replace({_selector(peaks, where)}, "{NAME}", "$1", "__name__", "(.+)")'
-        parts.append(_part(f"max by ({', '.join(kept)}) ({named})", PEAKS))
+        parts.append(_part(f"max by ({', '.join(kept)}) ({_named(_selector(peaks, where))})", PEAKS))
     pod = f"{group.namespace_label}, {group.pod_label}"
     for name in preset.alive:
         parts.append(_part(f"max by ({pod}) (timestamp({_selector((name,), where)}))", STAMPS))
@@ -83,8 +82,12 @@ async def ask_buckets(
 
 
 def _summed(selector: str, kept: Sequence[str]) -> str:
-    named = f'label_replace({selector}, "{NAME}", "$1", "__name__", "(.+)")'  # a function's result has no name
-    return f"sum by ({', '.join(kept)}) (max without ({', '.join(_SAME)}) ({named}))"
+    return f"sum by ({', '.join(kept)}) (max without ({', '.join(_SAME)}) ({_named(selector)}))"
+
+
+def _named(selector: str) -> str:
+    """Series that keep their name in a label: a function's result has no name."""
+    return f'label_replace({selector}, "{NAME}", "$1", "__name__", "(.+)")'
 
 
 def _kept(group: Group) -> tuple[str, ...]:

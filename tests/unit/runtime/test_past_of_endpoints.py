@@ -23,6 +23,7 @@ from gpucost.kube.errors import ApiError
 from gpucost.ledger import LedgerError
 from gpucost.runtime.endpoints.holders import Holders
 from gpucost.runtime.endpoints.past import EndpointsPast
+from gpucost.runtime.metrics import Figures
 from gpucost.runtime.world import Custom, custom_record
 from gpucost.sources.holders import HOLDS
 
@@ -171,10 +172,12 @@ def holders(api: Api, at: int, **annotations: str) -> tuple[Holders, EndpointSta
         lambda: T0 + at,
         {record.key: record},
         lambda _key: SPEC,
+        keys={record.uid: record.key},
         advice_of=lambda _key, _spec: Advice(Choice.ZERO, "quiet", 10 * MINUTE),
         quiet_of=lambda _uid: QuietTimes(since=T0),
         signals_of=lambda _uid: signals(at),
         pods_of=lambda _namespace, _target: [pod("a", -HOUR, -MINUTE)],
+        figures=Figures(),
     )
     return found, state, record
 

@@ -6,7 +6,10 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
+
 from gpucost.core.clock import MINUTE, SECOND, Instant
+from gpucost.core.serving.signals import looking
 from gpucost.core.serving.signals.joining import NAME, NOW, PART, STAMPS, SUMS
 from gpucost.core.serving.signals.model import Asked, Availability, Evidence, PodRef, Signals, value_of
 from gpucost.core.serving.spec import EndpointSpec, MetricSettings, Runtime, Slo, TargetRef
@@ -168,6 +171,43 @@ async def test_a_query_for_the_endpoint_as_one_is_its_load() -> None:
         await feeds.look(1)
     assert feeds.of("own").availability is Availability.MISSING
     assert feeds.of("own").frozen
+
+
+@pytest.mark.parametrize("engine_is_known", [True, False])
+async def test_one_endpoint_that_fails_keeps_no_other_from_being_looked_at(*, engine_is_known: bool) -> None:
+    own = custom(requestsPerSecond="all")
+    feeds = Feeds({"bad": VLLM, "llama": VLLM, "bad-own": own, "own": own})
+    feeds.answers = {"all": [({}, 12.0)]}
+    heard: list[str] = []
+
+    def hear(asked: Asked, _signals: Signals) -> None:
+        if asked.uid.startswith("uid-bad"):
+            raise ArithmeticError(asked.uid)
+        heard.append(asked.uid)
+
+    with engine_with(feeds.answer) as (_, promql):
+        feeds.at(promql if engine_is_known else None).feed.heard = hear
+        await feeds.look(1)
+    assert heard == ["uid-llama", "uid-own"]
+    assert feeds.feed.figures.errors["endpoint signals"] == 2
+
+
+async def test_one_endpoint_whose_minute_fails_takes_nobody_else_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = custom(requestsPerSecond="all")
+    feeds = Feeds({"bad": VLLM, "llama": VLLM, "bad-own": own, "own": own})
+    ended: list[str] = []
+
+    def end(memory: looking.Memory, asked: Asked, *_more: object) -> looking.Memory:
+        if asked.uid.startswith("uid-bad"):
+            raise ArithmeticError(asked.uid)
+        ended.append(asked.uid)
+        return memory
+
+    monkeypatch.setattr(looking, "end_minute", end)
+    with engine_with(feeds.answer) as (_, promql):
+        await feeds.at(promql).look(1)
+    assert ended == ["uid-llama", "uid-own"]
+    assert feeds.feed.figures.errors["endpoint signals"] == 2
 
 
 async def test_what_is_gone_is_forgotten() -> None:

@@ -28,8 +28,6 @@ from gpucost.runtime.serving_feed import ServingFeed
 
 log = logging.getLogger(__name__)
 
-Look = Callable[[str], Signals | None]
-
 
 class Accounts:
     """The parts that account for endpoints."""
@@ -39,32 +37,40 @@ class Accounts:
     ) -> None:
         """Nothing is opened here."""
         self.serving = serving
-        self.signals_of: Look = lambda _uid: None
         records = serving.endpoints.records
         self.past = EndpointsPast(now, self._pods, living=self._living, keep=keep)
         self.unit_costs = UnitCosts(
-            now, self.past, records, self._spec, self._capacity, shares_gpu=self._shares_gpu, currency=currency
+            now,
+            self.past,
+            records,
+            serving.endpoints.spec_of,
+            self._capacity,
+            shares_gpu=self._shares_gpu,
+            currency=currency,
         )
         self.holders = Holders(
             client,
             now,
             records,
-            self._spec,
+            serving.endpoints.spec_of,
+            keys=serving.endpoints.keys,
             advice_of=self._advice,
             quiet_of=lambda uid: self.past.of(uid).quiet,
-            signals_of=self._signals,
+            signals_of=serving.signals_of,
             pods_of=serving.endpoints.pods_of,
+            figures=serving.figures,
         )
         self.past.asleep = self.holders.asleep
         serving.controller.demand_of = self.holders.demand_of
         serving.writer.parts.append(self.unit_costs.shown)
 
     def heard(self, asked: Asked, signals: Signals) -> None:
-        """A look at an endpoint; whatever fails here must not keep its replicas from following the load."""
+        """A look at an endpoint."""
         try:
             self.past.heard(asked, signals)
-        except Exception:
+        except Exception:  # accounts must not keep the replicas from following the load
             log.exception("%s: what the endpoint did is not accounted for", asked.uid)
+            self.serving.figures.errors["endpoint accounts"] += 1
 
     def listen(self, feed: ServingFeed) -> None:
         """Hear every look of a feed before anybody else, and tell the policy how long replicas take to be ready."""
@@ -74,7 +80,7 @@ class Accounts:
             self.heard(asked, signals)
             following(asked, signals)
 
-        feed.heard, self.signals_of = both, feed.of
+        feed.heard = both
         self.serving.advisor.ready_time_of = self.unit_costs.ready_time
 
     async def begin(self, accounting: Accounting, ledger: Ledger) -> None:
@@ -98,21 +104,14 @@ class Accounts:
 
     # --- what the parts ask -------------------------------------------------------------------------------------------
 
-    def _signals(self, uid: str) -> Signals | None:
-        return self.signals_of(uid)
-
-    def _spec(self, key: Key) -> EndpointSpec | None:
-        read = self.serving.endpoints.specs.get(key)
-        return None if read is None else read.value
-
     def _living(self) -> list[str]:
-        return [record.uid for record in self.serving.endpoints.records.values()]
+        return list(self.serving.endpoints.keys)
 
     def _pods(self, asked: Asked) -> Sequence[Pod]:
         return self.serving.endpoints.pods_of(asked.namespace, asked.spec.target)
 
     def _capacity(self, uid: str) -> ReplicaCapacity:
-        signals = self.signals_of(uid)
+        signals = self.serving.signals_of(uid)
         return ReplicaCapacity() if signals is None else signals.capacity
 
     def _advice(self, key: Key, spec: EndpointSpec) -> Advice:

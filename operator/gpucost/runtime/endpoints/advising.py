@@ -82,7 +82,7 @@ class Advising:
         notes = self.footprints.notes()
         if notes and self.book.write is not None:
             await self.book.write((), notes)
-        await self.book.forget({record.uid for record in self.endpoints.records.values()})
+        await self.book.forget(self.endpoints.keys)
 
     def saved(self) -> dict[str, Pico]:
         """For the metric."""

@@ -15,7 +15,7 @@ from gpucost.core.clock import MINUTE, SECOND, Instant, Micros
 from gpucost.core.model import Key, Pod
 from gpucost.core.serving import replicas
 from gpucost.core.serving.replicas.outlook import STEP
-from gpucost.core.serving.signals.model import Asked, Evidence, Known, PodRef, Reading, Signals
+from gpucost.core.serving.signals.model import Asked, Evidence, PodRef, Signals, value_of
 from gpucost.core.serving.spec import EndpointSpec, Mode, Runtime
 from gpucost.core.serving.state import Measured, Wish
 from gpucost.runtime.endpoints.registry import Endpoints
@@ -94,7 +94,7 @@ class Advisor:
         observation = replicas.Observation(
             now=signals.measured + (age - 1) * STEP,
             measured=signals.measured,
-            arrived=_value(signals.arrived),
+            arrived=value_of(signals.arrived),
             served=served,
             queue=queue,
             ready=sum(pod.ready_since is not None and pod.deleting is None for pod in pods),
@@ -149,18 +149,14 @@ def _reference(pod: Pod) -> PodRef:
     return PodRef(pod.uid, pod.name, None if pod.deleting else pod.ready_since, pod.running)
 
 
-def _value(reading: Reading) -> float | None:
-    return reading.value if isinstance(reading, Known) else None
-
-
 def _flow(spec: EndpointSpec, signals: Signals) -> tuple[float | None, float | None]:
     """Requests a second that are served, and requests that wait.
 
     Who names own queries, and none for these, says that everything is served at once: only arrivals are required.
     """
-    served, queue = _value(signals.served), _value(signals.waiting)
+    served, queue = value_of(signals.served), value_of(signals.waiting)
     if spec.runtime is Runtime.CUSTOM:
-        served = _value(signals.arrived) if "servedPerSecond" not in spec.metrics.queries else served
+        served = value_of(signals.arrived) if "servedPerSecond" not in spec.metrics.queries else served
         queue = 0.0 if "waiting" not in spec.metrics.queries else queue
     return served, queue
 

@@ -87,7 +87,7 @@ class EndpointController:
             key = await self.queue.take()
             try:
                 await self.process(key)
-            except Exception:
+            except Exception:  # one endpoint must not keep the others from being looked at, and is looked at again
                 log.exception("%s: the pass over an endpoint failed", key)
                 self.figures.errors["serving"] += 1
                 self.queue.wake_at(key, self.now() + _AFTER_A_FAULT)
@@ -211,5 +211,4 @@ class EndpointController:
         self.told.pop(key, None)
         self.queue.forget(key)
         self.writer.forget(key)
-        alive = {record.uid for record in self.endpoints.records.values()}
-        self.pasts = {uid: past for uid, past in self.pasts.items() if uid in alive}
+        self.pasts = {uid: past for uid, past in self.pasts.items() if uid in self.endpoints.keys}

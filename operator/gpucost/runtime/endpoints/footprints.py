@@ -77,7 +77,7 @@ class Footprints:
         if now - self._noted < HOUR:
             return []
         self._noted = now
-        alive = {record.uid for record in self.endpoints.records.values()}
+        alive = self.endpoints.keys
         self.known = {uid: one for uid, one in self.known.items() if uid in alive}
         self._advised = {uid: one for uid, one in self._advised.items() if uid in alive}
         return [Note(uid, FOOTPRINT, json.dumps(stored(one))) for uid, one in self.known.items()]
@@ -103,10 +103,10 @@ class Footprints:
 
     def _pods(self, record: Custom) -> tuple[Pod, ...]:
         """Replicas that serve: one that starts has not filled its memory yet."""
-        read = self.endpoints.specs.get(record.key)
-        if read is None or read.value is None:
+        spec = self.endpoints.spec_of(record.key)
+        if spec is None:
             return ()
-        pods = self.endpoints.pods_of(record.namespace, read.value.target)
+        pods = self.endpoints.pods_of(record.namespace, spec.target)
         return tuple(pod for pod in pods if pod.ready_since is not None and pod.deleting is None)
 
     def _busy(self, uid: str, pods: Sequence[Pod], active: Mapping[str, float | Unknown]) -> float | None:
@@ -139,12 +139,12 @@ class Footprints:
 
     def shown(self, record: Custom) -> Mapping[str, Any]:
         """`status.advice`: worked out now and then, because what it rests on is days of measuring."""
-        now, read = self.now(), self.endpoints.specs.get(record.key)
-        if read is None or read.value is None:
+        now, spec = self.now(), self.endpoints.spec_of(record.key)
+        if spec is None:
             return {}
         known = self._advised.get(record.uid)
         if known is None or now - known[0] >= _SHOWN_FOR:
-            known = self._advised[record.uid] = now, _as_status(self.advice(record, read.value))
+            known = self._advised[record.uid] = now, _as_status(self.advice(record, spec))
         return known[1]
 
     def news(self, record: Custom) -> Iterable[EventNote]:

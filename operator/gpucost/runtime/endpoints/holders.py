@@ -24,6 +24,7 @@ from gpucost.core.serving.state import Demand, EndpointState, Target
 from gpucost.core.serving.zero import WAKE, Holding, Situation, reason_to_wake, zero_or_wake
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
+from gpucost.runtime.metrics import Figures
 from gpucost.runtime.world import Custom
 from gpucost.sources import holders as source
 from gpucost.sources.promql import PrometheusError, PromQL
@@ -45,11 +46,14 @@ class Holders:
     now: Callable[[], Instant]
     records: Mapping[Key, Custom]
     spec_of: Callable[[Key], EndpointSpec | None]
+    keys: Mapping[str, Key]
+    """Of the endpoints that exist, by UID."""
     advice_of: Callable[[Key, EndpointSpec], Advice]
     quiet_of: Callable[[str], QuietTimes]
     signals_of: Callable[[str], Signals | None]
     pods_of: Callable[[str, TargetRef], Sequence[Pod]]
     """Pods of a workload that have not ended."""
+    figures: Figures
     engine: PromQL | None = None
     known: dict[str, Holding] = field(default_factory=dict)
     _replicas: dict[str, tuple[int, Instant | None]] = field(default_factory=dict)
@@ -62,16 +66,16 @@ class Holders:
         while True:
             try:
                 await self.once()
-            except Exception:
+            except Exception:  # the next pass may do better
                 log.exception("holders of requests: the pass failed")
+                self.figures.errors["holders"] += 1
             await asyncio.sleep(_EVERY_SECONDS)
 
     async def once(self) -> None:
         """One look at every holder."""
         wanted = list(self._wanted())
-        living = {record.uid for record in self.records.values()}
         for kept in (self.known, self._replicas):
-            for uid in kept.keys() - living:
+            for uid in kept.keys() - self.keys.keys():
                 del kept[uid]
         seen = {record.uid: await self._seen(record, spec, holder) for record, spec, holder in wanted}
         pending = await self._pending() if any(one.kind is HolderKind.KEDA_HTTP for _, _, one in wanted) else None
@@ -175,7 +179,8 @@ class Holders:
 
     def asleep(self, uid: str) -> bool | None:
         """Of an endpoint without replicas: whether nobody asks; None: nobody knows, or it has some."""
-        record = next((one for one in self.records.values() if one.uid == uid), None)
+        key = self.keys.get(uid)
+        record = self.records.get(key) if key is not None else None
         spec = self.spec_of(record.key) if record is not None else None
         if record is None or spec is None or spec.zero is None or self._replicas.get(uid, (1, None))[0] != 0:
             return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
 import logging
 import zlib
@@ -97,7 +96,7 @@ def unpacked(text: str) -> Mapping[str, Any]:
     """What `packed` made; empty where it is something else, so that learning begins anew."""
     try:
         document = json.loads(zlib.decompressobj().decompress(base64.b85decode(text), _MOST_BYTES))
-    except (ValueError, zlib.error, binascii.Error):
+    except (ValueError, zlib.error):
         return {}
     return document if isinstance(document, dict) else {}
 

@@ -49,8 +49,7 @@ class LeastUsed:
 
     async def prepare(self, record: Custom, action: ScaleTarget) -> None:
         """Mark those that shall go; `Postponed` when fewer are free than shall go, or they cannot be marked."""
-        read = self.endpoints.specs.get(record.key)
-        spec = read.value if read is not None else None
+        spec = self.endpoints.spec_of(record.key)
         if spec is None or not spec.least_used_first or not action.is_down or action.replicas == 0:
             return
         pods = [one for one in self.endpoints.pods_of(record.namespace, spec.target) if one.deleting is None]

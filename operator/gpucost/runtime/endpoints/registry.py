@@ -127,11 +127,16 @@ class Endpoints:
 
     # --- look-ups -----------------------------------------------------------------------------------------------------
 
-    def _others(self, key: Key) -> set[Key]:
+    def spec_of(self, key: Key) -> EndpointSpec | None:
+        """What an endpoint asks for; None: it is not known, or cannot be read."""
         read = self.specs.get(key)
-        if read is None or read.value is None:
+        return None if read is None else read.value
+
+    def _others(self, key: Key) -> set[Key]:
+        spec = self.spec_of(key)
+        if spec is None:
             return set()
-        return self._by_place.get(place_of(key.namespace, read.value.target), set()) - {key}
+        return self._by_place.get(place_of(key.namespace, spec.target), set()) - {key}
 
     def rivals(self, record: Custom, spec: EndpointSpec) -> tuple[Rival, ...]:
         """Who else sets the replicas of its workload: autoscalers, and an endpoint that was there first."""

@@ -15,6 +15,7 @@ from gpucost.core.money import PICO
 from gpucost.core.present import cost_status
 from gpucost.core.report import Row
 from gpucost.core.serving.showing import measured_status
+from gpucost.core.serving.signals.model import Signals
 from gpucost.core.serving.spec import EndpointSpec
 from gpucost.kube import paths
 from gpucost.kube.client import KubeClient
@@ -96,10 +97,14 @@ class Serving:
         )
         return self.feed
 
+    def signals_of(self, uid: str) -> Signals | None:
+        """The last look at an endpoint; None before the first."""
+        return self.feed.of(uid) if self.feed is not None else None
+
     def _measured(self, record: Custom) -> Mapping[str, Any]:
         """What the feed knows of an endpoint, as its status shows it."""
         spec = self.endpoints.specs[record.key].value
-        signals = self.feed.of(record.uid) if self.feed is not None else None
+        signals = self.signals_of(record.uid)
         return {} if spec is None or signals is None else measured_status(spec, signals)
 
     # --- money --------------------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ class Targets:
 
     async def _discover(self, ref: TargetRef) -> _Kind:
         try:
-            listing = await self.client.get(_root(ref))
+            listing = await self.client.get(paths.api(ref.api_version))
         except ApiError as error:
             if error.status != 404:
                 raise
@@ -99,12 +99,8 @@ class Targets:
         return _Kind(plural, scalable, self.now() + (_KNOWN_FOR if plural else _ABSENT_FOR))
 
 
-def _root(ref: TargetRef) -> str:
-    return f"/apis/{ref.api_version}" if ref.group else f"/api/{ref.api_version}"
-
-
 def _path(ref: TargetRef, plural: str, namespace: str) -> str:
-    return f"{_root(ref)}/namespaces/{namespace}/{plural}/{ref.name}"
+    return f"{paths.api(ref.api_version)}/namespaces/{namespace}/{plural}/{ref.name}"
 
 
 def _target(scale: dict[str, object]) -> Target:

@@ -14,7 +14,7 @@ from typing import Any
 
 from gpucost.core.clock import DAY, HOUR, MINUTE, SECOND, Instant, Micros, floor_to
 from gpucost.core.model import Key, Workload
-from gpucost.core.money import Pico
+from gpucost.core.money import PICO, Pico
 from gpucost.core.report import Row
 from gpucost.core.serving import cold_start as cold
 from gpucost.core.serving.comparison import comparison, marginal_per_request
@@ -48,6 +48,17 @@ async def _nothing(*_: Any) -> Any:
     raise NotReady("the operator is starting")
 
 
+@dataclass(frozen=True, slots=True)
+class _Lately:
+    """The last day of an endpoint."""
+
+    at: Instant
+    """When it was worked out."""
+    account: Account
+    shown: Mapping[str, Any]
+    """Fields of `status`."""
+
+
 @dataclass
 class UnitCosts:
     """Answers about endpoints, and what their statuses show."""
@@ -62,7 +73,7 @@ class UnitCosts:
     costs: Costs = _nothing
     hours: Hours = _nothing
     currency: str = "USD"
-    _lately: dict[str, tuple[Instant, Account]] = field(default_factory=dict)
+    _lately: dict[str, _Lately] = field(default_factory=dict)
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
@@ -146,20 +157,22 @@ class UnitCosts:
         for uid in self._lately.keys() - living:
             del self._lately[uid]
         due = [
-            (self._lately[record.uid][0] if record.uid in self._lately else 0, key)
+            (self._lately[record.uid].at if record.uid in self._lately else 0, key)
             for key, record in self.records.items()
+            if self.spec_of(key) is not None
         ]
         for at, key in sorted(due)[:_AT_ONCE]:
             spec = self.spec_of(key)
-            if spec is None or now - at < _EVERY:
+            if spec is None or now - at < _EVERY:  # it may have gone while another one was asked about
                 continue
             span = Interval(floor_to(now - LATELY, HOUR), now)
-            self._lately[self.records[key].uid] = now, await self.account(key, spec, span)
+            account = await self.account(key, spec, span)
+            self._lately[self.records[key].uid] = _Lately(now, account, _shown(account))
 
     def lately(self, uid: str) -> Account | None:
         """What the last day was like."""
         found = self._lately.get(uid)
-        return None if found is None else found[1]
+        return None if found is None else found.account
 
     def ready_time(self, uid: str) -> Micros | None:
         """Within this time 95 % of the replicas of an endpoint were ready."""
@@ -168,13 +181,8 @@ class UnitCosts:
 
     def shown(self, record: Custom) -> Mapping[str, Any]:
         """Fields of `status`, of which `cost` is merged into what else is known of the cost."""
-        account = self.lately(record.uid)
-        if account is None:
-            return {}
-        found: dict[str, Any] = {"coldStart": _cold_start(account), "cost": _prices(account)}
-        if account.ready is not None:
-            found["readyTimeP95Seconds"] = -(-account.ready.p95 // SECOND)
-        return {name: value for name, value in found.items() if value}
+        found = self._lately.get(record.uid)
+        return {} if found is None else found.shown
 
 
 def replica_hourly(row: Row | None) -> Pico | None:
@@ -189,9 +197,16 @@ def replica_hourly(row: Row | None) -> Pico | None:
     return amounts.cost * HOUR // amounts.held_time
 
 
-def _prices(account: Account) -> dict[str, Any]:
+def _shown(account: Account) -> Mapping[str, Any]:
     document = documents.unit_cost(account)
-    idle = Decimal(account.costs.split.idle) * HOUR / 10**12 / max(account.span.length, 1)
+    found: dict[str, Any] = {"coldStart": _cold_start(document), "cost": _prices(account, document)}
+    if account.ready is not None:
+        found["readyTimeP95Seconds"] = -(-account.ready.p95 // SECOND)
+    return {name: value for name, value in found.items() if value}
+
+
+def _prices(account: Account, document: UnitCostDocument) -> dict[str, Any]:
+    idle = Decimal(account.costs.split.idle) * HOUR / PICO / max(account.span.length, 1)
     found = {
         "perMillionInputTokens": document.average.per_million_input_tokens,
         "perMillionOutputTokens": document.average.per_million_output_tokens,
@@ -201,8 +216,8 @@ def _prices(account: Account) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _cold_start(account: Account) -> dict[str, Any]:
-    found = documents.unit_cost(account).cold_start
+def _cold_start(document: UnitCostDocument) -> dict[str, Any]:
+    found = document.cold_start
     shown = {
         "choice": found.choice,
         "message": found.message[:1024],
