@@ -9,9 +9,7 @@ from typing import Any
 from gpucost.web.schema import Metadata
 from gpucost.web.schema_estimates import OfferList
 from gpucost.web.schema_runs import RunReport, RunSimulation, SavingList
-from gpucost.web.table import ACCEPT, table
-
-__all__ = ["ACCEPT", "of_offers", "of_run", "of_savings", "of_simulation"]
+from gpucost.web.table import table
 
 
 def of_offers(document: OfferList) -> dict[str, Any]:

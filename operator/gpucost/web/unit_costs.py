@@ -9,11 +9,10 @@ from aiohttp import web
 
 from gpucost.core.clock import Instant
 from gpucost.core.timeline import Interval
-from gpucost.core.window import DEFAULT_WINDOW, WindowError, parse_window
 from gpucost.web import schema
+from gpucost.web.asking import answer, refuse_watch, span_of
 from gpucost.web.schema_endpoints import UnitCost, UnitCostList
-from gpucost.web.status import Refused, dumps
-from gpucost.web.table import ACCEPT, table
+from gpucost.web.table import table
 
 _BASE = f"/apis/{schema.GROUP}/{schema.VERSION}"
 _COLUMNS = ("Name", "Workload", "Cost", "MTok-In", "MTok-Out", "Request", "Idle", "Currency")
@@ -53,28 +52,16 @@ class UnitCosts:
 
     async def many(self, request: web.Request) -> web.Response:
         """Of a namespace, or of all."""
-        document = await self._provider.unit_costs(self._span(request), request.match_info.get("namespace"))
-        return _answer(request, document, document.items)
+        refuse_watch(request)
+        span, namespace = span_of(request, self._provider.now()), request.match_info.get("namespace")
+        return answer(request, await self._provider.unit_costs(span, namespace), lambda shown: _table(shown.items))
 
     async def one(self, request: web.Request) -> web.Response:
         """Of one endpoint."""
+        refuse_watch(request)
+        span = span_of(request, self._provider.now())
         namespace, name = request.match_info["namespace"], request.match_info["name"]
-        document = await self._provider.unit_cost(self._span(request), namespace, name)
-        return _answer(request, document, (document,))
-
-    def _span(self, request: web.Request) -> Interval:
-        if request.query.get("watch", "").lower() in {"1", "true"}:
-            raise Refused(405, "costs cannot be watched; list them again instead")
-        try:
-            return parse_window(request.query.get("window", DEFAULT_WINDOW), self._provider.now())
-        except WindowError as error:
-            raise Refused(400, f"parameter window: {error}", field="window") from None
-
-
-def _answer(request: web.Request, document: UnitCost | UnitCostList, items: tuple[UnitCost, ...]) -> web.Response:
-    if ACCEPT in request.headers.get("Accept", "").replace(" ", ""):
-        return web.json_response(_table(items), dumps=dumps)
-    return web.Response(body=document.model_dump_json(by_alias=True).encode(), content_type="application/json")
+        return answer(request, await self._provider.unit_cost(span, namespace, name), lambda shown: _table((shown,)))
 
 
 def _table(items: tuple[UnitCost, ...]) -> dict[str, Any]:
