@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -12,7 +11,7 @@ from gpucost.core.timeline import Interval
 from gpucost.web import schema
 from gpucost.web.asking import answer, refuse_watch, span_of
 from gpucost.web.schema_endpoints import UnitCost, UnitCostList
-from gpucost.web.table import table
+from gpucost.web.table import fixed, lines
 
 _BASE = f"/apis/{schema.GROUP}/{schema.VERSION}"
 _COLUMNS = ("Name", "Workload", "Cost", "MTok-In", "MTok-Out", "Request", "Idle", "Currency")
@@ -65,22 +64,19 @@ class UnitCosts:
 
 
 def _table(items: tuple[UnitCost, ...]) -> dict[str, Any]:
-    definitions = tuple((name, "name" if name == "Name" else "", 0, name) for name in _COLUMNS)
-    shown = []
-    for one in items:
-        idle = next((part.cost for part in one.parts if part.part == "idle"), None)
-        average = one.average
-        prices = (average.per_million_input_tokens, average.per_million_output_tokens)
-        cells = [one.metadata.name, one.workload, _money(one.cost, "unpriced"), *(_money(price) for price in prices)]
-        cells += [average.per_request or "unknown", _money(idle), one.currency]
-        partial = {
-            "kind": "PartialObjectMetadata",
-            "apiVersion": "meta.k8s.io/v1",
-            "metadata": one.metadata.model_dump(exclude_none=True),
-        }
-        shown.append({"cells": cells, "object": partial})
-    return table(definitions, shown)
+    return lines(_COLUMNS, [(one.metadata, _cells(one)) for one in items])
 
 
-def _money(text: str | None, none: str = "unknown") -> str:
-    return none if text is None else f"{Decimal(text):.2f}"
+def _cells(one: UnitCost) -> list[str]:
+    idle = next((part.cost for part in one.parts if part.part == "idle"), None)
+    average = one.average
+    return [
+        one.metadata.name,
+        one.workload,
+        fixed(one.cost, 2, none="unpriced"),
+        fixed(average.per_million_input_tokens, 2, none="unknown"),
+        fixed(average.per_million_output_tokens, 2, none="unknown"),
+        average.per_request or "unknown",
+        fixed(idle, 2, none="unknown"),
+        one.currency,
+    ]
