@@ -13,13 +13,11 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from gpucost.core.clock import Instant
 from gpucost.core.grouping import GROUPINGS, LABEL
 from gpucost.core.selector import Selector, is_label_key, parse_selector
-from gpucost.core.timeline import Interval
 from gpucost.core.training.reporting import PREFIX
-from gpucost.core.window import DEFAULT_WINDOW, WindowError, parse_window
 from gpucost.web import discovery, documents, nodes, schema, subjects, table
+from gpucost.web.asking import answer, refuse_watch, span_of
 from gpucost.web.auth import Authenticator, LoopbackOnly
 from gpucost.web.insights import InsightProvider, Insights
 from gpucost.web.opencost import OpenCost
@@ -115,10 +113,10 @@ async def _healthz(_: web.Request) -> web.Response:
 
 
 def _json(document: Callable[[], dict[str, object]]) -> Handler:
-    async def answer(_: web.Request) -> web.Response:
+    async def handler(_: web.Request) -> web.Response:
         return web.json_response(document(), dumps=dumps)
 
-    return answer
+    return handler
 
 
 async def _apis(request: web.Request) -> web.Response:
@@ -148,31 +146,23 @@ class _Allocations:
         return await self._list(request, request.match_info["namespace"])
 
     async def _list(self, request: web.Request, namespace: str | None) -> web.Response:
-        _refuse_watch(request)
+        refuse_watch(request)
         by = _grouping(request, namespace)
-        span, selector, sitters = _span(request, self._provider.now()), _selector(request), _sitters(request, by)
+        span, selector, sitters = span_of(request, self._provider.now()), _selector(request), _sitters(request, by)
         report = await self._provider.report(span, by=by, namespace=namespace, selector=selector)
         document = documents.allocation_list(report, by)
         if sitters:
             by_pod = await self._provider.report(span, by="node,pod", namespace=namespace, selector=selector)
             document = nodes.with_sitters(document, by_pod, sitters)
-        if _wants_table(request):
-            return web.json_response(table.of_list(document, _include_object(request)), dumps=dumps)
-        return _document(document)
+        return answer(request, document, lambda shown: table.of_list(shown, _include_object(request)))
 
     async def one(self, request: web.Request) -> web.Response:
         """The explanation of a workload, a pod, a namespace, or a node."""
-        _refuse_watch(request)
-        span = _span(request, self._provider.now())
+        refuse_watch(request)
+        span = span_of(request, self._provider.now())
         namespace, wanted = request.match_info.get("namespace", ""), request.match_info["name"]
         document = await subjects.explanation(self._provider, namespace, wanted, span)
-        if _wants_table(request):
-            return web.json_response(table.of_explanation(document, _include_object(request)), dumps=dumps)
-        return _document(document)
-
-
-def _document(document: schema.AllocationList | schema.Explanation) -> web.Response:
-    return web.Response(body=document.model_dump_json(by_alias=True).encode(), content_type="application/json")
+        return answer(request, document, lambda shown: table.of_explanation(shown, _include_object(request)))
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------
@@ -196,13 +186,6 @@ def _sitters(request: web.Request, by: str) -> int:
     return int(text)
 
 
-def _span(request: web.Request, now: Instant) -> Interval:
-    try:
-        return parse_window(request.query.get("window", DEFAULT_WINDOW), now)
-    except WindowError as error:
-        raise Refused(400, f"parameter window: {error}", field="window") from None
-
-
 def _selector(request: web.Request) -> Selector | None:
     if request.query.get("fieldSelector"):
         raise Refused(400, "parameter fieldSelector: costs have no fields to select by", field="fieldSelector")
@@ -211,15 +194,6 @@ def _selector(request: web.Request) -> Selector | None:
         return parse_selector(text) if text.strip() else None
     except ValueError as error:
         raise Refused(400, f"parameter labelSelector: {error}", field="labelSelector") from None
-
-
-def _refuse_watch(request: web.Request) -> None:
-    if request.query.get("watch", "").lower() in {"1", "true"}:
-        raise Refused(405, "costs cannot be watched; list them again instead")
-
-
-def _wants_table(request: web.Request) -> bool:
-    return table.ACCEPT in request.headers.get("Accept", "").replace(" ", "")
 
 
 def _include_object(request: web.Request) -> str:

@@ -17,7 +17,6 @@ from gpucost.core.report import DataQuality, Row
 from gpucost.core.serving import cold_start as cold
 from gpucost.core.serving.comparison import MILLION, Comparison
 from gpucost.core.serving.ready_times import ReadyTimes
-from gpucost.core.serving.signals.model import Work
 from gpucost.core.serving.tenants import NOBODY
 from gpucost.core.serving.unit_cost import UnitCost
 from gpucost.core.timeline import Interval
@@ -69,7 +68,12 @@ def unit_cost(account: Account) -> schema.UnitCost:
         parts=_parts(costs),
         units=_units(costs),
         average=_prices(costs.per_input_token, costs.per_output_token, costs.per_token, costs.per_request),
-        serving=_prices(costs.serving_per_input_token, costs.serving_per_output_token, *_serving(costs)),
+        serving=_prices(
+            costs.serving_per_input_token,
+            costs.serving_per_output_token,
+            costs.serving_per_token,
+            costs.serving_per_request,
+        ),
         marginal=_prices(None, None, account.marginal_token, account.marginal_request),
         comparison=None if account.comparison is None else _compared(account.comparison),
         tenants=tuple(_tenants(costs)),
@@ -125,20 +129,6 @@ def _units(costs: UnitCost) -> schema.Units:
 
 def _count(units: float | None) -> float | None:
     return None if units is None else round(units, 3)
-
-
-def _serving(costs: UnitCost) -> tuple[Fraction | None, Fraction | None]:
-    """Prices of a token and of a request without idle and starting pods."""
-    work, paid = costs.work, costs.split.serving
-    tokens = None if work.prompt_tokens is None or work.generation_tokens is None else _sum(work)
-    return (
-        Fraction(paid) / Fraction(tokens) if tokens else None,
-        Fraction(paid) / Fraction(work.requests) if work.requests else None,
-    )
-
-
-def _sum(work: Work) -> float:
-    return (work.prompt_tokens or 0) + (work.generation_tokens or 0)
 
 
 def _prices(

@@ -6,23 +6,19 @@ for within a namespace, or of all by those who may see all.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from aiohttp import web
 
-from gpucost.api.fields import ApiModel
 from gpucost.core.clock import Instant, Micros, parse_duration, parse_rfc3339
 from gpucost.core.timeline import Interval
-from gpucost.core.window import DEFAULT_WINDOW, WindowError, parse_window
 from gpucost.web import schema, tables_of_runs
+from gpucost.web.asking import answer, refuse_watch, span_of
 from gpucost.web.schema_estimates import OfferList
 from gpucost.web.schema_runs import RunReport, RunSimulation, SavingList
-from gpucost.web.status import Refused, dumps
+from gpucost.web.status import Refused
 from gpucost.web.unit_costs import UnitCostProvider, UnitCosts
-
-M = TypeVar("M", bound=ApiModel)
 
 _BASE = f"/apis/{schema.GROUP}/{schema.VERSION}"
 LONGEST: Micros = 366 * 24 * 3600 * 10**6
@@ -88,42 +84,25 @@ class Insights:
 
     async def offers(self, request: web.Request) -> web.Response:
         """Prices are the same for every namespace; asking within one needs the right to that one only."""
-        _refuse_watch(request)
-        return await _answer(request, self._provider.offers, tables_of_runs.of_offers)
+        refuse_watch(request)
+        return answer(request, await self._provider.offers(), tables_of_runs.of_offers)
 
     async def savings(self, request: web.Request) -> web.Response:
         """Of a window."""
-        _refuse_watch(request)
-        span, namespace = self._span(request), request.match_info.get("namespace")
-        return await _answer(request, lambda: self._provider.savings(span, namespace), tables_of_runs.of_savings)
+        refuse_watch(request)
+        span, namespace = span_of(request, self._provider.now()), request.match_info.get("namespace")
+        return answer(request, await self._provider.savings(span, namespace), tables_of_runs.of_savings)
 
     async def run(self, request: web.Request) -> web.Response:
         """Of one TrainingJob."""
-        _refuse_watch(request)
+        refuse_watch(request)
         namespace, name = request.match_info["namespace"], request.match_info["name"]
-        return await _answer(request, lambda: self._provider.run(namespace, name), tables_of_runs.of_run)
+        return answer(request, await self._provider.run(namespace, name), tables_of_runs.of_run)
 
     async def simulation(self, request: web.Request) -> web.Response:
         """Of one TrainingJob, with a deadline."""
         namespace, name, terms = request.match_info["namespace"], request.match_info["name"], _terms(request)
-        return await _answer(
-            request, lambda: self._provider.simulation(namespace, name, terms), tables_of_runs.of_simulation
-        )
-
-    def _span(self, request: web.Request) -> Interval:
-        try:
-            return parse_window(request.query.get("window", DEFAULT_WINDOW), self._provider.now())
-        except WindowError as error:
-            raise Refused(400, f"parameter window: {error}", field="window") from None
-
-
-async def _answer(
-    request: web.Request, ask: Callable[[], Awaitable[M]], table: Callable[[M], dict[str, Any]]
-) -> web.Response:
-    document = await ask()
-    if tables_of_runs.ACCEPT in request.headers.get("Accept", "").replace(" ", ""):
-        return web.json_response(table(document), dumps=dumps)
-    return web.Response(body=document.model_dump_json(by_alias=True).encode(), content_type="application/json")
+        return answer(request, await self._provider.simulation(namespace, name, terms), tables_of_runs.of_simulation)
 
 
 def _terms(request: web.Request) -> Terms:
@@ -149,8 +128,3 @@ def _duration(request: web.Request, name: str) -> Micros | None:
     if not 0 < found <= LONGEST:
         raise Refused(400, f"parameter {name}: {text!r} is not between 0 and a year", field=name)
     return found
-
-
-def _refuse_watch(request: web.Request) -> None:
-    if request.query.get("watch", "").lower() in {"1", "true"}:
-        raise Refused(405, "costs cannot be watched; list them again instead")

@@ -5,6 +5,7 @@ Shape: Kubernetes API reference, `Table` of `meta.k8s.io/v1`. Amounts have two d
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -73,6 +74,25 @@ def table(columns: tuple[tuple[str, str, int, str], ...], rows: list[dict[str, A
     }
 
 
+def lines(columns: Sequence[str], rows: Iterable[tuple[Metadata, Sequence[str]]]) -> dict[str, Any]:
+    """A `Table` of columns that their names explain, with a line for each object."""
+    definitions = tuple((name, "name" if name == "Name" else "", 0, name) for name in columns)
+    shown = []
+    for meta, cells in rows:
+        partial = {
+            "kind": "PartialObjectMetadata",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": meta.model_dump(exclude_none=True),
+        }
+        shown.append({"cells": list(cells), "object": partial})
+    return table(definitions, shown)
+
+
+def fixed(text: str | None, places: int, *, none: str = "-") -> str:
+    """An amount with so many decimals."""
+    return none if text is None else f"{Decimal(text):.{places}f}"
+
+
 def _row(cells: list[str], source: Allocation | Metadata, include_object: str) -> dict[str, Any]:
     row: dict[str, Any] = {"cells": cells}
     meta = source if isinstance(source, Metadata) else source.metadata
@@ -87,24 +107,24 @@ def _row(cells: list[str], source: Allocation | Metadata, include_object: str) -
 def _cells(costs: Costs, name: str, currency: str) -> list[str]:
     return [
         name,
-        _fixed(costs.gpu_hours, 1),
+        fixed(costs.gpu_hours, 1),
         _percent(costs.gpu_utilization, held=bool(Decimal(costs.gpu_hours))),
-        _fixed(costs.cost, 2, none="unpriced"),
+        fixed(costs.cost, 2, none="unpriced"),
         _wasted(costs),
-        _fixed(costs.hourly, 2, none="unpriced"),
+        fixed(costs.hourly, 2, none="unpriced"),
         currency,
-        _fixed(costs.cpu_core_hours, 1),
-        _fixed(costs.memory_gib_hours, 1),
-        _fixed(costs.spot, 2),
-        _fixed(costs.on_demand, 2),
+        fixed(costs.cpu_core_hours, 1),
+        fixed(costs.memory_gib_hours, 1),
+        fixed(costs.spot, 2),
+        fixed(costs.on_demand, 2),
         _percent(costs.coverage),
     ]
 
 
 def _remainder_cells(name: str, remainder: Remainder, currency: str) -> list[str]:
-    cost = _fixed(remainder.cost, 2, none="unpriced")
-    hourly = _fixed(remainder.hourly, 2, none="unpriced")
-    return [name, _fixed(remainder.gpu_hours, 1), "-", cost, cost, hourly, currency, "", "", "", "", ""]
+    cost = fixed(remainder.cost, 2, none="unpriced")
+    hourly = fixed(remainder.hourly, 2, none="unpriced")
+    return [name, fixed(remainder.gpu_hours, 1), "-", cost, cost, hourly, currency, "", "", "", "", ""]
 
 
 def _line_cells(line: Line) -> list[str]:
@@ -125,11 +145,7 @@ def _line_cells(line: Line) -> list[str]:
 def _wasted(costs: Costs) -> str:
     if not Decimal(costs.gpu_hours):
         return "-"
-    return _fixed(costs.held, 2) if Decimal(costs.gpu_hours_measured) else "unknown"
-
-
-def _fixed(text: str | None, places: int, *, none: str = "-") -> str:
-    return none if text is None else f"{Decimal(text):.{places}f}"
+    return fixed(costs.held, 2) if Decimal(costs.gpu_hours_measured) else "unknown"
 
 
 def _percent(ratio: float | None, *, held: bool = False) -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from gpucost.web.schema import Metadata
 from gpucost.web.schema_estimates import OfferList
 from gpucost.web.schema_runs import RunReport, RunSimulation, SavingList
-from gpucost.web.table import ACCEPT, table
-
-__all__ = ["ACCEPT", "of_offers", "of_run", "of_savings", "of_simulation"]
+from gpucost.web.table import fixed, lines
 
 
 def of_offers(document: OfferList) -> dict[str, Any]:
@@ -33,7 +30,7 @@ def of_offers(document: OfferList) -> dict[str, Any]:
         )
         for one in document.items
     ]
-    return _table(columns, rows)
+    return lines(columns, rows)
 
 
 def of_savings(document: SavingList) -> dict[str, Any]:
@@ -46,16 +43,17 @@ def of_savings(document: SavingList) -> dict[str, Any]:
                 one.metadata.name,
                 one.policy,
                 str(one.workloads),
-                _money(one.cost),
-                _money(one.otherwise),
-                _money(one.saved),
+                fixed(one.cost, 2, none="unpriced"),
+                fixed(one.otherwise, 2, none="unpriced"),
+                fixed(one.saved, 2, none="unpriced"),
                 document.currency,
             ),
         )
         for one in document.items
     ]
-    rows.append((Metadata(name="total"), ("(total)", "", "", "", "", _money(document.total), document.currency)))
-    return _table(columns, rows)
+    total = fixed(document.total, 2, none="unpriced")
+    rows.append((Metadata(name="total"), ("(total)", "", "", "", "", total, document.currency)))
+    return lines(columns, rows)
 
 
 def of_run(document: RunReport) -> dict[str, Any]:
@@ -64,9 +62,15 @@ def of_run(document: RunReport) -> dict[str, Any]:
     total = document.total
     wasted = sum((Decimal(one.cost) for one in document.waste if one.cost is not None), Decimal(0))
     step = document.progress.cost_per_step if document.progress is not None else None
-    cells = (document.metadata.name, document.state, _money(total.gpu_hours), _money(total.cost), _money(total.saved))
-    rest = (_money(str(wasted)), step or "-", document.currency)
-    return _table(columns, [(document.metadata, cells + rest)])
+    cells = (
+        document.metadata.name,
+        document.state,
+        fixed(total.gpu_hours, 2, none="unpriced"),
+        fixed(total.cost, 2, none="unpriced"),
+        fixed(total.saved, 2, none="unpriced"),
+    )
+    rest = (fixed(str(wasted), 2), step or "-", document.currency)
+    return lines(columns, [(document.metadata, cells + rest)])
 
 
 def of_simulation(document: RunSimulation) -> dict[str, Any]:
@@ -77,31 +81,14 @@ def of_simulation(document: RunSimulation) -> dict[str, Any]:
             document.metadata,
             (
                 one.policy,
-                _money(one.cost_low),
-                _money(one.cost_high),
+                fixed(one.cost_low, 2, none="unpriced"),
+                fixed(one.cost_high, 2, none="unpriced"),
                 one.done_by or "-",
                 "yes" if one.missed else "no",
-                _money(one.spot_hours),
-                _money(one.on_demand_hours),
+                fixed(one.spot_hours, 2, none="unpriced"),
+                fixed(one.on_demand_hours, 2, none="unpriced"),
             ),
         )
         for one in document.courses
     ]
-    return _table(columns, rows)
-
-
-def _table(columns: Sequence[str], rows: Iterable[tuple[Metadata, Sequence[str]]]) -> dict[str, Any]:
-    definitions = tuple((name, "name" if name == "Name" else "", 0, name) for name in columns)
-    shown = []
-    for meta, cells in rows:
-        partial = {
-            "kind": "PartialObjectMetadata",
-            "apiVersion": "meta.k8s.io/v1",
-            "metadata": meta.model_dump(exclude_none=True),
-        }
-        shown.append({"cells": list(cells), "object": partial})
-    return table(definitions, shown)
-
-
-def _money(text: str | None) -> str:
-    return "unpriced" if text is None else f"{Decimal(text):.2f}"
+    return lines(columns, rows)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any, Protocol
 
 from aiohttp import web
 
 from gpucost.core.clock import Instant
 from gpucost.core.timeline import Interval
-from gpucost.core.window import DEFAULT_WINDOW, WindowError, parse_window
 from gpucost.web import schema
+from gpucost.web.asking import answer, refuse_watch, span_of
 from gpucost.web.schema_endpoints import UnitCost, UnitCostList
-from gpucost.web.status import Refused, dumps
-from gpucost.web.table import ACCEPT, table
+from gpucost.web.table import fixed, lines
 
 _BASE = f"/apis/{schema.GROUP}/{schema.VERSION}"
 _COLUMNS = ("Name", "Workload", "Cost", "MTok-In", "MTok-Out", "Request", "Idle", "Currency")
@@ -53,47 +51,32 @@ class UnitCosts:
 
     async def many(self, request: web.Request) -> web.Response:
         """Of a namespace, or of all."""
-        document = await self._provider.unit_costs(self._span(request), request.match_info.get("namespace"))
-        return _answer(request, document, document.items)
+        refuse_watch(request)
+        span, namespace = span_of(request, self._provider.now()), request.match_info.get("namespace")
+        return answer(request, await self._provider.unit_costs(span, namespace), lambda shown: _table(shown.items))
 
     async def one(self, request: web.Request) -> web.Response:
         """Of one endpoint."""
+        refuse_watch(request)
+        span = span_of(request, self._provider.now())
         namespace, name = request.match_info["namespace"], request.match_info["name"]
-        document = await self._provider.unit_cost(self._span(request), namespace, name)
-        return _answer(request, document, (document,))
-
-    def _span(self, request: web.Request) -> Interval:
-        if request.query.get("watch", "").lower() in {"1", "true"}:
-            raise Refused(405, "costs cannot be watched; list them again instead")
-        try:
-            return parse_window(request.query.get("window", DEFAULT_WINDOW), self._provider.now())
-        except WindowError as error:
-            raise Refused(400, f"parameter window: {error}", field="window") from None
-
-
-def _answer(request: web.Request, document: UnitCost | UnitCostList, items: tuple[UnitCost, ...]) -> web.Response:
-    if ACCEPT in request.headers.get("Accept", "").replace(" ", ""):
-        return web.json_response(_table(items), dumps=dumps)
-    return web.Response(body=document.model_dump_json(by_alias=True).encode(), content_type="application/json")
+        return answer(request, await self._provider.unit_cost(span, namespace, name), lambda shown: _table((shown,)))
 
 
 def _table(items: tuple[UnitCost, ...]) -> dict[str, Any]:
-    definitions = tuple((name, "name" if name == "Name" else "", 0, name) for name in _COLUMNS)
-    shown = []
-    for one in items:
-        idle = next((part.cost for part in one.parts if part.part == "idle"), None)
-        average = one.average
-        prices = (average.per_million_input_tokens, average.per_million_output_tokens)
-        cells = [one.metadata.name, one.workload, _money(one.cost, "unpriced"), *(_money(price) for price in prices)]
-        cells += [average.per_request or "unknown", _money(idle), one.currency]
-        partial = {
-            "kind": "PartialObjectMetadata",
-            "apiVersion": "meta.k8s.io/v1",
-            "metadata": one.metadata.model_dump(exclude_none=True),
-        }
-        shown.append({"cells": cells, "object": partial})
-    return table(definitions, shown)
+    return lines(_COLUMNS, [(one.metadata, _cells(one)) for one in items])
 
 
-def _money(text: str | None, none: str = "unknown") -> str:
-    return none if text is None else f"{Decimal(text):.2f}"
+def _cells(one: UnitCost) -> list[str]:
+    idle = next((part.cost for part in one.parts if part.part == "idle"), None)
+    average = one.average
+    return [
+        one.metadata.name,
+        one.workload,
+        fixed(one.cost, 2, none="unpriced"),
+        fixed(average.per_million_input_tokens, 2, none="unknown"),
+        fixed(average.per_million_output_tokens, 2, none="unknown"),
+        average.per_request or "unknown",
+        fixed(idle, 2, none="unknown"),
+        one.currency,
+    ]

@@ -124,6 +124,18 @@ class UnitCost:
         return None if self.split.unsplit else _over(Fraction(self.split.output), self.work.generation_tokens)
 
     @property
+    def serving_per_token(self) -> Fraction | None:
+        """Of any kind, without idle and starting pods."""
+        prompt, generated = self.work.prompt_tokens, self.work.generation_tokens
+        both = None if prompt is None or generated is None else prompt + generated
+        return _over(Fraction(self.split.serving), both)
+
+    @property
+    def serving_per_request(self) -> Fraction | None:
+        """As `serving_per_token`."""
+        return _over(Fraction(self.split.serving), self.work.requests)
+
+    @property
     def cache_hits(self) -> Fraction | None:
         """Share of the prompt tokens that were found in the prefix cache; None: unknown, or nothing was asked."""
         hits, asked = self.work.cache_hits, self.work.cache_queries
