@@ -5,37 +5,31 @@ An hour is written whole each time: what is known of it only grows, and the proc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from sqlalchemy import Table, delete, select
+from sqlalchemy import delete, select
 
 from gpucost.core.clock import Instant
 from gpucost.core.serving.work_hours import WorkHour
 from gpucost.core.serving.work_json import Memory, hour_from_json, hour_to_json, memory_from_json, memory_to_json
 from gpucost.core.timeline import Interval
 from gpucost.ledger import bulk
-from gpucost.ledger.db import Db
+from gpucost.ledger.db import Db, Transaction
 from gpucost.ledger.facts import chunks
 from gpucost.ledger.schema import endpoint_hours, endpoint_memory
 
-T = TypeVar("T")
-
 HourKey = tuple[str, Instant]
 """UID of the endpoint and beginning of the hour."""
-
-
-class _Transaction(Protocol):
-    def __call__(self, work: Callable[[Db], T], /) -> T: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
     """Reading and writing it; each call is one transaction and raises `LedgerError` when the database fails."""
 
-    read: _Transaction
-    write: _Transaction
+    read: Transaction
+    write: Transaction
 
     def record(self, hours: Mapping[HourKey, WorkHour], memories: Mapping[str, Memory]) -> None:
         """Write some hours, and what is remembered of some endpoints."""
@@ -68,15 +62,8 @@ def _record(db: Db, hours: Mapping[HourKey, WorkHour], memories: Mapping[str, Me
         {"cluster": db.cluster, "endpoint": uid, "last": memory.last, "known": memory_to_json(memory)}
         for uid, memory in memories.items()
     ]
-    _put(db, endpoint_hours, lines, ["cluster", "endpoint", "hour"], ["done"])
-    _put(db, endpoint_memory, known, ["cluster", "endpoint"], ["last", "known"])
-
-
-def _put(db: Db, table: Table, rows: list[dict[str, Any]], keys: list[str], others: list[str]) -> None:
-    def finish(insert: Any) -> Any:
-        return insert.on_conflict_do_update(index_elements=keys, set_={name: insert.excluded[name] for name in others})
-
-    bulk.insert(db.connection, table, rows, finish)
+    bulk.insert(db.connection, endpoint_hours, lines, bulk.upsert(["cluster", "endpoint", "hour"], ["done"]))
+    bulk.insert(db.connection, endpoint_memory, known, bulk.upsert(["cluster", "endpoint"], ["last", "known"]))
 
 
 def _hours(db: Db, which: Any, span: Interval) -> dict[str, dict[Instant, WorkHour]]:
