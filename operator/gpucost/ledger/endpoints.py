@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 
+from gpucost.core.allocate import FOREVER
 from gpucost.core.clock import Instant
 from gpucost.core.serving.work_hours import WorkHour
 from gpucost.core.serving.work_json import Memory, hour_from_json, hour_to_json, memory_from_json, memory_to_json
@@ -37,11 +37,11 @@ class Endpoints:
 
     def hours(self, uid: str, span: Interval) -> dict[Instant, WorkHour]:
         """Hours of one endpoint that begin in a span."""
-        return self.read(lambda db: _hours(db, endpoint_hours.c.endpoint == uid, span).get(uid, {}))
+        return self.read(lambda db: _hours(db, span, endpoint_hours.c.endpoint == uid).get(uid, {}))
 
     def since(self, hour: Instant) -> dict[str, dict[Instant, WorkHour]]:
         """Hours of all endpoints from one on, by UID: what is not over goes on after a start."""
-        return self.read(lambda db: _hours(db, endpoint_hours.c.endpoint != "", Interval(hour, 2**62)))
+        return self.read(lambda db: _hours(db, Interval(hour, FOREVER)))
 
     def memories(self) -> dict[str, Memory]:
         """What is remembered of every endpoint."""
@@ -66,9 +66,9 @@ def _record(db: Db, hours: Mapping[HourKey, WorkHour], memories: Mapping[str, Me
     bulk.insert(db.connection, endpoint_memory, known, bulk.upsert(["cluster", "endpoint"], ["last", "known"]))
 
 
-def _hours(db: Db, which: Any, span: Interval) -> dict[str, dict[Instant, WorkHour]]:
+def _hours(db: Db, span: Interval, *which: ColumnElement[bool]) -> dict[str, dict[Instant, WorkHour]]:
     of = endpoint_hours.c
-    query = select(endpoint_hours).where(of.cluster == db.cluster, which, of.hour >= span.start, of.hour < span.end)
+    query = select(endpoint_hours).where(of.cluster == db.cluster, *which, of.hour >= span.start, of.hour < span.end)
     found: dict[str, dict[Instant, WorkHour]] = {}
     for row in db.connection.execute(query.order_by(of.hour)):
         found.setdefault(row.endpoint, {})[int(row.hour)] = hour_from_json(row.done)
