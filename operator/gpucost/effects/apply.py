@@ -93,14 +93,17 @@ async def _refused(client: KubeClient, action: Action, error: ApiError) -> Outco
         return await _existing(client, action)
     if error.status == 404 and isinstance(action, DeleteTrainingJob):
         return Outcome(action, Result.EXISTS)
+    return Outcome(action, result_of(error), problems)
+
+
+def result_of(error: ApiError) -> Result:
+    """How an action ended that the API server has refused."""
     if error.status in {404, 409}:
-        return Outcome(action, Result.CONFLICT, problems)
+        return Result.CONFLICT
     if error.status == 403:
-        ending = any("being terminated" in problem for problem in (error.message, *problems))
-        return Outcome(action, Result.ENDING if ending else Result.FORBIDDEN, problems)
-    if error.status in {400, 422}:
-        return Outcome(action, Result.REJECTED, problems)
-    return Outcome(action, Result.FAILED, problems)
+        ending = any("being terminated" in problem for problem in (error.message, *error.causes))
+        return Result.ENDING if ending else Result.FORBIDDEN
+    return Result.REJECTED if error.status in {400, 422} else Result.FAILED
 
 
 async def _existing(client: KubeClient, action: Action) -> Outcome:

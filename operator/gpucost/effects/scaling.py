@@ -7,7 +7,7 @@ refuses and it is decided again. A field manager of our own shows in `metadata.m
 from __future__ import annotations
 
 from gpucost.core.serving.state import ScaleTarget
-from gpucost.effects.apply import Result
+from gpucost.effects.apply import Result, result_of
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
 
@@ -23,15 +23,7 @@ async def scale(client: KubeClient, path: str, action: ScaleTarget) -> tuple[Res
     try:
         await client.merge(f"{path}/scale", body, manager=SCALE_MANAGER)
     except ApiError as error:
-        return _refusal(error), error.message or str(error)
+        return result_of(error), error.message or str(error)
     except Unreachable as error:
         return Result.FAILED, str(error)
     return Result.APPLIED, ""
-
-
-def _refusal(error: ApiError) -> Result:
-    if error.status in {404, 409}:
-        return Result.CONFLICT
-    if error.status == 403:
-        return Result.ENDING if "being terminated" in error.message else Result.FORBIDDEN
-    return Result.REJECTED if error.status in {400, 422} else Result.FAILED

@@ -35,6 +35,17 @@ def insert(
         connection.execute(statement, {"rows": json.dumps(part, separators=(",", ":"))})
 
 
+def upsert(keys: Sequence[str], others: Iterable[str]) -> Finish:
+    """Makes the row that is there under the same keys have these other values."""
+    names = list(others)
+
+    def finish(statement: Any) -> Any:
+        changed = {name: statement.excluded[name] for name in names}
+        return statement.on_conflict_do_update(index_elements=list(keys), set_=changed)
+
+    return finish
+
+
 def _from_json(table: Table, names: Sequence[str]) -> Any:
     document = cast(bindparam("rows", type_=Text), postgresql.JSON)
     columns = [column(name, table.c[name].type) for name in names]

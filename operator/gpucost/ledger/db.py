@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeVar
 
 from sqlalchemy.engine import Connection
+
+T = TypeVar("T")
 
 
 class Db(NamedTuple):
@@ -12,3 +15,10 @@ class Db(NamedTuple):
 
     connection: Connection
     cluster: str
+
+
+class Transaction(Protocol):
+    """Does some work in a transaction of its own."""
+
+    def __call__(self, work: Callable[[Db], T], /) -> T:
+        """What the work returns."""

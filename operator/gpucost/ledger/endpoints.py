@@ -5,37 +5,31 @@ An hour is written whole each time: what is known of it only grows, and the proc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Table, delete, select
+from sqlalchemy import ColumnElement, delete, select
 
+from gpucost.core.allocate import FOREVER
 from gpucost.core.clock import Instant
 from gpucost.core.serving.work_hours import WorkHour
 from gpucost.core.serving.work_json import Memory, hour_from_json, hour_to_json, memory_from_json, memory_to_json
 from gpucost.core.timeline import Interval
 from gpucost.ledger import bulk
-from gpucost.ledger.db import Db
+from gpucost.ledger.db import Db, Transaction
 from gpucost.ledger.facts import chunks
 from gpucost.ledger.schema import endpoint_hours, endpoint_memory
 
-T = TypeVar("T")
-
 HourKey = tuple[str, Instant]
 """UID of the endpoint and beginning of the hour."""
-
-
-class _Transaction(Protocol):
-    def __call__(self, work: Callable[[Db], T], /) -> T: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
     """Reading and writing it; each call is one transaction and raises `LedgerError` when the database fails."""
 
-    read: _Transaction
-    write: _Transaction
+    read: Transaction
+    write: Transaction
 
     def record(self, hours: Mapping[HourKey, WorkHour], memories: Mapping[str, Memory]) -> None:
         """Write some hours, and what is remembered of some endpoints."""
@@ -43,11 +37,11 @@ class Endpoints:
 
     def hours(self, uid: str, span: Interval) -> dict[Instant, WorkHour]:
         """Hours of one endpoint that begin in a span."""
-        return self.read(lambda db: _hours(db, endpoint_hours.c.endpoint == uid, span).get(uid, {}))
+        return self.read(lambda db: _hours(db, span, endpoint_hours.c.endpoint == uid).get(uid, {}))
 
     def since(self, hour: Instant) -> dict[str, dict[Instant, WorkHour]]:
         """Hours of all endpoints from one on, by UID: what is not over goes on after a start."""
-        return self.read(lambda db: _hours(db, endpoint_hours.c.endpoint != "", Interval(hour, 2**62)))
+        return self.read(lambda db: _hours(db, Interval(hour, FOREVER)))
 
     def memories(self) -> dict[str, Memory]:
         """What is remembered of every endpoint."""
@@ -68,20 +62,13 @@ def _record(db: Db, hours: Mapping[HourKey, WorkHour], memories: Mapping[str, Me
         {"cluster": db.cluster, "endpoint": uid, "last": memory.last, "known": memory_to_json(memory)}
         for uid, memory in memories.items()
     ]
-    _put(db, endpoint_hours, lines, ["cluster", "endpoint", "hour"], ["done"])
-    _put(db, endpoint_memory, known, ["cluster", "endpoint"], ["last", "known"])
+    bulk.insert(db.connection, endpoint_hours, lines, bulk.upsert(["cluster", "endpoint", "hour"], ["done"]))
+    bulk.insert(db.connection, endpoint_memory, known, bulk.upsert(["cluster", "endpoint"], ["last", "known"]))
 
 
-def _put(db: Db, table: Table, rows: list[dict[str, Any]], keys: list[str], others: list[str]) -> None:
-    def finish(insert: Any) -> Any:
-        return insert.on_conflict_do_update(index_elements=keys, set_={name: insert.excluded[name] for name in others})
-
-    bulk.insert(db.connection, table, rows, finish)
-
-
-def _hours(db: Db, which: Any, span: Interval) -> dict[str, dict[Instant, WorkHour]]:
+def _hours(db: Db, span: Interval, *which: ColumnElement[bool]) -> dict[str, dict[Instant, WorkHour]]:
     of = endpoint_hours.c
-    query = select(endpoint_hours).where(of.cluster == db.cluster, which, of.hour >= span.start, of.hour < span.end)
+    query = select(endpoint_hours).where(of.cluster == db.cluster, *which, of.hour >= span.start, of.hour < span.end)
     found: dict[str, dict[Instant, WorkHour]] = {}
     for row in db.connection.execute(query.order_by(of.hour)):
         found.setdefault(row.endpoint, {})[int(row.hour)] = hour_from_json(row.done)

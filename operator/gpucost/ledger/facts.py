@@ -228,10 +228,19 @@ def gaps_in(db: Db, span: Interval, uids: Iterable[str] | None = None) -> list[G
 # --- marks ------------------------------------------------------------------------------------------------------------
 
 
-def read_marks(db: Db) -> dict[str, str]:
-    """All marks."""
-    found = db.connection.execute(select(marks.c.name, marks.c.value).where(marks.c.cluster == db.cluster))
-    return {row.name: row.value for row in found}
+def read_mark(db: Db, name: str) -> str | None:
+    """One mark; the others may be many and long."""
+    query = select(marks.c.value).where(marks.c.cluster == db.cluster, marks.c.name == name)
+    return db.connection.execute(query).scalar()
+
+
+def read_marks(db: Db, prefix: str = "") -> dict[str, str]:
+    """All marks, or those with names that begin so."""
+    query = select(marks.c.name, marks.c.value).where(marks.c.cluster == db.cluster)
+    if prefix:
+        query = query.where(marks.c.name.startswith(prefix, autoescape=True))
+    found = {row.name: row.value for row in db.connection.execute(query)}
+    return {name: value for name, value in found.items() if name.startswith(prefix)}  # SQLite's LIKE ignores case
 
 
 def write_marks(db: Db, values: Mapping[str, str]) -> None:

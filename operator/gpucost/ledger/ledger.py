@@ -60,7 +60,7 @@ T = TypeVar("T")
 
 
 def _open_hours(db: Db) -> tuple[Instant | None, Instant | None, Books]:
-    mark = facts.read_marks(db).get(_WATERMARK)
+    mark = facts.read_mark(db, _WATERMARK)
     watermark = int(mark) if mark else None
     return watermark, rolled.horizon(db), facts.load(db, Interval(watermark or 0, FOREVER))
 
@@ -252,9 +252,14 @@ class Ledger:
         """Remember a small value under a name, such as how far a watch has been followed."""
         self.record((), marks={name: value})
 
-    def marks(self) -> dict[str, str]:
-        """Everything remembered by `mark`."""
-        found = self._read(facts.read_marks)
+    def marked(self, name: str) -> str | None:
+        """What is remembered under a name."""
+        _refuse_internal(name)
+        return self._read(lambda db: facts.read_mark(db, name))
+
+    def marks(self, prefix: str = "") -> dict[str, str]:
+        """Everything remembered by `mark`, or what is under names that begin so."""
+        found = self._read(lambda db: facts.read_marks(db, prefix))
         return {name: value for name, value in found.items() if not name.startswith(_INTERNAL)}
 
     @property
@@ -336,7 +341,7 @@ class Ledger:
         sums = hour_sums.HourSums.of(hour, bookings, self._books)
 
         def write(db: Db) -> None:
-            if int(facts.read_marks(db).get(_WATERMARK) or 0) < span.end:  # else a lost answer was a success
+            if int(facts.read_mark(db, _WATERMARK) or 0) < span.end:  # else a lost answer was a success
                 charges.write(db, bookings)
                 hour_sums.write(db, hour, sums)
                 facts.write_marks(db, {_WATERMARK: str(span.end)})

@@ -7,25 +7,20 @@ here in the same transaction, so the tables are as bounded as the histories are.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from sqlalchemy import Select, Table, delete, func, select
 
 from gpucost.core.clock import Instant
 from gpucost.core.training.progress import PUSH, Checkpoint, Progress, Report
 from gpucost.ledger import bulk
-from gpucost.ledger.db import Db
+from gpucost.ledger.db import Db, Transaction
 from gpucost.ledger.facts import chunks
 from gpucost.ledger.schema import run_checkpoints, run_reports
 
-T = TypeVar("T")
 _TABLES = (run_reports, run_checkpoints)
-
-
-class _Transaction(Protocol):
-    def __call__(self, work: Callable[[Db], T], /) -> T: ...
 
 
 @dataclass
@@ -42,8 +37,8 @@ class RunChange:
 class Sayings:
     """Reading and writing them; each call is one transaction and raises `LedgerError` when the database fails."""
 
-    read: _Transaction
-    write: _Transaction
+    read: Transaction
+    write: Transaction
 
     def record(self, changes: Mapping[str, RunChange]) -> None:
         """Write changes by UID of the TrainingJob; writing them again changes nothing."""
@@ -73,12 +68,7 @@ def _record(db: Db, changes: Mapping[str, RunChange]) -> None:
 def _put(db: Db, table: Table, rows: Sequence[bulk.Row]) -> None:
     keys = ["cluster", "run", "at"]
     others = [column.name for column in table.columns if column.name not in keys]
-
-    def finish(insert: Any) -> Any:
-        changed = {name: insert.excluded[name] for name in others}
-        return insert.on_conflict_do_update(index_elements=keys, set_=changed)
-
-    bulk.insert(db.connection, table, bulk.last_of(rows, keys), finish)
+    bulk.insert(db.connection, table, bulk.last_of(rows, keys), bulk.upsert(keys, others))
 
 
 def _drop(db: Db, table: Table, uid: str, instants: Iterable[Instant]) -> None:

@@ -24,7 +24,7 @@ def quality(desk: Desk, span: Interval, namespace: str | None = None) -> DataQua
     now = desk.now
     held, measured, newest = _measured(desk.books, desk.standing.holdings(desk.books, namespace), now)
     prices = _prices(desk, span)
-    marked = facts.read_marks(desk.db).get(USAGE_MARK)
+    marked = facts.read_mark(desk.db, USAGE_MARK)
     newest = int(marked) if marked else newest
     return DataQuality(
         as_of=now,

@@ -7,9 +7,9 @@ five hundred endpoints do not make it grow by the hour.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
 
 from sqlalchemy import delete, select
 
@@ -17,18 +17,13 @@ from gpucost.core.clock import DAY, Instant, floor_to
 from gpucost.core.serving.counterfactual import Hour
 from gpucost.core.timeline import Interval
 from gpucost.ledger import bulk
-from gpucost.ledger.db import Db
+from gpucost.ledger.db import Db, Transaction
 from gpucost.ledger.facts import chunks
 from gpucost.ledger.schema import replica_hours, replica_notes
 
-T = TypeVar("T")
 SAVED = "saved"
 """Kind of the note that outlives its endpoint: what has been saved by it, in pico-units."""
 _KEYS = ["cluster", "endpoint", "hour", "applied"]
-
-
-class _Transaction(Protocol):
-    def __call__(self, work: Callable[[Db], T], /) -> T: ...
 
 
 class Booked(NamedTuple):
@@ -52,8 +47,8 @@ class Note(NamedTuple):
 class ReplicaBooks:
     """Reading and writing them; each call is one transaction and raises `LedgerError` when the database fails."""
 
-    read: _Transaction
-    write: _Transaction
+    read: Transaction
+    write: Transaction
 
     def record(self, hours: Iterable[Booked], notes: Iterable[Note]) -> None:
         """Write hours and notes as they are now; writing them again changes nothing."""
@@ -89,18 +84,10 @@ def _hour_row(one: Booked) -> bulk.Row:
 
 def _record(db: Db, rows: list[bulk.Row], notes: list[Note]) -> None:
     hours = bulk.last_of([{"cluster": db.cluster, **row} for row in rows], _KEYS)
-    bulk.insert(db.connection, replica_hours, hours, _upsert(_KEYS, ("namespace", "name", "sums")))
+    bulk.insert(db.connection, replica_hours, hours, bulk.upsert(_KEYS, ("namespace", "name", "sums")))
     keys = ["cluster", "endpoint", "kind"]
     said = [{"cluster": db.cluster, "endpoint": one.uid, "kind": one.kind, "said": one.said} for one in notes]
-    bulk.insert(db.connection, replica_notes, bulk.last_of(said, keys), _upsert(keys, ("said",)))
-
-
-def _upsert(keys: list[str], others: tuple[str, ...]) -> Callable[[Any], Any]:
-    def finish(insert: Any) -> Any:
-        changed = {name: insert.excluded[name] for name in others}
-        return insert.on_conflict_do_update(index_elements=keys, set_=changed)
-
-    return finish
+    bulk.insert(db.connection, replica_notes, bulk.last_of(said, keys), bulk.upsert(keys, ("said",)))
 
 
 def _hours(db: Db, span: Interval, namespace: str | None) -> list[Booked]:

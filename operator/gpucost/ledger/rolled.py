@@ -16,7 +16,7 @@ from gpucost.core.money import Pico
 from gpucost.core.timeline import Interval
 from gpucost.ledger.charges import HELD, Sum, Total, exact_sums, whole
 from gpucost.ledger.db import Db
-from gpucost.ledger.facts import chunks, read_marks
+from gpucost.ledger.facts import chunks, read_mark
 from gpucost.ledger.schema import rolled_charges, rolled_hours, rolled_keys, rolled_nodes
 
 ROLLED = "(rolled up)"
@@ -45,7 +45,7 @@ class Whole:
     @classmethod
     def read(cls, db: Db) -> Whole:
         """From the mark; nothing when nothing is rolled up."""
-        found = read_marks(db).get(WHOLE)
+        found = read_mark(db, WHOLE)
         if found is None:
             return cls()
         told = json.loads(found)
@@ -54,13 +54,13 @@ class Whole:
 
 def horizon(db: Db) -> Instant | None:
     """Before which instant only roll-ups are left; None when nothing is rolled up."""
-    found = read_marks(db).get(HORIZON)
+    found = read_mark(db, HORIZON)
     return int(found) if found else None
 
 
 def squeezed_until(db: Db) -> Instant:
     """Before which instant sums are of whole days."""
-    return int(read_marks(db).get(SQUEEZED) or 0)
+    return int(read_mark(db, SQUEEZED) or 0)
 
 
 def totals(

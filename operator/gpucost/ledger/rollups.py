@@ -196,12 +196,7 @@ def _add_nodes(db: Db, span: Interval) -> None:
         for total in found
     ]
     keys = ["cluster", "node_uid", "holder"]
-    bulk.insert(
-        db.connection,
-        rolled_nodes,
-        rows,
-        lambda insert: insert.on_conflict_do_update(index_elements=keys, set_={"amounts": insert.excluded.amounts}),
-    )
+    bulk.insert(db.connection, rolled_nodes, rows, bulk.upsert(keys, ["amounts"]))
 
 
 def _add_whole(db: Db, sums: Mapping[tuple[str, Key, str], Sum], cost: int) -> None:

@@ -7,9 +7,9 @@ after a restart, so both are here. Writing a record again changes nothing. No co
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from sqlalchemy import Table, delete, select
 
@@ -17,17 +17,12 @@ from gpucost.core.clock import Instant
 from gpucost.core.report import Amounts
 from gpucost.core.training.runs.run import Result, Run, Saving
 from gpucost.ledger import bulk
-from gpucost.ledger.db import Db
+from gpucost.ledger.db import Db, Transaction
 from gpucost.ledger.facts import chunks
 from gpucost.ledger.schema import run_savings
 from gpucost.ledger.schema import runs as run_table
 
-T = TypeVar("T")
 _SAID = ("exact", "version", "result", "reason", "message", "cost", "said", "checkpoint", "outputs")
-
-
-class _Transaction(Protocol):
-    def __call__(self, work: Callable[[Db], T], /) -> T: ...
 
 
 @dataclass
@@ -53,8 +48,8 @@ class Books:
 class Runs:
     """Reading and writing them; each call is one transaction and raises `LedgerError` when the database fails."""
 
-    read: _Transaction
-    write: _Transaction
+    read: Transaction
+    write: Transaction
 
     def record(self, new: Books) -> None:
         """Write what is new; writing it again changes nothing."""
@@ -82,12 +77,7 @@ def _record(db: Db, new: Books) -> None:
 
 def _put(db: Db, table: Table, rows: Sequence[bulk.Row], keys: Sequence[str]) -> None:
     others = [column.name for column in table.columns if column.name not in keys]
-
-    def finish(insert: Any) -> Any:
-        changed = {name: insert.excluded[name] for name in others}
-        return insert.on_conflict_do_update(index_elements=list(keys), set_=changed)
-
-    bulk.insert(db.connection, table, bulk.last_of(rows, keys), finish)
+    bulk.insert(db.connection, table, bulk.last_of(rows, keys), bulk.upsert(keys, others))
 
 
 def _run_row(db: Db, run: Run, amounts: Amounts | None) -> bulk.Row:

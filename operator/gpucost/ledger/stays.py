@@ -3,9 +3,8 @@ how often nodes are lost, and what the work lost with them has cost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 from sqlalchemy import delete, select
 
@@ -13,23 +12,17 @@ from gpucost.core.clock import Instant
 from gpucost.core.training.auto.stays import Stay
 from gpucost.core.training.auto.stays_json import from_json, to_json
 from gpucost.ledger import bulk
-from gpucost.ledger.db import Db
+from gpucost.ledger.db import Db, Transaction
 from gpucost.ledger.facts import chunks
 from gpucost.ledger.schema import run_stays
-
-T = TypeVar("T")
-
-
-class _Transaction(Protocol):
-    def __call__(self, work: Callable[[Db], T], /) -> T: ...
 
 
 @dataclass(frozen=True, slots=True)
 class RunStays:
     """Reading and writing them; each call is one transaction and raises `LedgerError` when the database fails."""
 
-    read: _Transaction
-    write: _Transaction
+    read: Transaction
+    write: Transaction
 
     def record(self, changes: Mapping[str, tuple[Stay, ...]]) -> None:
         """Write the whole histories of some runs, by UID of the TrainingJob."""
@@ -51,12 +44,7 @@ def _record(db: Db, changes: Mapping[str, tuple[Stay, ...]]) -> None:
         for uid, stays in changes.items()
         if stays
     ]
-
-    def finish(insert: object) -> object:
-        changed = {name: insert.excluded[name] for name in ("last", "stays")}  # type: ignore[attr-defined]
-        return insert.on_conflict_do_update(index_elements=["cluster", "run"], set_=changed)  # type: ignore[attr-defined]
-
-    bulk.insert(db.connection, run_stays, rows, finish)
+    bulk.insert(db.connection, run_stays, rows, bulk.upsert(["cluster", "run"], ["last", "stays"]))
 
 
 def _all(db: Db) -> dict[str, tuple[Stay, ...]]:

@@ -100,12 +100,12 @@ class Accounting:
 
     async def past(self, node_history: History, pod_history: History) -> Past:
         """What the ledger knows of the time before this start."""
-        marks = await self.call(self.ledger.marks)
+        observed_until = await self.call(lambda: self.ledger.marked(OBSERVED_UNTIL))
         things = await self.call(self.ledger.open_nodes)
         pods = {pod.uid: pod for pod in await self.call(self.ledger.open_pods)}
         assets = {thing.uid: thing for thing in things if thing.kind is not NodeKind.NODE}
         return Past(
-            observed_until=int(marks.get(OBSERVED_UNTIL) or 0),
+            observed_until=int(observed_until or 0),
             open_nodes={thing.uid: thing for thing in things if thing.kind is NodeKind.NODE},
             open_pods={uid: pod for uid, pod in pods.items() if pod.node_uid not in assets},
             open_assets=assets,
@@ -119,8 +119,8 @@ class Accounting:
 
     async def versions(self) -> tuple[str, str]:
         """ResourceVersions of nodes and pods up to which everything is recorded; empty when unknown."""
-        marks = await self.call(self.ledger.marks)
-        return marks.get(NODES_VERSION, ""), marks.get(PODS_VERSION, "")
+        nodes = await self.call(lambda: self.ledger.marked(NODES_VERSION))
+        return nodes or "", await self.call(lambda: self.ledger.marked(PODS_VERSION)) or ""
 
     async def flush(self) -> bool:
         """Write what has come in; False when the ledger did not take it (it is kept and tried again)."""

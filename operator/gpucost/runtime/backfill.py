@@ -139,9 +139,9 @@ class Backfill:
 
         `observed_until` is 0 in an empty ledger; `watched` says that the API server told everything since then.
         """
-        marks = await self.call(self.ledger.marks)
+        mark = await self.call(lambda: self.ledger.marked(MARK))
         oldest = now - round(self.days * DAY)
-        spans = [replace(span, start=max(span.start, oldest)) for span in from_mark(marks.get(MARK))]
+        spans = [replace(span, start=max(span.start, oldest)) for span in from_mark(mark)]
         start = max(observed_until, oldest)
         self._since = Interval(max(observed_until, now - DAY), now)  # no API server keeps Events for longer
         first_sample = max(observed_until, now - self.window) if observed_until else now

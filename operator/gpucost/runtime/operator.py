@@ -183,7 +183,7 @@ class Operator:
         accounting.state = parts.ledger_state
         stack.push_async_callback(accounting.close)
         stack.push_async_callback(self._stop_tasks)  # before the ledger closes
-        parts.prices.memory = decode((await accounting.call(ledger.marks)).get(MARK, ""))
+        parts.prices.memory = decode(await accounting.call(lambda: ledger.marked(MARK) or ""))
         self.state = "waiting for the caches"
         node_version, pod_version = await accounting.versions()
         histories = asyncio.gather(

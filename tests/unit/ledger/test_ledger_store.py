@@ -169,6 +169,32 @@ def test_marks_are_kept_and_may_change(ledger):
         ledger.mark("ledger/settled-until", "0")
 
 
+def test_one_mark_is_read_without_the_others(ledger):
+    ledger.mark("resource-version", "1")
+    ledger.mark("resource-version-pods", "2")
+    ledger.settle(NOW)
+    assert ledger.marked("resource-version") == "1"
+    assert ledger.marked("resource-version-nodes") is None
+    with pytest.raises(ValueError, match="ledger's own"):
+        ledger.marked("ledger/settled-until")
+
+
+def test_marks_are_read_by_the_beginning_of_their_names(ledger):
+    ledger.record((), marks={"a_b/1": "1", "a_b/2": "2", "axb/3": "3", "A_B/4": "4", "100%/5": "5", "100/6": "6"})
+    ledger.record(WORLD)
+    ledger.settle(NOW)
+    assert ledger.marks("a_b/") == {"a_b/1": "1", "a_b/2": "2"}
+    assert ledger.marks("100%") == {"100%/5": "5"}
+    assert ledger.marks("ledger/") == {}
+    assert len(ledger.marks()) == 6
+
+
+def test_marks_of_another_cluster_are_not_read(ledger, url):
+    ledger.record((), marks={"step": "1"})
+    with Ledger(url, cluster="other") as other:
+        assert (other.marked("step"), other.marks("st")) == (None, {})
+
+
 def test_an_explanation_ends_in_exactly_what_the_report_says(ledger):
     ledger.record([*WORLD, price("7", 1.5, capacity_type="spot"), price("0.333333", 2.75, capacity_type="spot")])
     for settle in (False, True):

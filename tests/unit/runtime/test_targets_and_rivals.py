@@ -152,6 +152,7 @@ def test_kinds_are_asked_for_once_and_absent_ones_again_soon() -> None:
         (ApiError(404), Result.CONFLICT),
         (ApiError(403, message="forbidden"), Result.FORBIDDEN),
         (ApiError(403, message="namespace chat is being terminated"), Result.ENDING),
+        (ApiError(403, causes=("metadata.namespace: namespace chat is being terminated",)), Result.ENDING),
         (ApiError(422, message="replicas"), Result.REJECTED),
         (ApiError(503), Result.FAILED),
         (Unreachable("no answer"), Result.FAILED),

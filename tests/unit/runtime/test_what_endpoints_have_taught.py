@@ -36,8 +36,8 @@ class Shelf:
     async def call(self, work: Any) -> Any:
         return await asyncio.to_thread(work)
 
-    def marks(self) -> dict[str, str]:
-        return dict(self.kept)
+    def marks(self, prefix: str) -> dict[str, str]:
+        return {name: text for name, text in self.kept.items() if name.startswith(prefix)}
 
     def record(self, _facts: Any, *, marks: dict[str, str]) -> None:
         if self.is_away:

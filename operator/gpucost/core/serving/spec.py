@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from gpucost.core.clock import MINUTE, SECOND, Micros
+from gpucost.core.model import Workload
 
 INFERENCE_ENDPOINT = "InferenceEndpoint"
 
@@ -41,6 +42,11 @@ class TargetRef:
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}"
+
+    @property
+    def workload(self) -> Workload:
+        """It, as costs are booked on it."""
+        return Workload(self.kind, self.name)
 
     @property
     def group(self) -> str:

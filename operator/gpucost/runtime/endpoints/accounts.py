@@ -116,9 +116,7 @@ class Accounts:
 
     def _advice(self, key: Key, spec: EndpointSpec) -> Advice:
         totals = self.serving.totals()
-        return self.unit_costs.advice(
-            key, spec, replica_hourly(totals.of(key.namespace, Workload(spec.target.kind, spec.target.name)))
-        )
+        return self.unit_costs.advice(key, spec, replica_hourly(totals.of(key.namespace, spec.target.workload)))
 
     def _shares_gpu(self, namespace: str, spec: EndpointSpec) -> bool:
         """Whether others could use the GPU memory of a replica that sleeps: a device that is shared by time."""

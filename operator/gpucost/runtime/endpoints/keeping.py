@@ -42,8 +42,7 @@ class Kept:
 
     async def load(self) -> None:
         """Begin with what the ledger knows."""
-        marks = await self.accounting.call(self.accounting.ledger.marks)
-        self._written = {name: text for name, text in marks.items() if name.startswith(PREFIX)}
+        self._written = await self.accounting.call(lambda: self.accounting.ledger.marks(PREFIX))
         found = {name.removeprefix(PREFIX): unpacked(text) for name, text in self._written.items()}
         self.feed.load(_part(found, "capacity"))
         self.advisor.load(_part(found, "policy"))

@@ -152,14 +152,14 @@ class Endpoints:
 
     def pods_of(self, namespace: str, target: TargetRef) -> tuple[Pod, ...]:
         """Pods of a workload that have not ended, by who owns them."""
-        uids = self._pods.get((namespace, Workload(target.kind, target.name)), ())
+        uids = self._pods.get((namespace, target.workload), ())
         found = (self.world.pods.get(uid) for uid in sorted(uids))
         return tuple(pod for pod in found if pod is not None and pod.ended is None)
 
     def workloads(self) -> list[tuple[str, Workload]]:
         """The workloads of all endpoints, as costs are booked on them."""
         values = ((key.namespace, read.value) for key, read in self.specs.items())
-        return [(space, Workload(spec.target.kind, spec.target.name)) for space, spec in values if spec is not None]
+        return [(space, spec.target.workload) for space, spec in values if spec is not None]
 
 
 def _named(scaler: Scaler) -> Rival:

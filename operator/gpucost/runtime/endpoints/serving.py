@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Any
 
 from gpucost.core.clock import Instant, Micros
-from gpucost.core.model import Workload
 from gpucost.core.money import PICO
 from gpucost.core.present import cost_status
 from gpucost.core.report import Row
@@ -110,7 +109,7 @@ class Serving:
     # --- money --------------------------------------------------------------------------------------------------------
 
     def _row(self, namespace: str, spec: EndpointSpec) -> Row | None:
-        return self.totals().of(namespace, Workload(spec.target.kind, spec.target.name))
+        return self.totals().of(namespace, spec.target.workload)
 
     def hourly_of(self, namespace: str, spec: EndpointSpec) -> Decimal | None:
         """What one replica costs per hour: what all that hold resources cost, divided among them."""

@@ -101,7 +101,7 @@ class UnitCosts:
 
     async def account(self, key: Key, spec: EndpointSpec, span: Interval) -> Account:
         """Everything about one endpoint in a window of whole hours."""
-        record, workload = self.records[key], Workload(spec.target.kind, spec.target.name)
+        record, workload = self.records[key], spec.target.workload
         paid = await self.costs(key.namespace, workload, span)
         done = self.past.with_present(record.uid, await self.hours(record.uid, span))
         costs = unit_cost(((cost, done.get(cost.hour)) for cost in paid.hours), paid.rest)
