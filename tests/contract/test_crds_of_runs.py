@@ -58,7 +58,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "a limit that is no number": (
         runs(quality={"query": "up", "below": "low"}),
         "spec.schedule.runs.quality.below",
-        "decimal number",
+        "must be a number as a string",
     ),
     "runs of a Job that exists": (
         {"workloadRef": {"name": "old"}, "schedule": {"runs": NIGHTLY}},

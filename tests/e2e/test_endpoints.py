@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from local import wait_for
-from support.operator_world import Team
+from support.operator_world import Json, Team
 from support.served import Served, load
 
 pytestmark = pytest.mark.cluster
@@ -43,6 +45,11 @@ def test_an_endpoint_is_held_at_a_number_and_shows_what_it_costs(served: Served)
     assert cost["currency"] == "USD"
 
 
+def _later_second(body: Json) -> datetime:
+    """The first instant whose objects are younger than this one by their creationTimestamp, UTC."""
+    return datetime.fromisoformat(body["metadata"]["creationTimestamp"]) + timedelta(seconds=1)
+
+
 def _history(served: Served) -> list[tuple[int, int]]:
     return [(one["before"], one["after"]) for one in served.status().get("scalingHistory", ())]
 
@@ -50,11 +57,13 @@ def _history(served: Served) -> list[tuple[int, int]]:
 def test_a_deployment_that_an_autoscaler_has_is_left_alone_until_it_goes(served: Served) -> None:
     served.deploy(2)
     served.autoscale()
-    served.serve(minReplicas=3)
+    first = served.serve(minReplicas=3)
     refused = served.until("Ready", "Conflict")
     assert "HorizontalPodAutoscaler their-hpa sets the replicas of Deployment/llama" in refused["message"]
     assert served.condition("ScalingActive")["status"] == "False"
     wait_for(lambda: served.events("Conflict"), 20, "it is told")
+    # The API server keeps whole seconds, and of two of the same second the UID decides.
+    wait_for(lambda: datetime.now(UTC) >= _later_second(first), 5, "a later second")
     second = Served(served.team, "second")
     second.serve(scaleTargetRef={"name": "llama"}, minReplicas=5)
     second.until("Ready", "Conflict")
