@@ -51,8 +51,11 @@ class WorkHour:
         )
 
 
-def look(signals: Signals, starting: Iterable[Interval] = ()) -> dict[Instant, WorkHour]:
-    """What one look adds to its hours; `starting` are the times in which pods held GPUs before they were ready."""
+def look(signals: Signals, starting: Iterable[Interval] = (), size: Fraction = Fraction(1)) -> dict[Instant, WorkHour]:
+    """What one look adds to its hours; `starting` are the times in which replicas held GPUs before they were ready.
+
+    Of a replica that is a group of pods one speaks; `size` are the pods of each, whose times are all that of the one.
+    """
     if signals.since is None or not 0 < signals.at - signals.since <= LONGEST_LOOK:
         return {}
     span = Interval(signals.since, signals.at)
@@ -70,9 +73,9 @@ def look(signals: Signals, starting: Iterable[Interval] = ()) -> dict[Instant, W
         found[hour] = WorkHour(
             covered=part.length if is_known else 0,
             uncertain=part.length if is_known and signals.is_partial else 0,
-            busy=part.length * (len(told) - idle) if is_known else 0,
-            idle=part.length * idle,
-            starting=begun,
+            busy=int(part.length * (len(told) - idle) * size) if is_known else 0,
+            idle=int(part.length * idle * size),
+            starting=int(begun * size),
             work=_scaled(signals.work or NO_WORK, share),
             tenants={name: _scaled(work, share) for name, work in signals.tenants.items()},
         )

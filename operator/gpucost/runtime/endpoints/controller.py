@@ -25,6 +25,7 @@ from gpucost.effects.apply import Result
 from gpucost.effects.scaling import scale
 from gpucost.kube.client import KubeClient
 from gpucost.runtime.endpoints.least_used import Postponed
+from gpucost.runtime.endpoints.makers import Makers
 from gpucost.runtime.endpoints.registry import Endpoints
 from gpucost.runtime.endpoints.reporting import StatusWriter
 from gpucost.runtime.endpoints.targets import Targets
@@ -56,6 +57,7 @@ class EndpointController:
     now: Callable[[], Instant]
     targets: Targets
     writer: StatusWriter
+    makers: Makers
     currency: str = "USD"
     instance: str = "gpucost"
     sees_rivals: Callable[[], bool] = lambda: True
@@ -139,12 +141,18 @@ class EndpointController:
         if spec is None or spec.mode is Mode.OFF:
             return state
         target = await self.targets.look(spec.target, record.namespace)
-        pods = await self.pods(record, spec, target.selector) if isinstance(target, Target) else ()
+        pods: tuple[Pod, ...] = ()
+        unseen = ""
+        if isinstance(target, Target):
+            path = self.targets.path(spec.target, record.namespace)
+            unseen = await self.makers.look(path, record.namespace, spec.target, target)
+            pods = await self.pods(record, spec, target.selector)
         measured, wish = self.load_of(record.uid)
         state = replace(
             state,
             target=target,
-            rivals=self.endpoints.rivals(record, spec) if self.sees_rivals() else None,
+            rivals=self.endpoints.rivals(record, spec) if self.sees_rivals() and not unseen else None,
+            unseen=unseen,
             free=self.free_of(record, spec, pods),
             ready=sum(pod.ready_since is not None and pod.deleting is None for pod in pods),
             measured=measured,
@@ -154,11 +162,12 @@ class EndpointController:
         return replace(state, demand=self.demand_of(state, record))
 
     async def pods(self, record: Custom, spec: EndpointSpec, selector: str) -> tuple[Pod, ...]:
-        """Pods of the workload; of kinds whose pods belong to something in between, those that its selector finds."""
-        found = self.endpoints.pods_of(record.namespace, spec.target)
-        if found or not selector or spec.target.kind in {"Deployment", "StatefulSet", "ReplicaSet"}:
-            return found
-        return await self.targets.pods(record.namespace, selector, self.endpoints.world.pods)
+        """Pods that stand for replicas: by who owns them, else those that the selector of the workload finds."""
+        namespace, target = record.namespace, spec.target
+        if selector and target.group != "apps" and not self.endpoints.is_owned(namespace, target):
+            selected = await self.targets.pods(namespace, selector, self.endpoints.world.pods)
+            self.endpoints.adopt(namespace, target, selected)
+        return self.endpoints.replicas_of(namespace, target)
 
     def _past(self, record: Custom) -> Past:
         known = self.pasts.get(record.uid)
