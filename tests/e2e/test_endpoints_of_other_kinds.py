@@ -20,7 +20,6 @@ pytestmark = pytest.mark.cluster
 
 LWS = "leaderworkerset.x-k8s.io/v1"
 ROLLOUT = "argoproj.io/v1alpha1"
-SERVER = "servers.example.com/v1"
 KEDA, KEDA_HTTP = "keda.sh/v1alpha1", "http.keda.sh/v1alpha1"
 KNATIVE, KSERVE = "serving.knative.dev/v1", "serving.kserve.io/v1beta1"
 
@@ -57,14 +56,12 @@ def test_groups_of_pods_are_replicas_and_cost_what_all_their_pods_cost(live: Liv
     target = {"apiVersion": LWS, "kind": "LeaderWorkerSet", "name": served.name}
     served.serve(scaleTargetRef=target, minReplicas=2)
     wait_for(lambda: len(served.pods()) == 4, 60, lambda: f"two groups: {served.status()}")
-    told = served.until("Ready", "Scaled")
-    assert told["message"] == f"LeaderWorkerSet/{served.name} has the replicas that it needs"
     wait_for(lambda: served.status().get("cost", {}).get("hourly") == "27.52", 30, lambda: f"costs: {served.status()}")
     assert keys_of(live, team) == {f"LeaderWorkerSet/{served.name}"}
     unit = fetch(f"{live.api_url}{COSTS}/namespaces/{team.namespace}/unitcosts/{served.name}?window=1h")
     assert (unit["workload"], unit["hourly"]) == (f"LeaderWorkerSet/{served.name}", "27.520000")
 
-    served.change(minReplicas=1, maxReplicas=1)
+    served.annotate(paused_replicas="1")
     [note] = wait_for(lambda: [one for one in served.events("ReplicasRightSized") if "2 -> 1" in one], 30, "fewer")
     assert "13.76" in note, "a replica costs what its two pods cost"
 
@@ -75,30 +72,27 @@ def test_groups_of_pods_are_replicas_and_cost_what_all_their_pods_cost(live: Liv
 
 
 def test_pods_are_found_by_their_owners_or_else_by_the_selector_of_the_workload(live: Live, served: Served) -> None:
-    """A Rollout of Argo, whose ReplicaSet its pods name; and a kind of which nothing is known but its scale."""
+    """Rollouts of Argo: the pods of one name it by the hash of its ReplicaSet, those of the other name nothing."""
     team, other = served.team, Served(served.team, "other")
     define(team, "Rollout", ROLLOUT, scale=True)
-    define(team, "Server", SERVER, scale=True)
-    rollout = make(team, "Rollout", ROLLOUT, served.name, spec={"replicas": 1})
-    server = make(team, "Server", SERVER, other.name, spec={"replicas": 1})
-    for body, one in ((rollout, served), (server, other)):
+    for one, name, labels in (
+        (served, f"{served.name}-abc12", {"rollouts-pod-template-hash": "abc12"}),
+        (other, "anything", {}),
+    ):
+        body = make(team, "Rollout", ROLLOUT, one.name, spec={"replicas": 1})
         status = {"status": {"replicas": 1, "selector": f"app={one.name}"}}
-        team.cluster.api.merge(f"{path(team, body['kind'], body['apiVersion'], one.name)}/status", status)
-    hashed = {"rollouts-pod-template-hash": "abc12"}
-    owned_set(served, f"{served.name}-abc12", owner(rollout), hashed)
-    owned_set(other, "anything", owner(server), {})
-    for body, one in ((rollout, served), (server, other)):
-        one.serve(scaleTargetRef={"apiVersion": body["apiVersion"], "kind": body["kind"], "name": one.name})
-        one.annotate(paused_replicas="3")
-    for body, one in ((rollout, served), (server, other)):
-        where = path(team, body["kind"], body["apiVersion"], one.name)
-        wait_for(lambda where=where: team.cluster.api.get(where)["spec"]["replicas"] == 3, 30, "the number is set")
-        wait_for(
-            lambda one=one: one.status().get("cost", {}).get("hourly") == "6.88",
-            40,
-            lambda one=one: f"it has a cost: {one.status()}",
-        )
-    assert keys_of(live, team) == {f"Rollout/{served.name}", f"Server/{other.name}"}
+        team.cluster.api.merge(f"{path(team, 'Rollout', ROLLOUT, one.name)}/status", status)
+        owned_set(one, name, owner(body), labels)
+        one.serve(scaleTargetRef={"apiVersion": ROLLOUT, "kind": "Rollout", "name": one.name}, minReplicas=3)
+    for one in (served, other):
+        where = path(team, "Rollout", ROLLOUT, one.name)
+
+        def is_done(one: Served = one, where: str = where) -> bool:
+            replicas = team.cluster.api.get(where)["spec"]["replicas"]
+            return replicas == 3 and one.status().get("cost", {}).get("hourly") == "6.88"
+
+        wait_for(is_done, 40, lambda one=one: f"it is scaled and costs something: {one.status()}")
+    assert keys_of(live, team) == {f"Rollout/{served.name}", f"Rollout/{other.name}"}
 
 
 def owned_set(served: Served, name: str, by: Json, labels: dict[str, str]) -> None:

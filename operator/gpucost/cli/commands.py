@@ -216,8 +216,8 @@ def diff(by: str, against: str | None, fail_above: str | None) -> None:
     epilog="\b\nExamples:\n  kubectl cost explain TrainingJob/bert -n research\n"
     "  kubectl cost explain tj/bert -n research --window 24h -o wide\n"
     "  kubectl cost explain pod/bert-0 -n research -o csv\n"
-    "  kubectl cost explain node/gpu-0                who paid for this node\n"
-    "  kubectl cost explain iep/llama -n chat         how its price per token comes about",
+    "  kubectl cost explain node/gpu-0          who paid for this node\n"
+    "  kubectl cost explain iep/llama -n chat   how its price per token comes about",
 )
 @click.argument("workload", metavar="KIND/NAME")
 @flags("namespace", "window", *PRINTED)
