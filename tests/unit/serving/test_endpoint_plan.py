@@ -189,6 +189,15 @@ def test_metrics_that_go_missing_are_told_once() -> None:
     assert decide(measured=unknown, wish=None).events == ()
 
 
+def test_a_start_is_no_news_but_metrics_that_are_missing_after_it_are() -> None:
+    known = {"conditions": [{"type": "MetricsAvailable", "status": "True"}]}
+    learning = Measured(False, "FirstLook", "a rate needs two looks")
+    assert decide(measured=learning, wish=None, status=known).events == ()
+    begun = {"conditions": [{"type": "MetricsAvailable", "status": "False", "reason": "FirstLook"}]}
+    gone = decide(measured=Measured(False, "MetricsMissing", "no series"), wish=None, status=begun)
+    assert [one.reason for one in gone.events] == ["UtilizationUnknown"]
+
+
 @pytest.mark.parametrize(
     ("annotations", "wished", "number"),
     [
@@ -240,6 +249,23 @@ def test_a_demand_goes_before_limits_and_rates() -> None:
     woken = decide(target=asleep, wish=None, demand=Demand(2, "Waking", "a request waits"))
     assert woken.action is not None
     assert (woken.action.before, woken.action.replicas, woken.action.reason) == (0, 2, "Waking")
+
+
+def test_who_does_not_want_more_is_not_woken_up_either() -> None:
+    asleep, demand = Target("dep-1", "77", 0), Demand(1, "Woken", "3 requests are held")
+    held = decide(target=asleep, wish=None, demand=demand, annotations={"gpucost.dev/paused-scale-out": "true"})
+    assert held.action is None
+    assert condition(held, "Ready") == (True, "Paused")
+    assert "3 requests are held" in message(held)
+
+
+def test_what_was_put_to_sleep_does_not_stay_there_when_scale_to_zero_is_taken_away() -> None:
+    ours = Past(NOW - HOUR, (), (Step(NOW - HOUR, 1, 0, "ScaledToZero"),))
+    found = decide(target=Target("dep-1", "77", 0), wish=None, measured=Measured(known=False), past=ours)
+    assert found.action is not None
+    assert (found.action.replicas, found.action.reason) == (2, "Woken")
+    by_hand = Past(NOW - HOUR, (), (Step(NOW - HOUR, 1, 0, "ScaledToZero"), Step(NOW - MINUTE, 0, 2, "Woken")))
+    assert decide(target=Target("dep-1", "77", 0), past=by_hand).action is None
 
 
 def test_a_target_at_zero_is_left_alone() -> None:
@@ -299,3 +325,6 @@ def test_a_load_without_a_capacity_says_what_is_lacking() -> None:
     assert decision.action is None
     assert condition(decision, "Ready") == (False, "CapacityUnknown")
     assert message(decision) == "the replicas stay as they are: what one replica can serve"
+    few = decide(target=Target("dep-1", "77", 1), measured=Measured(True, "MetricsFound", ""), wish=None)
+    assert few.action is not None
+    assert (few.action.replicas, few.action.reason) == (2, "CapacityUnknown")

@@ -108,6 +108,9 @@ class EndpointController:
             return
         state = await self.gather(record)
         decision = plan(state, self.now())
+        if decision.action is not None and self._has_changed(record):
+            self.queue.mark(key)  # what it asks for now is looked at instead
+            return
         self.pasts[record.uid] = decision.past
         result, told = await self._act(record, decision)
         if result in _DECIDE_AGAIN:
@@ -118,6 +121,13 @@ class EndpointController:
         await self._tell(record, told, done=result is Result.APPLIED)
         await self.writer.write(record, told.status, told.conditions)
         self.queue.wake_at(key, told.wake_at if result in {None, Result.APPLIED} else self.now() + _RETRY)
+
+    def _has_changed(self, record: Custom) -> bool:
+        """Whether somebody has changed or deleted an endpoint while its workload was looked at."""
+        new = self.endpoints.records.get(record.key)
+        if new is None or new.deleting:
+            return True
+        return (new.uid, new.spec, new.annotations) != (record.uid, record.spec, record.annotations)
 
     # --- state --------------------------------------------------------------------------------------------------------
 
