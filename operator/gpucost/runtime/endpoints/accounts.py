@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from gpucost.core.clock import HOUR, Instant, Micros, floor_to
-from gpucost.core.model import Key, Pod, Workload
+from gpucost.core.model import Pod, Workload
 from gpucost.core.serving.cold_start import Advice
 from gpucost.core.serving.signals.model import Asked, ReplicaCapacity, Signals
 from gpucost.core.serving.spec import EndpointSpec
@@ -62,6 +62,7 @@ class Accounts:
         )
         self.past.asleep = self.holders.asleep
         serving.controller.demand_of = self.holders.demand_of
+        serving.controller.after_scaling.append(self.holders.scaled)
         serving.writer.parts.append(self.unit_costs.shown)
 
     def heard(self, asked: Asked, signals: Signals) -> None:
@@ -114,9 +115,9 @@ class Accounts:
         signals = self.serving.signals_of(uid)
         return ReplicaCapacity() if signals is None else signals.capacity
 
-    def _advice(self, key: Key, spec: EndpointSpec) -> Advice:
-        totals = self.serving.totals()
-        return self.unit_costs.advice(key, spec, replica_hourly(totals.of(key.namespace, spec.target.workload)))
+    def _advice(self, namespace: str, uid: str, spec: EndpointSpec) -> Advice:
+        row = self.serving.totals().of(namespace, spec.target.workload)
+        return self.unit_costs.advice(namespace, uid, spec, replica_hourly(row))
 
     def _shares_gpu(self, namespace: str, spec: EndpointSpec) -> bool:
         """Whether others could use the GPU memory of a replica that sleeps: a device that is shared by time."""

@@ -56,7 +56,7 @@ class Kept:
     async def flush(self) -> bool:
         """Write what has changed; False when the ledger did not take it: it is tried again."""
         new = {name: text for name, text in self._packed().items() if self._written.get(name) != text}
-        gone = {name: "" for name, text in self._written.items() if text and not self._is_living(name)}
+        gone = {name: "" for name in self._written if not self._is_living(name)}
         changes = {**new, **gone}
         if not changes:
             return True
@@ -67,7 +67,7 @@ class Kept:
         except LedgerError as error:
             log.warning("what was learned of %d endpoints waits for the ledger: %s", len(changes), error)
             return False
-        self._written |= changes
+        self._written = {name: text for name, text in {**self._written, **changes}.items() if text}
         return True
 
     def _packed(self) -> dict[str, str]:
