@@ -97,6 +97,15 @@ def test_only_a_pod_that_was_seen_before_it_was_ready_has_a_ready_time(world: Wo
     assert found == {"old": (False, 59 * MINUTE), "new": (True, 70 * SECOND), "quick": (True, 7 * SECOND)}
 
 
+def test_a_pod_of_days_ago_that_is_not_ready_at_the_first_look_has_not_been_starting_since(world: World) -> None:
+    world.pods = [pod("flapping", -72 * HOUR), pod("loading", -20 * MINUTE)]
+    world.look(0)
+    world.pods = [pod("flapping", -72 * HOUR, 10 * SECOND), pod("loading", -20 * MINUTE, 10 * SECOND)]
+    world.look(15 * SECOND)
+    found = {start.pod: start.seen for start in world.past.of("uid").starts}
+    assert found == {"flapping": False, "loading": True}
+
+
 async def test_an_hour_goes_on_after_a_restart(world: World) -> None:
     world.pods = [pod("a", -HOUR, -MINUTE)]
     world.look(15 * SECOND, running=1, requests=3)

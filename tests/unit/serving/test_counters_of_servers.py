@@ -176,6 +176,13 @@ def test_a_pod_keeps_the_counts_of_so_many_tenants_and_no_more() -> None:
     assert len(memory.look.tenants) <= 1000
 
 
+def test_names_of_tenants_are_kept_as_far_as_a_name_goes() -> None:
+    tenants = Tenants(**{"t" * 10_000: 0.0})
+    tenants.look()
+    tenants.tokens = {"t" * 10_000: 5.0}
+    assert tenants.done() == {"t" * 253: 5.0}
+
+
 def test_a_minute_of_which_a_server_did_not_tell_its_latencies_teaches_nothing() -> None:
     world = a_world()
     told = {"uid-llama-0": {"first_token": {2.0: 10.0, math.inf: 10.0}}}

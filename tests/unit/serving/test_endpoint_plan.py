@@ -11,6 +11,7 @@ import pytest
 from gpucost.core.clock import HOUR, MINUTE, SECOND, format_rfc3339, parse_rfc3339
 from gpucost.core.model import Key
 from gpucost.core.serving.behavior import Past, Step
+from gpucost.core.serving.pausing import pause_of
 from gpucost.core.serving.plan import plan
 from gpucost.core.serving.spec import (
     Behavior,
@@ -176,6 +177,14 @@ def test_at_least_raises_after_a_while_without_metrics_and_not_before() -> None:
     assert decide(NOW + HOUR, **unknown, **stored, target=Target("dep-1", "1", 9)).action is None
 
 
+def test_at_least_raises_to_no_more_than_a_schedule_allows() -> None:
+    missing = MissingMetrics(OnMissing.AT_LEAST, 0, 8)
+    night = ReplicaWindow("0 10 * * *", HOUR, "UTC", most=5)
+    decision = decide(measured=Measured(known=False), wish=None, spec={"missing": missing, "windows": (night,)})
+    assert decision.action is not None
+    assert decision.action.replicas == 5
+
+
 def test_fewer_than_the_minimum_are_raised_even_on_unknown() -> None:
     decision = decide(target=Target("dep-1", "77", 1), measured=Measured(known=False), wish=None)
     assert decision.action is not None
@@ -219,11 +228,13 @@ def test_annotations_pause_it(annotations: dict[str, str], wished: int, number: 
     assert (decision.action.replicas if decision.action else None) == number
 
 
-def test_a_pause_that_is_no_number_is_refused_by_name() -> None:
-    decision = decide(annotations={"gpucost.dev/paused-replicas": "many"})
+@pytest.mark.parametrize("text", ["many", "-1", "٣", "9" * 5000])
+def test_a_pause_that_is_no_number_is_refused_by_name(text: str) -> None:
+    decision = decide(annotations={"gpucost.dev/paused-replicas": text})
     assert decision.action is None
     assert condition(decision, "Ready") == (False, "Invalid")
-    assert "metadata.annotations[gpucost.dev/paused-replicas]: 'many'" in message(decision)
+    assert f"metadata.annotations[gpucost.dev/paused-replicas]: '{text[:32]}'" in message(decision)
+    assert pause_of({"gpucost.dev/paused-replicas": text}).at is None
 
 
 def test_a_paused_endpoint_in_recommend_is_not_touched() -> None:

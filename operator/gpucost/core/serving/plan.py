@@ -185,7 +185,7 @@ def _floor(case: Case) -> tuple[int, str]:
     if since is None:
         return least, f"what a replica serves is not known, and at least {least} replicas are asked for"
     overdue = case.now >= since + missing.after
-    raised = missing.replicas or 0
+    raised = min(missing.replicas or 0, case.limits[1])
     if missing.behavior is OnMissing.AT_LEAST and overdue and least < raised:
         return raised, f"the load is unknown: at least {raised} replicas, as onMissingMetrics says"
     return least, f"the load is unknown, and at least {least} replicas are asked for"

@@ -27,6 +27,8 @@ _KEPT_HOURS = 2
 """Hours that stay in memory: the present one, and the one before it until it is written."""
 _TIDY_EVERY = HOUR
 _NOTE_EVERY = 5 * MINUTE
+_LONG_AGO = HOUR
+"""A pod that was created earlier, and is not ready when it is seen first, is rather one that lost its readiness."""
 _WRITE_EVERY = MINUTE
 _NOTHING = Memory()
 
@@ -96,7 +98,8 @@ class EndpointsPast:
         starts, last = self.of(uid).starts, self._looked.get(uid)
         for pod in pods:
             if pod.ready_since is None:
-                unready.add(pod.uid)
+                if last is not None or at - pod.created < _LONG_AGO:  # one of before this process may have been ready
+                    unready.add(pod.uid)
                 continue
             seen = pod.uid in unready or (last is not None and pod.created >= last)
             starts = with_start(starts, Start(pod.uid, pod.created, pod.bound, pod.ready_since, seen))
