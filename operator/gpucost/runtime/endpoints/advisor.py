@@ -7,6 +7,7 @@ careful.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,6 +21,8 @@ from gpucost.core.serving.signals.model import Asked, Availability, Evidence, Po
 from gpucost.core.serving.spec import EndpointSpec, Mode, Runtime
 from gpucost.core.serving.state import Measured, Wish
 from gpucost.runtime.endpoints.registry import Endpoints
+
+log = logging.getLogger(__name__)
 
 _LEAST_STEP: Micros = STEP - SECOND
 """Where metrics are looked at more often than the policy's steps are long, it takes in some of the looks only."""
@@ -126,7 +129,8 @@ class Advisor:
         now = self.now()
         if last is not None and now - self.stepped.get(uid, 0) < _LEAST_STEP:
             return last
-        self.states[uid], found = replicas.decide(self.states.get(uid), observation, in_place=True)
+        state = self.states.pop(uid, None)  # half a step must not be gone on from: if it fails, it begins anew
+        self.states[uid], found = replicas.decide(state, observation, in_place=True)
         if found.reason is replicas.Reason.METRICS_MISSING:
             return last
         self.stepped[uid] = now
@@ -153,7 +157,12 @@ class Advisor:
     def load(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
         """Begin with what was learned before, by UID."""
         for uid, document in documents.items():
-            if uid not in self.states and (state := replicas.restored(dict(document))) is not None:
+            try:
+                state = replicas.restored(dict(document))
+            except Exception:  # what one endpoint has taught must not keep the operator from starting
+                log.exception("%s: what its policy had learned cannot be read; it begins anew", uid)
+                continue
+            if uid not in self.states and state is not None:
                 self.states[uid] = state
 
     def learned(self) -> dict[str, dict[str, Any]]:
