@@ -51,6 +51,51 @@ def test_a_counter_that_loses_some_of_its_series_has_done_nothing() -> None:
     assert signals.is_partial
 
 
+def test_series_that_come_back_are_no_burst_of_requests() -> None:
+    """The scrape of one of two engines in a pod fails once: half of all that was ever counted goes and comes."""
+    world = a_world()
+    world.servers[0].add(requests=2000)
+    world.look(15)
+    world.servers[0].series["vllm:request_success_total"] = 1000.0
+    assert world.look(15).arrived == CounterReset()
+    world.servers[0].series["vllm:request_success_total"] = 1020.0
+    assert value_of(world.look(10).arrived) == pytest.approx(2.0)
+    world.servers[0].series["vllm:request_success_total"] = 2060.0
+    back = world.look(15)
+    assert not isinstance(back.arrived, Known)
+    assert back.work is not None
+    assert back.work.requests is None
+    world.servers[0].add(requests=60)
+    assert value_of(world.look(15).arrived) == pytest.approx(4.0)
+
+
+def test_a_counter_that_began_anew_may_grow_by_what_it_had() -> None:
+    world = a_world()
+    world.servers[0].add(requests=20)
+    world.look(15)
+    world.servers[0].series["vllm:request_success_total"] = 5.0
+    world.servers[0].started = world.now + 5 * SECOND
+    world.look(15)
+    world.servers[0].add(requests=60)
+    assert value_of(world.look(15).arrived) == pytest.approx(4.0)
+
+
+def test_another_model_is_another_counter() -> None:
+    world = a_world()
+    world.servers.append(replace(world.servers[0], series={"vllm:request_success_total": 9000.0}, model="mistral"))
+    asked, both = world.asked, world.answer()
+    one = replace(asked, spec=spec(metrics=MetricSettings(model_name="llama")), pods=asked.pods[:1])
+    memory, _ = looking.look(looking.Memory(), one, find(one, both, world.now), world.now)
+    world.now += 15 * SECOND
+    memory, signals = looking.look(memory, one, find(one, world.answer(), world.now), world.now)
+    assert value_of(signals.arrived) == 0.0
+    world.now += 15 * SECOND
+    all_models = replace(one, spec=spec())
+    _, signals = looking.look(memory, all_models, find(all_models, world.answer(), world.now), world.now)
+    assert signals.arrived == FirstLook()
+    assert signals.work is None
+
+
 def test_what_a_pod_did_while_it_was_silent_is_nobodys_like_its_time() -> None:
     world = a_world(2)
     world.look(15)

@@ -212,6 +212,7 @@ def test_only_the_model_that_is_asked_for_counts() -> None:
     world = world_of(2)
     world.spec = spec(metrics=MetricSettings(model_name="llama"))
     world.servers[1].model = "mistral"
+    world.look(15)
     for server in world.servers:
         server.add(requests=30)
     assert value_of(world.look(15).pods["uid-llama-0"].served) == pytest.approx(2.0)

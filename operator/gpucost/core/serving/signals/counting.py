@@ -51,6 +51,8 @@ class PodMemory:
     look: PodLook
     signals: PodSignals
     """As of the last scrape: they hold until the next one, or until they are stale."""
+    lost: Mapping[str, float] = field(default_factory=dict)
+    """By figure: what went with series that vanished. It may come back with them, and is no work then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +84,36 @@ def count(
         if now - memory.look.at <= STALE:  # no scrape since
             return PodCount(memory.signals, memory, _nothing_more(memory.look.figures))
         memory = None  # the engine's clock went back: what is remembered is no earlier look
-    before = memory.look if memory is not None else _born(ref, look, last)
+    before, lost = (memory.look, memory.lost) if memory is not None else (_born(ref, look, last), {})
     look = _with_lazy_counters(look, preset, before)
+    anew = before is not None and ref.started is not None and ref.started + SECOND > before.at
+    if before is not None:
+        before, lost = _without_returned(before, look, {} if anew else lost, anew=anew)
     signals = _signals(ref.name, look, before)
     if before is not None and last is not None and last - before.at > STALE:
         # It was silent while the endpoint was looked at: its time is nobody's, and so is what it did in it.
-        return PodCount(signals, PodMemory(look, signals), is_partial=True)
-    anew = before is not None and ref.started is not None and ref.started + SECOND > before.at
+        return PodCount(signals, PodMemory(look, signals, lost), is_partial=True)
     work, is_partial = _work(look.figures, before.figures if before is not None else None, anew=anew)
     tenants, look = _tenants(look, before, work, anew=anew)
-    return PodCount(signals, PodMemory(look, signals), work, is_partial, tenants)
+    return PodCount(signals, PodMemory(look, signals, lost), work, is_partial, tenants)
+
+
+def _without_returned(
+    before: PodLook, look: PodLook, lost: Mapping[str, float], *, anew: bool
+) -> tuple[PodLook, Mapping[str, float]]:
+    """The look before, without counters to which series have come back that were away; and what is away now.
+
+    A second engine in the pod whose scrape failed once takes its whole count away and brings it back.
+    """
+    figures, away = dict(before.figures), dict(lost)
+    for figure in presets.COUNTERS & look.figures.keys() & figures.keys():
+        (metric, value), (known, earlier) = look.figures[figure], figures[figure]
+        if metric == known and value < earlier and not anew:
+            away[figure] = away.get(figure, 0.0) + earlier - value
+        elif figure in away and value - earlier >= away[figure]:
+            figures[figure] = known, math.nan
+            del away[figure]
+    return (replace(before, figures=figures) if away.keys() != lost.keys() else before), away
 
 
 def _born(ref: PodRef, look: PodLook, last: Instant | None) -> PodLook | None:

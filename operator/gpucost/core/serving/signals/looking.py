@@ -60,6 +60,8 @@ class Memory:
     """What is remembered of an endpoint from look to look; only `learned` is worth keeping over a restart."""
 
     at: Instant | None = None
+    about: tuple[Group, str] | None = None
+    """Which series were looked at: the group, and the name of the model. Counters of others are no earlier ones."""
     pods: Mapping[str, PodMemory] = field(default_factory=dict)
     unknown_since: Instant | None = None
     windows: Mapping[str, OpenWindow] = field(default_factory=dict)
@@ -75,7 +77,11 @@ class Memory:
 
 def look(memory: Memory, asked: Asked, found: Found, at: Instant) -> tuple[Memory, Signals]:
     """What an answer of the engine means for an endpoint with one of the presets."""
-    preset = Group.of(asked).preset
+    group = Group.of(asked)
+    about = group, asked.spec.metrics.model_name
+    if memory.about != about:
+        memory = replace(memory, about=about, pods={}, windows={}, buckets={}, buckets_at=None)
+    preset = group.preset
     counts = {
         ref.uid: count(ref, preset, found.looks.get(ref.uid), memory.pods.get(ref.uid), now=at, last=memory.at)
         for ref in asked.pods
