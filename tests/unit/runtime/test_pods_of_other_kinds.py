@@ -120,7 +120,7 @@ def test_what_a_leader_does_its_whole_group_does() -> None:
     pods = {"a": PodSignals("a", running=known), "b": PodSignals("b", running=replace(known, value=0.0))}
     start = BEGIN // HOUR * HOUR
     seen = Signals(start + MINUTE, Availability.FOUND, "", pods=pods, since=start, work=Work(requests=1.0))
-    [done] = look(seen, [Interval(start, start + 30 * SECOND)], Fraction(4)).values()
+    [done] = look(seen, {"new": Interval(start, start + 30 * SECOND)}, Fraction(4)).values()
     assert (done.busy, done.idle, done.starting) == (4 * MINUTE, 4 * MINUTE, 2 * MINUTE)
 
 

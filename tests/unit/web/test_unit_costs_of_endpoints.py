@@ -54,7 +54,7 @@ def account(costs: UnitCost | None = None, **more: object) -> Account:
         "costs": found,
         "quality": DataQuality(T0 + 2 * HOUR, ("PriceBook/team",)),
         "marginal_request": Fraction(PICO, 3000),
-        "comparison": comparison(ApiPrice("gpt-x", Decimal(3), Decimal(15)), found, HOUR, Fraction(PICO, 1000)),
+        "comparison": comparison(ApiPrice("gpt-x", Decimal(3), Decimal(15)), found, Fraction(PICO, 1000)),
         "ready": ReadyTimes(7, 170 * SECOND, 240 * SECOND, 160 * SECOND),
         "start_cost": Fraction(PICO, 9),
         "advice": Advice(

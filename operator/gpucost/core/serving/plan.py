@@ -17,7 +17,15 @@ from gpucost.core.serving.makers import OWNER_LEAVES
 from gpucost.core.serving.pausing import Pause, pause_of
 from gpucost.core.serving.schedules import Open, open_window
 from gpucost.core.serving.spec import EndpointSpec, Mode, OnMissing
-from gpucost.core.serving.state import EndpointDecision, EndpointState, Rival, ScaleTarget, Target, Unresolved
+from gpucost.core.serving.state import (
+    ASLEEP,
+    EndpointDecision,
+    EndpointState,
+    Rival,
+    ScaleTarget,
+    Target,
+    Unresolved,
+)
 from gpucost.core.serving.telling import Told, tell
 from gpucost.core.serving.validate import limits_in, problems
 from gpucost.core.training.validate import Problem
@@ -160,6 +168,9 @@ def _demanded(case: Case) -> EndpointDecision | None:
     demand = case.state.demand
     if demand is None:
         return None
+    if demand.replicas > case.target.replicas and case.pause.up:
+        message = f"paused by an annotation: {demand.replicas} are not set, though {demand.message}"
+        return _told(case, Verdict(True, "Paused", message), desired=demand.replicas)
     return _set(
         case, Verdict(True, demand.reason, demand.message, True), demand.replicas, demand.reason, demand.message
     )
@@ -169,8 +180,12 @@ def _at_zero(case: Case) -> EndpointDecision | None:
     """Without scaleToZero only a person sets it to 0, and knows why."""
     if case.target.replicas:
         return None
+    last = case.state.past.steps[-1] if case.state.past.steps else None
+    if last is not None and (last.after, last.reason) == (0, ASLEEP) and case.spec.zero is None and not case.pause.up:
+        why = "it was asleep, and spec.scaleToZero is there no more: nobody would wake it up"
+        return _set(case, Verdict(True, "Woken", why, True), case.limits[0], "Woken", why)
     message = f"{case.spec.target} is set to 0 replicas: scale it up by hand, and it is looked after again"
-    return _told(case, Verdict(True, "ScaledToZero", message))
+    return _told(case, Verdict(True, ASLEEP, message))
 
 
 def _unknown_load(case: Case) -> EndpointDecision | None:
@@ -179,7 +194,8 @@ def _unknown_load(case: Case) -> EndpointDecision | None:
         return None
     current, (wanted, why) = case.target.replicas, _floor(case)
     if wanted > current and not case.pause.up:
-        return _set(case, Verdict(False, "MetricsMissing", why), wanted, "MetricsMissing", why)
+        reason = "MetricsMissing" if not case.state.measured.known else "CapacityUnknown"
+        return _set(case, Verdict(False, reason, why), wanted, reason, why)
     if case.state.measured.known:
         why = case.state.measured.lacking or "no number is recommended yet"
         return _told(case, Verdict(False, "CapacityUnknown", f"the replicas stay as they are: {why}"), desired=current)
@@ -190,8 +206,10 @@ def _unknown_load(case: Case) -> EndpointDecision | None:
 def _floor(case: Case) -> tuple[int, str]:
     """The number below which the replicas must not be while the load is unknown."""
     missing, least, since = case.spec.missing, case.limits[0], case.missing_since
-    overdue = since is not None and case.now >= since + missing.after
-    raised = missing.replicas or 0
+    if since is None:
+        return least, f"what a replica serves is not known, and at least {least} replicas are asked for"
+    overdue = case.now >= since + missing.after
+    raised = min(missing.replicas or 0, case.limits[1])
     if missing.behavior is OnMissing.AT_LEAST and overdue and least < raised:
         return raised, f"the load is unknown: at least {raised} replicas, as onMissingMetrics says"
     return least, f"the load is unknown, and at least {least} replicas are asked for"

@@ -14,6 +14,8 @@ from gpucost.core.serving.behavior import Past
 from gpucost.core.serving.spec import EndpointSpec, TargetRef
 
 DecisionStatus = Mapping[str, Any]
+ASLEEP = "ScaledToZero"
+"""The reason of having no replica at all."""
 
 
 @dataclass(frozen=True, slots=True)

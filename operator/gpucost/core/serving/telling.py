@@ -11,6 +11,7 @@ from gpucost.core.actions import Condition, EventNote, stored_condition
 from gpucost.core.clock import HOUR, SECOND, Instant, format_rfc3339, parse_rfc3339
 from gpucost.core.serving.behavior import Limit, Past
 from gpucost.core.serving.schedules import Open
+from gpucost.core.serving.signals.model import Availability
 from gpucost.core.serving.spec import Mode
 from gpucost.core.serving.state import (
     LOOK_EVERY,
@@ -21,6 +22,7 @@ from gpucost.core.serving.state import (
 )
 
 HISTORY = 5
+_LEARNING = str(Availability.LEARNING)
 _CENT = Decimal("0.01")
 _LIMITED = {
     Limit.MIN: "more would not be needed, but minReplicas asks for them",
@@ -211,8 +213,10 @@ def _news(state: EndpointState, told: Told, now: Instant) -> Iterator[EventNote]
     spec, recommended = state.spec, state.wish
     if told.reason == "Conflict" and stored_condition(state.status, "Ready").get("reason") != "Conflict":
         yield EventNote("Conflict", told.message, f"{state.generation}/{told.message}", warning=True)
-    was_known = stored_condition(state.status, "MetricsAvailable").get("status") == "True"
-    if told.missing_since is not None and was_known:
+    stored = stored_condition(state.status, "MetricsAvailable")
+    # After a start two looks are needed for a rate: that is no news, and what comes after it may be.
+    was_known = stored.get("status") == "True" or stored.get("reason") == _LEARNING
+    if told.missing_since is not None and was_known and state.measured.reason != _LEARNING:
         message = f"{state.measured.reason}: {state.measured.message}; the replicas are not lowered"
         yield EventNote("UtilizationUnknown", message, str(told.missing_since), warning=True)
     if spec is None or recommended is None or told.desired is None or told.action is not None:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import partial
 
 from gpucost.core.clock import HOUR, Instant, Micros, floor_to
-from gpucost.core.model import Key, Pod, Workload
+from gpucost.core.model import Pod, Workload
 from gpucost.core.serving.cold_start import Advice
 from gpucost.core.serving.signals.model import Asked, ReplicaCapacity, Signals
 from gpucost.core.serving.spec import EndpointSpec
@@ -65,6 +65,7 @@ class Accounts:
         )
         self.past.asleep = self.holders.asleep
         serving.controller.demand_of = self.holders.demand_of
+        serving.controller.after_scaling.append(self.holders.scaled)
         serving.writer.parts += (self.unit_costs.shown, self.holders.shown)
 
     def heard(self, asked: Asked, signals: Signals) -> None:
@@ -117,14 +118,14 @@ class Accounts:
         signals = self.serving.signals_of(uid)
         return ReplicaCapacity() if signals is None else signals.capacity
 
-    def _advice(self, key: Key, spec: EndpointSpec) -> Advice:
-        totals = self.serving.totals()
-        hourly = replica_hourly(totals.of(key.namespace, spec.target.workload), self._size_of(key.namespace, spec))
-        return self.unit_costs.advice(key, spec, hourly)
+    def _advice(self, namespace: str, uid: str, spec: EndpointSpec) -> Advice:
+        row = self.serving.totals().of(namespace, spec.target.workload)
+        return self.unit_costs.advice(namespace, uid, spec, replica_hourly(row, self._size_of(namespace, spec)))
 
     def last_replica(self, record: Custom, spec: EndpointSpec) -> tuple[Advice, Micros]:
         """Whether the last replica is worth keeping, and for how long it was watched to know that."""
-        return self._advice(record.key, spec), self.past.of(record.uid).quiet.quiet.watched
+        advice = self._advice(record.namespace, record.uid, spec)
+        return advice, self.past.of(record.uid).quiet.quiet.watched
 
     def _size(self, asked: Asked) -> Fraction:
         return self._size_of(asked.namespace, asked.spec)

@@ -65,7 +65,7 @@ class Advising:
 
     async def tick(self) -> None:
         """Write now and then: a restart loses some minutes of looks, which are then on no side."""
-        if self.now() - self._flushed >= EVERY:
+        if self.book.is_pressing or self.now() - self._flushed >= EVERY:
             self._flushed = self.now()
             await self.flush()
 

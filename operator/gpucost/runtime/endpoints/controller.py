@@ -17,7 +17,7 @@ from gpucost.core.clock import SECOND, Instant
 from gpucost.core.model import Key, Pod
 from gpucost.core.serving.behavior import Past, Step
 from gpucost.core.serving.plan import plan
-from gpucost.core.serving.spec import INFERENCE_ENDPOINT, EndpointSpec, Mode
+from gpucost.core.serving.spec import INFERENCE_ENDPOINT, EndpointSpec, Mode, TargetRef
 from gpucost.core.serving.state import Demand, EndpointDecision, EndpointState, Measured, ScaleTarget, Target, Wish
 from gpucost.core.serving.telling import refused, scaled, steps_of
 from gpucost.effects import events
@@ -25,7 +25,6 @@ from gpucost.effects.apply import Result
 from gpucost.effects.scaling import scale
 from gpucost.kube.client import KubeClient
 from gpucost.runtime.endpoints.least_used import Postponed
-from gpucost.runtime.endpoints.makers import Makers
 from gpucost.runtime.endpoints.registry import Endpoints
 from gpucost.runtime.endpoints.reporting import StatusWriter
 from gpucost.runtime.endpoints.targets import Targets
@@ -46,6 +45,10 @@ UNMEASURED = Measured(known=False)
 Load = tuple[Measured, Wish | None]
 
 
+async def _nothing_unseen(*_: object) -> str:
+    return ""
+
+
 @dataclass
 class EndpointController:
     """Works on the dirty keys of InferenceEndpoints."""
@@ -57,9 +60,10 @@ class EndpointController:
     now: Callable[[], Instant]
     targets: Targets
     writer: StatusWriter
-    makers: Makers
     currency: str = "USD"
     instance: str = "gpucost"
+    unseen: Callable[[str, str, TargetRef, Target], Awaitable[str]] = _nothing_unseen
+    """Looks at who owns a workload (its path, namespace, reference and scale); why that is not known, or nothing."""
     sees_rivals: Callable[[], bool] = lambda: True
     """Whether it is known who else sets replicas."""
     load_of: Callable[[str], Load] = lambda _uid: (UNMEASURED, None)
@@ -110,6 +114,9 @@ class EndpointController:
             return
         state = await self.gather(record)
         decision = plan(state, self.now())
+        if decision.action is not None and self._has_changed(record):
+            self.queue.mark(key)  # what it asks for now is looked at instead
+            return
         self.pasts[record.uid] = decision.past
         result, told = await self._act(record, decision)
         if result in _DECIDE_AGAIN:
@@ -120,6 +127,13 @@ class EndpointController:
         await self._tell(record, told, done=result is Result.APPLIED)
         await self.writer.write(record, told.status, told.conditions)
         self.queue.wake_at(key, told.wake_at if result in {None, Result.APPLIED} else self.now() + _RETRY)
+
+    def _has_changed(self, record: Custom) -> bool:
+        """Whether somebody has changed or deleted an endpoint while its workload was looked at."""
+        new = self.endpoints.records.get(record.key)
+        if new is None or new.deleting:
+            return True
+        return (new.uid, new.spec, new.annotations) != (record.uid, record.spec, record.annotations)
 
     # --- state --------------------------------------------------------------------------------------------------------
 
@@ -145,7 +159,7 @@ class EndpointController:
         unseen = ""
         if isinstance(target, Target):
             path = self.targets.path(spec.target, record.namespace)
-            unseen = await self.makers.look(path, record.namespace, spec.target, target)
+            unseen = await self.unseen(path, record.namespace, spec.target, target)
             pods = await self.pods(record, spec, target.selector)
         measured, wish = self.load_of(record.uid)
         state = replace(

@@ -65,7 +65,7 @@ class Serving:
             now=now,
             targets=Targets(client, now),
             writer=self.writer,
-            makers=Makers(client, self.endpoints, now),
+            unseen=Makers(client, self.endpoints, now).look,
             currency=currency,
             instance=identity,
             sees_rivals=self.sees_rivals,
@@ -96,6 +96,8 @@ class Serving:
         self.feed = ServingFeed(
             self.advisor.asked, engine, self.figures, self.now, every, allowed=allowed, heard=self.advisor.heard
         )
+        self.feed.living = self.endpoints.keys.keys
+        self.advisor.stale_after = self.feed.stale_after
         return self.feed
 
     def signals_of(self, uid: str) -> Signals | None:
@@ -104,7 +106,7 @@ class Serving:
 
     def _measured(self, record: Custom) -> Mapping[str, Any]:
         """What the feed knows of an endpoint, as its status shows it."""
-        spec = self.endpoints.specs[record.key].value
+        spec = self.endpoints.spec_of(record.key)
         signals = self.signals_of(record.uid)
         return {} if spec is None or signals is None else measured_status(spec, signals)
 
@@ -123,7 +125,7 @@ class Serving:
 
     def cost_of(self, record: Custom) -> Mapping[str, Any] | None:
         """`status.cost` of an endpoint as of the last pass; what is stored when nothing is known yet."""
-        spec = self.endpoints.specs[record.key].value
+        spec = self.endpoints.spec_of(record.key)
         row = self._row(record.namespace, spec) if spec is not None else None
         if row is None or not row.amounts.held_time:
             stored: Mapping[str, Any] | None = record.status.get("cost")
@@ -133,7 +135,7 @@ class Serving:
     def published(self, totals: Totals) -> Iterable[Target]:
         """Endpoints that show a cost, for the common budget of writes."""
         for record in self.endpoints.records.values():
-            spec = self.endpoints.specs[record.key].value
+            spec = self.endpoints.spec_of(record.key)
             row = self._row(record.namespace, spec) if spec is not None else None
             if row is not None and row.amounts.held_time:
                 write = self._write(record)

@@ -6,6 +6,7 @@ those first whose figures are oldest.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -25,6 +26,7 @@ from gpucost.core.serving.unit_cost import UnitCost, unit_cost
 from gpucost.core.serving.unit_lines import hour_lines
 from gpucost.core.serving.work_hours import WorkHour
 from gpucost.core.timeline import Interval
+from gpucost.ledger import LedgerError
 from gpucost.ledger.workload_hours import WorkloadHours
 from gpucost.runtime.endpoints.past import EndpointsPast
 from gpucost.runtime.world import Custom
@@ -34,6 +36,8 @@ from gpucost.web.provider import NotReady
 from gpucost.web.schema_endpoints import UnitCost as UnitCostDocument
 from gpucost.web.schema_endpoints import UnitCostList
 from gpucost.web.status import Refused
+
+log = logging.getLogger(__name__)
 
 LATELY: Micros = DAY
 """What statuses show."""
@@ -53,8 +57,6 @@ async def _nothing(*_: Any) -> Any:
 class _Lately:
     """The last day of an endpoint."""
 
-    at: Instant
-    """When it was worked out."""
     account: Account
     shown: Mapping[str, Any]
     """Fields of `status`."""
@@ -77,6 +79,8 @@ class UnitCosts:
     hours: Hours = _nothing
     currency: str = "USD"
     _lately: dict[str, _Lately] = field(default_factory=dict)
+    _tried: dict[str, Instant] = field(default_factory=dict)
+    """When an endpoint had its turn last."""
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
@@ -104,15 +108,14 @@ class UnitCosts:
 
     async def account(self, key: Key, spec: EndpointSpec, span: Interval, *, by_hour: bool = False) -> Account:
         """Everything about one endpoint in a window of whole hours, with a line for each of them where asked for."""
-        record, workload = self.records[key], spec.target.workload
+        uid, workload = self.records[key].uid, spec.target.workload  # before others may forget the endpoint
         paid = await self.costs(key.namespace, workload, span)
-        done = self.past.with_present(record.uid, await self.hours(record.uid, span))
+        done = self.past.with_present(uid, await self.hours(uid, span))
         both = [(cost, done.get(cost.hour)) for cost in paid.hours]
         costs = unit_cost(both, paid.rest)
-        covered = sum(done[cost.hour].covered for cost in paid.hours if cost.hour in done)
         hourly = replica_hourly(paid.row, self.size_of(key.namespace, spec))
-        request, token = self._marginal(record.uid, hourly, costs)
-        ready = ready_times(self.past.of(record.uid).starts)
+        request, token = self._marginal(uid, hourly, costs)
+        ready = ready_times(self.past.of(uid).starts)
         return Account(
             namespace=key.namespace,
             name=key.name,
@@ -124,11 +127,11 @@ class UnitCosts:
             quality=paid.quality,
             marginal_request=request,
             marginal_token=token,
-            comparison=comparison(spec.compared_to, costs, covered, request) if spec.compared_to is not None else None,
+            comparison=comparison(spec.compared_to, costs, request) if spec.compared_to is not None else None,
             ready=ready,
             lines=hour_lines(both, paid.rest) if by_hour else (),
             start_cost=cold.start_cost(hourly, ready) if hourly is not None and ready is not None else None,
-            advice=self.advice(key, spec, hourly),
+            advice=self.advice(key.namespace, uid, spec, hourly),
         )
 
     def _marginal(self, uid: str, hourly: Pico | None, costs: UnitCost) -> tuple[Fraction | None, Fraction | None]:
@@ -141,39 +144,46 @@ class UnitCosts:
         known = request is not None and tokens and work.requests
         return request, request * Fraction(work.requests or 0) / Fraction(tokens or 1) if known and request else None
 
-    def advice(self, key: Key, spec: EndpointSpec, hourly: Pico | None) -> cold.Advice:
+    def advice(self, namespace: str, uid: str, spec: EndpointSpec, hourly: Pico | None) -> cold.Advice:
         """Whether the last replica is worth keeping."""
-        memory = self.past.of(self.records[key].uid)
+        memory = self.past.of(uid)
         terms = cold.Terms(
             replica_hourly=hourly,
             ready=ready_times(memory.starts),
             late_allowed=1 - Fraction(spec.slo.objective) / 100,
             idle_after=spec.zero.idle_after if spec.zero is not None else None,
             has_holder=spec.zero is not None,
-            can_sleep=spec.runtime is Runtime.VLLM and self.shares_gpu(key.namespace, spec),
+            can_sleep=spec.runtime is Runtime.VLLM and self.shares_gpu(namespace, spec),
         )
         return cold.advise(memory.quiet.quiet, terms)
 
     # --- statuses -----------------------------------------------------------------------------------------------------
 
     async def refresh(self) -> None:
-        """Bring some endpoints up to date."""
+        """Bring some endpoints up to date; one that fails takes its turn like the others, and nobody else's."""
         now = self.now()
         living = {record.uid for record in self.records.values()}
-        for uid in self._lately.keys() - living:
-            del self._lately[uid]
+        for kept in (self._lately, self._tried):
+            for uid in kept.keys() - living:
+                del kept[uid]
         due = [
-            (self._lately[record.uid].at if record.uid in self._lately else 0, key)
+            (self._tried.get(record.uid, 0), key)
             for key, record in self.records.items()
             if self.spec_of(key) is not None
         ]
         for at, key in sorted(due)[:_AT_ONCE]:
-            spec = self.spec_of(key)
-            if spec is None or now - at < _EVERY:  # it may have gone while another one was asked about
+            spec, record = self.spec_of(key), self.records.get(key)
+            if spec is None or record is None or now - at < _EVERY:  # it may have gone while another was asked about
                 continue
             span = Interval(floor_to(now - LATELY, HOUR), now)
-            account = await self.account(key, spec, span)
-            self._lately[self.records[key].uid] = _Lately(now, account, _shown(account))
+            try:
+                account = await self.account(key, spec, span)
+                self._lately[record.uid] = _Lately(account, _shown(account))
+            except (LedgerError, NotReady):
+                raise
+            except Exception:  # what it lacks must not be lacking to all that come after it
+                log.exception("%s: what its tokens cost is not known", key)
+            self._tried[record.uid] = now
 
     def lately(self, uid: str) -> Account | None:
         """What the last day was like."""
