@@ -175,7 +175,7 @@ class Operator:
             engine=engine,
         )
         sampling.on_quiet = parts.stopping.quiet.take
-        sampling.on_series = parts.advising.footprints.take
+        sampling.on_series = parts.advising.take
         stack.push_async_callback(sampling.close)
         accounting = Accounting(
             ledger, parts.recorder, parts.caches, parts.figures, now, sampling, settings.details_kept

@@ -165,6 +165,16 @@ def test_requests_that_no_look_meets_are_no_quiet_time(world: World) -> None:
     assert world.past.of("uid").quiet.since == T0 + 3 * MINUTE
 
 
+def test_requests_that_own_queries_tell_of_are_counted_by_their_rate(world: World) -> None:
+    world.pods = [pod("a", -HOUR, -MINUTE)]
+    for minute in range(5):
+        rate = 0.5 if minute < 3 else 0.0
+        seen = replace(signals(minute * MINUTE, running=rate, arrived=known(rate)), work=None, since=None)
+        world.past.heard(ASKED, seen)
+    quiet = world.past.of("uid").quiet.quiet
+    assert (quiet.watched, quiet.requests) == (4 * MINUTE, 60.0)
+
+
 def test_a_quiet_time_goes_on_while_it_sleeps_and_ends_when_it_is_woken(world: World) -> None:
     asleep: bool | None = None
     world.past.asleep = lambda _uid: asleep

@@ -57,6 +57,12 @@ def test_unit_prices_times_units_are_what_was_paid() -> None:
     assert found.cache_hits == Fraction(1, 4)
 
 
+def test_a_server_that_counts_hits_and_no_look_ups_has_looked_all_prompts_up() -> None:
+    work = Work(requests=1, prompt_tokens=400, generation_tokens=1, cache_hits=100)
+    assert unit_cost([(a_cost(), an_hour(work=work))]).cache_hits == Fraction(1, 4)
+    assert unit_cost([(a_cost(), an_hour(work=Work(requests=1, prompt_tokens=400)))]).cache_hits is None
+
+
 def test_time_of_which_nobody_knows_anything_belongs_to_no_token() -> None:
     found = unit_cost([(a_cost(held=4 * HOUR), an_hour()), (a_cost(hour=HOUR), None)], rest=7)
     assert found.split.unknown == TEN // 2 + TEN + 7

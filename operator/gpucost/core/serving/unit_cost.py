@@ -145,6 +145,8 @@ class UnitCost:
     def cache_hits(self) -> Fraction | None:
         """Share of the prompt tokens that were found in the prefix cache; None: unknown, or nothing was asked."""
         hits, asked = self.work.cache_hits, self.work.cache_queries
+        if asked is None:  # who counts no look-ups looks all of them up
+            asked = self.work.prompt_tokens
         return None if hits is None else _over(Fraction(hits), asked)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from gpucost.core.clock import HOUR, MINUTE, Instant, Micros, floor_to
+from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant, Micros, floor_to
 from gpucost.core.model import Pod
 from gpucost.core.serving.quiet_times import with_look
 from gpucost.core.serving.ready_times import Start, with_start
@@ -79,7 +79,7 @@ class EndpointsPast:
             self.hours[key] = self.hours.get(key, WorkHour()) + done
             self._dirty_hours.add(key)
         memory = self.of(uid)
-        requests = signals.work.requests if signals.work is not None else None
+        requests = _requests(signals, memory.quiet.looked)
         quiet = with_look(memory.quiet, signals.at, self._is_idle(uid, pods, signals), requests)
         self._remember(uid, replace(memory, quiet=quiet), signals.at)
 
@@ -187,6 +187,16 @@ def is_idle(signals: Signals) -> bool | None:
             return None
         return not (waiting or arrived or served)
     return not (running or waiting or arrived)
+
+
+def _requests(signals: Signals, last: Instant | None) -> float | None:
+    """Requests since the last look: as counted, else by the rate that own queries tell; None: nobody knows."""
+    if signals.work is not None:
+        return signals.work.requests
+    rate = value_of(signals.arrived)
+    if rate is None or last is None or not signals.availability.available:
+        return None
+    return rate * max(0, signals.at - last) / SECOND
 
 
 def _starting(pods: Sequence[Pod], now: Instant) -> dict[str, Interval]:

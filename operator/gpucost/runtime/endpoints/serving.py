@@ -71,7 +71,7 @@ class Serving:
             sees_rivals=self.sees_rivals,
             hourly_of=self.hourly_of,
         )
-        self.least_used = LeastUsed(client, self.endpoints)
+        self.least_used = LeastUsed(client, self.endpoints, now=now)
         self.controller.free_of = self.least_used.free
         self.controller.before_scaling.append(self.least_used.prepare)
         self.advisor = Advisor(self.endpoints, now, self.queue.mark)
