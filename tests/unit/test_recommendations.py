@@ -71,10 +71,11 @@ def test_an_autoscaler_that_would_be_in_the_way_is_named() -> None:
     seen = Compared(DAY, 0, None, None, None, possible=PICO, possible_time=DAY)
     found = of_replicas("prod", "llama", {}, seen, [Rival("HorizontalPodAutoscaler", "their-hpa")])
     assert found is not None
-    assert found.notes == ("HorizontalPodAutoscaler their-hpa sets them now: delete it first",)
+    assert found.notes == ("HorizontalPodAutoscaler their-hpa sets the replicas now: delete it first",)
     found = of_replicas("prod", "llama", {}, seen, [Rival("InferenceService", "llama", made=True, certain=False)])
     assert found is not None
-    assert found.notes == ("InferenceService llama has made the workload and may set them: set the number there",)
+    [note] = found.notes
+    assert note == "InferenceService llama has made the workload and may set its replicas: set the number there"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,9 @@ def test_a_cheaper_gpu_is_selected_by_the_label_of_its_nodes_and_a_slice_by_its_
     assert "--limits=nvidia.com/gpu=0,nvidia.com/mig-3g.40gb=1" in found.command
     assert found.notes[0] == "for certain 0.00 a month"
     assert of_gpu("prod", "llama", ("Deployment", "llama"), Advice(reason="not known"), "") is None
+    found = of_gpu("prod", "llama", ("LeaderWorkerSet", "llama"), advice, "NVIDIA-L4")
+    assert found is not None
+    assert found.command == "kubectl edit leaderworkerset/llama -n prod"
 
 
 # --- the last replica -------------------------------------------------------------------------------------------------
@@ -132,9 +136,10 @@ def test_an_endpoint_with_long_quiet_times_may_be_without_replicas_once_somebody
 def test_one_that_has_a_holder_needs_the_mode_only_and_one_in_mode_auto_nothing() -> None:
     zero = replace(QUIET, choice=cold.Choice.ZERO)
     ready = replace(ENDPOINT, zero=HOLDER)
-    found = of_last_replica("prod", "llama", ready, zero, DAY)
+    found = of_last_replica("prod", "llama", ready, zero, DAY, [Rival("ScaledObject", "theirs")])
     assert found is not None
     assert patch_of(found.command) == {"spec": {"mode": "Auto"}}
+    assert found.notes[-1] == "ScaledObject theirs sets the replicas now: delete it first"
     assert of_last_replica("prod", "llama", replace(ready, mode=Mode.AUTO), zero, DAY) is None
 
 

@@ -110,12 +110,17 @@ def of_replicas(
         confidence=_by_days(days),
         why=f"over {_span(seen.possible_time)} of watching, the recommended replicas would have cost that much less",
         command=_patch("inferenceendpoint", name, namespace, {"spec": {"mode": "Auto"}}),
-        notes=tuple(
-            f"{one} has made the workload and may set them: set the number there"
-            if one.made
-            else f"{one} sets them now: delete it first"
-            for one in rivals
-        ),
+        notes=_in_the_way(rivals),
+    )
+
+
+def _in_the_way(rivals: Iterable[Rival]) -> tuple[str, ...]:
+    """What has to be done before mode Auto does anything."""
+    return tuple(
+        f"{one} has made the workload and may set its replicas: set the number there"
+        if one.made
+        else f"{one} sets the replicas now: delete it first"
+        for one in rivals
     )
 
 
@@ -143,8 +148,14 @@ def of_gpu(namespace: str, name: str, target: tuple[str, str], advice: Advice, p
     )
 
 
+_BUILT_IN = frozenset({"Deployment", "StatefulSet", "ReplicaSet"})
+"""Of others nobody knows where their pod templates are, and `kubectl set` takes none."""
+
+
 def _move(namespace: str, target: tuple[str, str], resource: str, product: str) -> str:
     kind, name = target
+    if kind not in _BUILT_IN:
+        return f"kubectl edit {kind.lower()}/{name} -n {namespace}"
     if resource.startswith("nvidia.com/mig-"):
         held = f"nvidia.com/gpu=0,{resource}=1"
         return f"kubectl set resources {kind.lower()}/{name} -n {namespace} --limits={held} --requests={held}"
@@ -153,7 +164,7 @@ def _move(namespace: str, target: tuple[str, str], resource: str, product: str) 
 
 
 def of_last_replica(
-    namespace: str, name: str, spec: EndpointSpec, advice: cold.Advice, watched: Micros
+    namespace: str, name: str, spec: EndpointSpec, advice: cold.Advice, watched: Micros, rivals: Iterable[Rival] = ()
 ) -> Recommendation | None:
     """Be without a replica, or have it sleep, while nobody asks, where its quiet times have paid for the starts.
 
@@ -173,6 +184,7 @@ def of_last_replica(
     if spec.zero is None:
         change["scaleToZero"] = {"enabled": True, "idleAfter": after, "holder": {"type": "Gateway", "name": "GATEWAY"}}
         notes.append("GATEWAY: the Service that holds requests meanwhile; or a holder of type KedaHttp")
+    notes += _in_the_way(rivals)
     return Recommendation(
         namespace=namespace,
         subject=f"InferenceEndpoint/{name}",
