@@ -164,7 +164,7 @@ def _move(namespace: str, target: tuple[str, str], resource: str, product: str) 
 
 
 def of_last_replica(
-    namespace: str, name: str, spec: EndpointSpec, advice: cold.Advice, watched: Micros, rivals: Iterable[Rival] = ()
+    namespace: str, name: str, spec: EndpointSpec, advice: cold.Advice, watched: Micros, *, rivals: Iterable[Rival] = ()
 ) -> Recommendation | None:
     """Be without a replica, or have it sleep, while nobody asks, where its quiet times have paid for the starts.
 
