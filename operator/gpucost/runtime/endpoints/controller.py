@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any, TypeVar
 
 from gpucost.core.actions import EventNote
 from gpucost.core.clock import SECOND, Instant
@@ -42,6 +43,7 @@ _DECIDE_AGAIN = {Result.CONFLICT: SECOND, Result.ENDING: _AFTER_A_FAULT}
 _POLICY = "serving"
 UNMEASURED = Measured(known=False)
 
+T = TypeVar("T")
 Load = tuple[Measured, Wish | None]
 
 
@@ -117,7 +119,7 @@ class EndpointController:
             self.queue.wake_at(key, self.now() + _DECIDE_AGAIN[result])
             return
         for watch in self.watchers:
-            watch(record, state, told)
+            self._aside(record, watch, record, state, told)
         await self._tell(record, told, done=result is Result.APPLIED)
         await self.writer.write(record, told.status, told.conditions)
         self.queue.wake_at(key, told.wake_at if result in {None, Result.APPLIED} else self.now() + _RETRY)
@@ -161,7 +163,19 @@ class EndpointController:
             wish=wish,
             replica_hourly=self.hourly_of(record.namespace, spec),
         )
-        return replace(state, demand=self.demand_of(state, record))
+        return replace(state, demand=self._demand(state, record))
+
+    def _demand(self, state: EndpointState, record: Custom) -> Demand | None:
+        """The number that goes before every recommendation; where that fails, a replica that may be waited for."""
+        try:
+            return self.demand_of(state, record)
+        except Exception:  # an endpoint must be scaled up, or woken up, all the same
+            log.exception("%s: whether it may sleep, or has to wake up, is not known", record.key)
+            self.figures.errors["serving"] += 1
+        sleeps = isinstance(state.target, Target) and not state.target.replicas
+        if not sleeps or state.spec is None or state.spec.zero is None:
+            return None
+        return Demand(1, "Woken", "nobody knows whether requests are held; the operator's log has the reason")
 
     async def pods(self, record: Custom, spec: EndpointSpec, selector: str) -> tuple[Pod, ...]:
         """Pods of the workload; of kinds whose pods belong to something in between, those that its selector finds."""
@@ -200,11 +214,13 @@ class EndpointController:
         now = self.now()
         self.pasts[record.uid] = decision.past.with_step(Step(now, action.before, action.replicas, action.reason))
         for hear in self.after_scaling:
-            hear(record, action)
+            self._aside(record, hear, record, action)
         return result, replace(decision, status=scaled(decision.status, action, now))
 
     async def _tell(self, record: Custom, decision: EndpointDecision, *, done: bool) -> None:
-        notes: tuple[EventNote, ...] = (*decision.events, *(note for say in self.news for note in say(record)))
+        notes: tuple[EventNote, ...] = decision.events
+        for say in self.news:
+            notes += tuple(self._aside(record, say, record) or ())
         if done and decision.success is not None:
             notes += (decision.success,)
         regarding = events.Regarding(INFERENCE_ENDPOINT, record.namespace, record.name, record.uid)
@@ -216,6 +232,15 @@ class EndpointController:
             if occurrence not in told:
                 await events.post(self.client, regarding, note, now=self.now(), instance=self.instance)
                 told.add(occurrence)
+
+    def _aside(self, record: Custom, what: Callable[..., T], *args: Any) -> T | None:
+        """Call somebody who only listens, or has something to add: its failure must not void what was done."""
+        try:
+            return what(*args)
+        except Exception:
+            log.exception("%s: a part that goes along with the pass failed", record.key)
+            self.figures.errors["serving"] += 1
+            return None
 
     def _forget(self, key: Key) -> None:
         self.told.pop(key, None)
