@@ -17,11 +17,14 @@ from fractions import Fraction
 from typing import Any
 
 from gpucost.core.assets import HOURS_PER_MONTH
-from gpucost.core.clock import DAY, HOUR, Micros
+from gpucost.core.clock import DAY, HOUR, SECOND, Micros, format_duration
 from gpucost.core.money import PICO, Pico
 from gpucost.core.report import Row
+from gpucost.core.serving import cold_start as cold
 from gpucost.core.serving.advice import Advice, Confidence
 from gpucost.core.serving.counterfactual import Compared
+from gpucost.core.serving.spec import EndpointSpec, Mode
+from gpucost.core.serving.state import Rival
 
 SPOT = "on spot capacity"
 """How the estimate of a run calls it (`training.estimating.alternatives`)."""
@@ -32,6 +35,7 @@ class Kind(StrEnum):
 
     REPLICAS = "replicas"
     GPU = "gpu"
+    COLD_START = "coldStart"
     IDLE = "idle"
     SPOT = "spot"
     DUPLICATE = "duplicate"
@@ -83,7 +87,7 @@ def monthly(found: Iterable[Recommendation]) -> Pico:
 
 
 def of_replicas(
-    namespace: str, name: str, status: Mapping[str, Any], seen: Compared | None, rivals: Iterable[object] = ()
+    namespace: str, name: str, status: Mapping[str, Any], seen: Compared | None, rivals: Iterable[Rival] = ()
 ) -> Recommendation | None:
     """Let the operator set the replicas of an endpoint, where following it would have saved something.
 
@@ -106,7 +110,12 @@ def of_replicas(
         confidence=_by_days(days),
         why=f"over {_span(seen.possible_time)} of watching, the recommended replicas would have cost that much less",
         command=_patch("inferenceendpoint", name, namespace, {"spec": {"mode": "Auto"}}),
-        notes=tuple(f"{one} sets them now: delete it first" for one in rivals),
+        notes=tuple(
+            f"{one} has made the workload and may set them: set the number there"
+            if one.made
+            else f"{one} sets them now: delete it first"
+            for one in rivals
+        ),
     )
 
 
@@ -143,11 +152,63 @@ def _move(namespace: str, target: tuple[str, str], resource: str, product: str) 
     return _patch(kind.lower(), name, namespace, template)
 
 
+def of_last_replica(
+    namespace: str, name: str, spec: EndpointSpec, advice: cold.Advice, watched: Micros
+) -> Recommendation | None:
+    """Be without a replica, or have it sleep, while nobody asks, where its quiet times have paid for the starts.
+
+    `watched` is the time on which the advice rests. What would break the objective is not recommended.
+    """
+    late, allowed = advice.late, 1 - Fraction(spec.slo.objective) / 100
+    if advice.choice is cold.Choice.SLEEP:
+        return _asleep(namespace, name, spec, advice, watched)
+    if not advice.saving_monthly or advice.saving_monthly <= 0 or advice.idle_after is None:
+        return None
+    is_done = spec.zero is not None and spec.mode is Mode.AUTO
+    if is_done or late is None or late > allowed or (spec.zero is not None and advice.choice is cold.Choice.KEEP):
+        return None
+    after = format_duration(-(-advice.idle_after // SECOND) * SECOND)
+    change: dict[str, Any] = {"mode": "Auto"} if spec.mode is not Mode.AUTO else {}
+    notes = [f"{float(late):.2%} of the requests wait for a start; {float(allowed):.2%} may be late"]
+    if spec.zero is None:
+        change["scaleToZero"] = {"enabled": True, "idleAfter": after, "holder": {"type": "Gateway", "name": "GATEWAY"}}
+        notes.append("GATEWAY: the Service that holds requests meanwhile; or a holder of type KedaHttp")
+    return Recommendation(
+        namespace=namespace,
+        subject=f"InferenceEndpoint/{name}",
+        kind=Kind.COLD_START,
+        change=f"no replica after {after} without a request",
+        saves=round(advice.saving_monthly),
+        per=Per.MONTH,
+        confidence=_by_days(Fraction(watched, DAY)),
+        why=advice.message,
+        command=_patch("inferenceendpoint", name, namespace, {"spec": change}),
+        notes=tuple(notes),
+    )
+
+
+def _asleep(namespace: str, name: str, spec: EndpointSpec, advice: cold.Advice, watched: Micros) -> Recommendation:
+    """What it is worth depends on who uses the memory meanwhile, which nobody knows."""
+    target = f"{spec.target.kind.lower()}/{spec.target.name}"
+    return Recommendation(
+        namespace=namespace,
+        subject=f"InferenceEndpoint/{name}",
+        kind=Kind.COLD_START,
+        change="sleep while nobody asks",
+        saves=None,
+        per=Per.MONTH,
+        confidence=_by_days(Fraction(watched, DAY)),
+        why=advice.message,
+        command=f"kubectl exec {target} -n {namespace} -- curl -sX POST 'http://localhost:8000/sleep?level=1'",
+        notes=("needs vllm serve --enable-sleep-mode with VLLM_SERVER_DEV_MODE=1; POST /wake_up brings it back",),
+    )
+
+
 # --- whatever holds GPUs ----------------------------------------------------------------------------------------------
 
 IDLE_BELOW = Fraction(1, 100)
 KNOWN_ABOVE = Fraction(9, 10)
-_SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "LeaderWorkerSet"})
+_SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "Rollout", "LeaderWorkerSet"})
 
 
 def of_idle(row: Row) -> Recommendation | None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from gpucost.core.clock import Micros
 from gpucost.core.recommendations import (
     Recommendation,
     of_gpu,
     of_idle,
+    of_last_replica,
     of_replicas,
     of_training,
     ranked,
 )
 from gpucost.core.report import Report
+from gpucost.core.serving import cold_start as cold
 from gpucost.core.serving.counterfactual import Compared, compared
+from gpucost.core.serving.spec import EndpointSpec
 from gpucost.ledger.replicas import Booked
 from gpucost.runtime.endpoints.footprints import Footprints
 from gpucost.runtime.endpoints.otherwise import ReplicaBook
 from gpucost.runtime.endpoints.registry import Endpoints
-from gpucost.runtime.world import World
+from gpucost.runtime.world import Custom, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Recommending:
     endpoints: Endpoints
     book: ReplicaBook
     footprints: Footprints
+    last_replica_of: Callable[[Custom, EndpointSpec], tuple[cold.Advice, Micros] | None] = lambda _record, _spec: None
+    """Whether the last replica of an endpoint is worth keeping, and the time on which that rests."""
 
     async def look(self, report: Report, namespace: str | None) -> tuple[list[Applied], tuple[Recommendation, ...]]:
         """What was saved by replicas in the window of a report, and what could be saved."""
@@ -73,6 +79,8 @@ class Recommending:
             rivals = self.endpoints.rivals(record, spec)
             seen = possible.get(record.uid)
             yield from _present(of_replicas(record.namespace, record.name, record.status, seen, rivals))
+            if (last := self.last_replica_of(record, spec)) is not None:
+                yield from _present(of_last_replica(record.namespace, record.name, spec, *last))
             advice = self.footprints.advice(record, spec)
             if advice.best is not None:
                 target = spec.target.kind, spec.target.name

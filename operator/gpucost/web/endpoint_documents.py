@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from gpucost.core.clock import SECOND, Micros
+from gpucost.core.clock import SECOND, Micros, format_rfc3339
 from gpucost.core.model import Workload
 from gpucost.core.money import PICO, Micro, Pico, format_micro, format_pico, to_micro
 from gpucost.core.report import DataQuality, Row
@@ -19,10 +19,11 @@ from gpucost.core.serving.comparison import MILLION, Comparison
 from gpucost.core.serving.ready_times import ReadyTimes
 from gpucost.core.serving.tenants import NOBODY
 from gpucost.core.serving.unit_cost import UnitCost
+from gpucost.core.serving.unit_lines import HourLine
 from gpucost.core.timeline import Interval
 from gpucost.web import documents
 from gpucost.web import schema_endpoints as schema
-from gpucost.web.rounding import ratio, round_together
+from gpucost.web.rounding import hours, parts_of, ratio, round_together
 from gpucost.web.run_documents import window
 from gpucost.web.schema import Metadata
 
@@ -50,6 +51,8 @@ class Account:
     comparison: Comparison | None = None
     ready: ReadyTimes | None = None
     start_cost: Fraction | None = None
+    lines: tuple[HourLine, ...] = ()
+    """The hours, where somebody asks for them."""
     advice: cold.Advice = cold.Advice(cold.Choice.KEEP, "nothing is known yet")  # noqa: RUF009  (it is frozen)
 
 
@@ -78,6 +81,7 @@ def unit_cost(account: Account) -> schema.UnitCost:
         comparison=None if account.comparison is None else _compared(account.comparison),
         tenants=tuple(_tenants(costs)),
         cold_start=_cold_start(account),
+        hours=_hours(account.lines, costs),
         quality=documents.quality(account.quality),
     )
 
@@ -94,21 +98,41 @@ def listed(accounts: Sequence[Account], currency: str, span: Interval) -> schema
     )
 
 
+_PARTS = ("input", "output", "serving", "idle", "starting", "unknown")
+"""As `Split` has them."""
+
+
 def _parts(costs: UnitCost) -> tuple[schema.CostPart, ...]:
     split = costs.split
-    named = {
-        "input": split.input,
-        "output": split.output,
-        "serving": split.unsplit,
-        "idle": split.idle,
-        "starting": split.starting,
-        "unknown": split.unknown,
-    }
-    amounts = round_together(list(named.values()), split.total)
+    amounts = round_together(split, split.total)
     return tuple(
         schema.CostPart(part=name, cost=format_micro(amount), share=_share(part, split.total))
-        for (name, part), amount in zip(named.items(), amounts, strict=True)
+        for name, part, amount in zip(_PARTS, split, amounts, strict=True)
         if part or name not in {"serving", "unknown"}
+    )
+
+
+def _hours(lines: Sequence[HourLine], costs: UnitCost) -> tuple[schema.HourPart, ...]:
+    """Each part of all hours is rounded so that it adds up to what is told of the part."""
+    if not lines:
+        return ()
+    totals = round_together(costs.split, costs.split.total)
+    columns = [parts_of([line.split[index] for line in lines], total) for index, total in enumerate(totals)]
+    return tuple(_hour(line, parts) for line, parts in zip(lines, zip(*columns, strict=True), strict=True))
+
+
+def _hour(line: HourLine, parts: Sequence[Micro]) -> schema.HourPart:
+    done, work = line.done, line.done.work
+    return schema.HourPart(
+        start=None if line.hour is None else format_rfc3339(line.hour),
+        cost=format_micro(sum(parts)),
+        pod_hours=hours(line.held),
+        busy_hours=hours(done.busy),
+        idle_hours=hours(done.idle),
+        starting_hours=hours(done.starting),
+        prefill_seconds=_count(work.prefill_seconds),
+        decode_seconds=_count(work.decode_seconds),
+        **dict(zip(_PARTS, map(format_micro, parts), strict=True)),
     )
 
 

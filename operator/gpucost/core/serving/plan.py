@@ -6,17 +6,26 @@ knows, a rival or a pause leave the replicas as they are, and the conditions say
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 from gpucost.core.clock import Instant, parse_rfc3339
 from gpucost.core.serving.behavior import Allowed, Limit, allowed
+from gpucost.core.serving.makers import OWNER_LEAVES
 from gpucost.core.serving.pausing import Pause, pause_of
 from gpucost.core.serving.schedules import Open, open_window
 from gpucost.core.serving.spec import EndpointSpec, Mode, OnMissing
-from gpucost.core.serving.state import ASLEEP, EndpointDecision, EndpointState, ScaleTarget, Target, Unresolved
+from gpucost.core.serving.state import (
+    ASLEEP,
+    EndpointDecision,
+    EndpointState,
+    Rival,
+    ScaleTarget,
+    Target,
+    Unresolved,
+)
 from gpucost.core.serving.telling import Told, tell
 from gpucost.core.serving.validate import limits_in, problems
 from gpucost.core.training.validate import Problem
@@ -112,17 +121,32 @@ def _unresolved(case: Case) -> EndpointDecision | None:
 def _rivals(case: Case) -> EndpointDecision | None:
     """Two who set one number would undo each other's work for ever."""
     if case.state.rivals is None and case.spec.mode is Mode.AUTO:
-        message = "autoscalers cannot be seen: nothing is changed before it is known that nobody else sets the replicas"
+        why = case.state.unseen or "autoscalers cannot be seen"
+        message = f"{why}: nothing is changed before it is known that nobody else sets the replicas"
         return _told(case, Verdict(False, "RivalsUnknown", message))
     if not case.state.rivals:
         return None
     whom = " and ".join(map(str, case.state.rivals))
     verb = "sets" if len(case.state.rivals) == 1 else "set"
     if case.spec.mode is Mode.AUTO:
-        message = f"{whom} {verb} the replicas of {case.spec.target}: delete it, or use mode Recommend here"
+        message = f"{whom} {verb} the replicas of {case.spec.target}: {_remedy(case.state.rivals)}"
         return _told(case, Verdict(False, "Conflict", message))
     message = f"{whom} {verb} the replicas of {case.spec.target}; the recommendation is for comparison"
     return _told(case, Verdict(True, "Recommending", message), known=case.state.wish is not None)
+
+
+def _remedy(rivals: Sequence[Rival]) -> str:
+    """What a person can do about rivals."""
+    makers = [one for one in rivals if one.made]
+    if not makers:
+        return "delete it, or use mode Recommend here"
+    told = f"{' and '.join(map(str, makers))} has made it: set the number there, or use mode Recommend here"
+    if len(makers) < len(rivals):
+        others = " and ".join(str(one) for one in rivals if not one.made)
+        told = f"{told}, and delete {others}"
+    if all(one.certain for one in makers):
+        return told
+    return f"{told}; where it leaves the number to others, say so by the annotation {OWNER_LEAVES}: 'true'"
 
 
 def _paused(case: Case) -> EndpointDecision | None:

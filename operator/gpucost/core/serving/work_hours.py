@@ -52,10 +52,13 @@ class WorkHour:
         )
 
 
-def look(signals: Signals, starting: Mapping[str, Interval] = _NOBODY) -> dict[Instant, WorkHour]:
+def look(
+    signals: Signals, starting: Mapping[str, Interval] = _NOBODY, size: Fraction = Fraction(1)
+) -> dict[Instant, WorkHour]:
     """What one look adds to its hours; `starting` are the times in which pods held GPUs before they were ready, by UID.
 
-    A pod may speak before it is ready: that time is of its start, and not of its work.
+    A pod may speak before it is ready: that time is of its start, and not of its work. Of a replica that is a group of
+    pods one speaks; `size` are the pods of each, whose times are all that of the one.
     """
     if signals.since is None or not 0 < signals.at - signals.since <= LONGEST_LOOK:
         return {}
@@ -76,9 +79,9 @@ def look(signals: Signals, starting: Mapping[str, Interval] = _NOBODY) -> dict[I
         found[hour] = WorkHour(
             covered=part.length if is_known else 0,
             uncertain=part.length if is_known and signals.is_partial else 0,
-            busy=busy if is_known else 0,
-            idle=idle,
-            starting=sum(begun.values()),
+            busy=int(busy * size) if is_known else 0,
+            idle=int(idle * size),
+            starting=int(sum(begun.values()) * size),
             work=_scaled(signals.work or NO_WORK, share),
             tenants={name: _scaled(work, share) for name, work in signals.tenants.items()},
         )

@@ -63,7 +63,7 @@ class Advisor:
         for key, record in self.endpoints.records.items():
             spec = self.endpoints.specs[key].value
             if spec is not None and spec.mode is not Mode.OFF and not record.deleting:
-                pods = self.endpoints.pods_of(record.namespace, spec.target)
+                pods = self.endpoints.replicas_of(record.namespace, spec.target)
                 found.append(Asked(record.uid, record.namespace, spec, tuple(map(_reference, pods))))
         self._forget({one.uid for one in found})
         return found
@@ -104,7 +104,7 @@ class Advisor:
         if not measured.known or signals.measured is None:
             return measured, None
         throughput = _throughput(asked.spec, signals)
-        pods = self.endpoints.pods_of(asked.namespace, asked.spec.target)
+        pods = self.endpoints.replicas_of(asked.namespace, asked.spec.target)
         if throughput is None:
             return replace(measured, lacking=_NO_CAPACITY), _one_more(signals, pods)
         now = self.now()

@@ -18,7 +18,7 @@ from gpucost.core.clock import SECOND, Instant
 from gpucost.core.model import Key, Pod
 from gpucost.core.serving.behavior import Past, Step
 from gpucost.core.serving.plan import plan
-from gpucost.core.serving.spec import INFERENCE_ENDPOINT, EndpointSpec, Mode
+from gpucost.core.serving.spec import INFERENCE_ENDPOINT, EndpointSpec, Mode, TargetRef
 from gpucost.core.serving.state import Demand, EndpointDecision, EndpointState, Measured, ScaleTarget, Target, Wish
 from gpucost.core.serving.telling import refused, scaled, steps_of
 from gpucost.effects import events
@@ -47,6 +47,10 @@ T = TypeVar("T")
 Load = tuple[Measured, Wish | None]
 
 
+async def _nothing_unseen(*_: object) -> str:
+    return ""
+
+
 @dataclass
 class EndpointController:
     """Works on the dirty keys of InferenceEndpoints."""
@@ -60,6 +64,8 @@ class EndpointController:
     writer: StatusWriter
     currency: str = "USD"
     instance: str = "gpucost"
+    unseen: Callable[[str, str, TargetRef, Target], Awaitable[str]] = _nothing_unseen
+    """Looks at who owns a workload (its path, namespace, reference and scale); why that is not known, or nothing."""
     sees_rivals: Callable[[], bool] = lambda: True
     """Whether it is known who else sets replicas."""
     load_of: Callable[[str], Load] = lambda _uid: (UNMEASURED, None)
@@ -151,12 +157,18 @@ class EndpointController:
         if spec is None or spec.mode is Mode.OFF:
             return state
         target = await self.targets.look(spec.target, record.namespace)
-        pods = await self.pods(record, spec, target.selector) if isinstance(target, Target) else ()
+        pods: tuple[Pod, ...] = ()
+        unseen = ""
+        if isinstance(target, Target):
+            path = self.targets.path(spec.target, record.namespace)
+            unseen = await self.unseen(path, record.namespace, spec.target, target)
+            pods = await self.pods(record, spec, target.selector)
         measured, wish = self.load_of(record.uid)
         state = replace(
             state,
             target=target,
-            rivals=self.endpoints.rivals(record, spec) if self.sees_rivals() else None,
+            rivals=self.endpoints.rivals(record, spec) if self.sees_rivals() and not unseen else None,
+            unseen=unseen,
             free=self.free_of(record, spec, pods),
             ready=sum(pod.ready_since is not None and pod.deleting is None for pod in pods),
             measured=measured,
@@ -178,11 +190,12 @@ class EndpointController:
         return Demand(1, "Woken", "nobody knows whether requests are held; the operator's log has the reason")
 
     async def pods(self, record: Custom, spec: EndpointSpec, selector: str) -> tuple[Pod, ...]:
-        """Pods of the workload; of kinds whose pods belong to something in between, those that its selector finds."""
-        found = self.endpoints.pods_of(record.namespace, spec.target)
-        if found or not selector or spec.target.kind in {"Deployment", "StatefulSet", "ReplicaSet"}:
-            return found
-        return await self.targets.pods(record.namespace, selector, self.endpoints.world.pods)
+        """Pods that stand for replicas: by who owns them, else those that the selector of the workload finds."""
+        namespace, target = record.namespace, spec.target
+        if selector and target.group != "apps" and not self.endpoints.is_owned(namespace, target):
+            selected = await self.targets.pods(namespace, selector, self.endpoints.world.pods)
+            self.endpoints.adopt(namespace, target, selected)
+        return self.endpoints.replicas_of(namespace, target)
 
     def _past(self, record: Custom) -> Past:
         known = self.pasts.get(record.uid)

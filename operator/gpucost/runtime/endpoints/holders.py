@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from gpucost.core.clock import SECOND, Instant, parse_rfc3339
 from gpucost.core.model import Key, Pod
@@ -195,6 +196,13 @@ class Holders:
             scaled=scaled,
             window_keeps=window is not None and bool(spec.windows[window.index].least),
         )
+
+    def shown(self, record: Custom) -> Mapping[str, Any]:
+        """Fields of `status`: what is wrong with the holder."""
+        spec, known = self.spec_of(record.key), self.known.get(record.uid)
+        if spec is None or spec.zero is None or known is None or not known.problem:
+            return {}
+        return {"coldStart": {"kept": known.problem[:1024]}}
 
     def scaled(self, record: Custom, action: ScaleTarget) -> None:
         """The number was changed a moment ago."""

@@ -43,9 +43,7 @@ class Kept:
     async def load(self) -> None:
         """Begin with what the ledger knows."""
         self._written = await self.accounting.call(lambda: self.accounting.ledger.marks(PREFIX))
-        found = {name.removeprefix(PREFIX): unpacked(text) for name, text in self._written.items()}
-        self.feed.load(_part(found, "capacity"))
-        self.advisor.load(_part(found, "policy"))
+        take(self._written, self.feed, self.advisor)
 
     async def keep(self) -> None:
         """Write now and then, until cancelled."""
@@ -84,6 +82,13 @@ class Kept:
 
     def _is_living(self, name: str) -> bool:
         return name.removeprefix(PREFIX) in self.advisor.endpoints.keys
+
+
+def take(marks: Mapping[str, str], feed: ServingFeed, advisor: Advisor) -> None:
+    """Hand marks of the ledger to those who learned what is in them."""
+    found = {name.removeprefix(PREFIX): unpacked(text) for name, text in marks.items()}
+    feed.load(_part(found, "capacity"))
+    advisor.load(_part(found, "policy"))
 
 
 def _all_packed(documents: Documents) -> dict[str, str]:

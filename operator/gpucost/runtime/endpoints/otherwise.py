@@ -22,7 +22,7 @@ from gpucost.core.serving.signals.model import Signals, value_of
 from gpucost.core.serving.spec import EndpointSpec, Mode
 from gpucost.core.serving.state import EndpointDecision, EndpointState, Target
 from gpucost.core.timeline import Interval
-from gpucost.ledger.replicas import SAVED, Booked, Note
+from gpucost.ledger.replicas import GONE, SAVED, Booked, Note
 from gpucost.runtime.world import Custom
 
 log = logging.getLogger(__name__)
@@ -178,3 +178,5 @@ class ReplicaBook:
         for memory in (self._looks, self._before, self._shadows):
             for uid in memory.keys() - alive:
                 del memory[uid]
+        for uid in self._saved.keys() - alive - {GONE}:
+            self._saved[GONE] += self._saved.pop(uid)

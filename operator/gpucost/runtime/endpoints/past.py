@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant, Micros, floor_to
 from gpucost.core.model import Pod
@@ -41,7 +42,9 @@ class EndpointsPast:
 
     now: Callable[[], Instant]
     pods_of: Callable[[Asked], Sequence[Pod]]
-    """Pods of an endpoint's workload that have not ended."""
+    """Pods of an endpoint's workload that have not ended, one for each replica."""
+    size_of: Callable[[Asked], Fraction] = lambda _asked: Fraction(1)
+    """Pods of each replica."""
     asleep: Callable[[str], bool | None] = lambda _uid: None
     """Of an endpoint without replicas: whether nobody asks for any; None: nobody knows, or it has some."""
     living: Callable[[], Iterable[str]] = tuple
@@ -71,7 +74,7 @@ class EndpointsPast:
         """A look at an endpoint."""
         uid, pods = asked.uid, self.pods_of(asked)
         self._starts(uid, pods, signals.at)
-        for hour, done in look(signals, _starting(pods, signals.at)).items():
+        for hour, done in look(signals, _starting(pods, signals.at), self.size_of(asked)).items():
             key = uid, hour
             self.hours[key] = self.hours.get(key, WorkHour()) + done
             self._dirty_hours.add(key)

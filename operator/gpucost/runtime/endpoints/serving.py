@@ -22,6 +22,7 @@ from gpucost.runtime.accounting import Totals
 from gpucost.runtime.endpoints.advisor import Advisor
 from gpucost.runtime.endpoints.controller import EndpointController
 from gpucost.runtime.endpoints.least_used import LeastUsed
+from gpucost.runtime.endpoints.makers import Makers
 from gpucost.runtime.endpoints.registry import Endpoints
 from gpucost.runtime.endpoints.reporting import StatusWriter
 from gpucost.runtime.endpoints.targets import Targets
@@ -64,6 +65,7 @@ class Serving:
             now=now,
             targets=Targets(client, now),
             writer=self.writer,
+            unseen=Makers(client, self.endpoints, now).look,
             currency=currency,
             instance=identity,
             sees_rivals=self.sees_rivals,
@@ -114,11 +116,12 @@ class Serving:
         return self.totals().of(namespace, spec.target.workload)
 
     def hourly_of(self, namespace: str, spec: EndpointSpec) -> Decimal | None:
-        """What one replica costs per hour: what all that hold resources cost, divided among them."""
+        """What one replica costs per hour: what all pods that hold resources cost, divided among the replicas."""
         row = self._row(namespace, spec)
         if row is None or row.hourly is None or not row.pods or not row.hourly:
             return None
-        return Decimal(row.hourly) / row.pods / PICO
+        size = self.endpoints.group_size(namespace, spec.target)
+        return Decimal(row.hourly) * size.numerator / size.denominator / row.pods / PICO
 
     def cost_of(self, record: Custom) -> Mapping[str, Any] | None:
         """`status.cost` of an endpoint as of the last pass; what is stored when nothing is known yet."""

@@ -23,6 +23,7 @@ from gpucost.core.serving.ready_times import ready_times
 from gpucost.core.serving.signals.model import ReplicaCapacity
 from gpucost.core.serving.spec import EndpointSpec, Runtime
 from gpucost.core.serving.unit_cost import UnitCost, unit_cost
+from gpucost.core.serving.unit_lines import hour_lines
 from gpucost.core.serving.work_hours import WorkHour
 from gpucost.core.timeline import Interval
 from gpucost.ledger import LedgerError
@@ -72,6 +73,8 @@ class UnitCosts:
     capacity_of: Callable[[str], ReplicaCapacity] = lambda _uid: ReplicaCapacity()
     shares_gpu: Callable[[str, EndpointSpec], bool] = lambda _namespace, _spec: False
     """Whether the replicas of an endpoint share their GPUs with others."""
+    size_of: Callable[[str, EndpointSpec], Fraction] = lambda _namespace, _spec: Fraction(1)
+    """Pods of each replica."""
     costs: Costs = _nothing
     hours: Hours = _nothing
     currency: str = "USD"
@@ -97,20 +100,22 @@ class UnitCosts:
             found = f"there is: {there}" if there else "there is none"
             words = f"no InferenceEndpoint {name} is known in namespace {namespace}; {found}"
             raise Refused(404, words, name=name, kind="unitcosts")
-        return documents.unit_cost(await self.account(key, spec, self._whole_hours(span)))
+        return documents.unit_cost(await self.account(key, spec, self._whole_hours(span), by_hour=True))
 
     def _whole_hours(self, span: Interval) -> Interval:
         """Work is known by the hour: a window is widened to whole ones."""
         return Interval(floor_to(span.start, HOUR), min(-floor_to(-span.end, HOUR), max(span.end, self.now())))
 
-    async def account(self, key: Key, spec: EndpointSpec, span: Interval) -> Account:
-        """Everything about one endpoint in a window of whole hours."""
+    async def account(self, key: Key, spec: EndpointSpec, span: Interval, *, by_hour: bool = False) -> Account:
+        """Everything about one endpoint in a window of whole hours, with a line for each of them where asked for."""
         uid, workload = self.records[key].uid, spec.target.workload  # before others may forget the endpoint
         paid = await self.costs(key.namespace, workload, span)
         done = self.past.with_present(uid, await self.hours(uid, span))
-        costs = unit_cost(((cost, done.get(cost.hour)) for cost in paid.hours), paid.rest)
-        request, token = self._marginal(uid, paid, costs)
-        ready, hourly = ready_times(self.past.of(uid).starts), replica_hourly(paid.row)
+        both = [(cost, done.get(cost.hour)) for cost in paid.hours]
+        costs = unit_cost(both, paid.rest)
+        hourly = replica_hourly(paid.row, self.size_of(key.namespace, spec))
+        request, token = self._marginal(uid, hourly, costs)
+        ready = ready_times(self.past.of(uid).starts)
         return Account(
             namespace=key.namespace,
             name=key.name,
@@ -124,13 +129,14 @@ class UnitCosts:
             marginal_token=token,
             comparison=comparison(spec.compared_to, costs, request) if spec.compared_to is not None else None,
             ready=ready,
+            lines=hour_lines(both, paid.rest) if by_hour else (),
             start_cost=cold.start_cost(hourly, ready) if hourly is not None and ready is not None else None,
             advice=self.advice(key.namespace, uid, spec, hourly),
         )
 
-    def _marginal(self, uid: str, paid: WorkloadHours, costs: UnitCost) -> tuple[Fraction | None, Fraction | None]:
+    def _marginal(self, uid: str, hourly: Pico | None, costs: UnitCost) -> tuple[Fraction | None, Fraction | None]:
         """Of a request and of a token."""
-        request = marginal_per_request(replica_hourly(paid.row), self.capacity_of(uid))
+        request = marginal_per_request(hourly, self.capacity_of(uid))
         work = costs.work
         tokens = None
         if work.prompt_tokens is not None and work.generation_tokens is not None:
@@ -195,16 +201,19 @@ class UnitCosts:
         return {} if found is None else found.shown
 
 
-def replica_hourly(row: Row | None) -> Pico | None:
-    """What one replica costs per hour: now, or while nobody holds anything, on average so far; None: nobody knows."""
+def replica_hourly(row: Row | None, size: Fraction = Fraction(1)) -> Pico | None:
+    """What one replica of some pods costs per hour: now, or while nobody holds anything, on average so far.
+
+    None: nobody knows.
+    """
     if row is None:
         return None
     if row.pods:
-        return row.hourly // row.pods if row.hourly else None
+        return int(row.hourly * size / row.pods) if row.hourly else None
     amounts = row.amounts
     if amounts.unpriced_time or not amounts.held_time:
         return None
-    return amounts.cost * HOUR // amounts.held_time
+    return int(amounts.cost * HOUR * size / amounts.held_time)
 
 
 def _shown(account: Account) -> Mapping[str, Any]:
