@@ -87,14 +87,15 @@ def unit_cost(account: Account) -> schema.UnitCost:
 
 
 def listed(accounts: Sequence[Account], currency: str, span: Interval) -> schema.UnitCostList:
-    """Several endpoints."""
+    """Several endpoints. Those that are about one workload, such as its models, each show what all of it costs."""
     items = [unit_cost(account) for account in accounts]
+    paid = {(one.metadata.namespace, one.workload): Decimal(one.cost or 0) for one in items}
     items.sort(key=lambda one: (-Decimal(one.cost or 0), one.metadata.namespace or "", one.metadata.name))
     return schema.UnitCostList(
         currency=currency,
         window=window(span),
         items=tuple(items),
-        total=f"{sum((Decimal(one.cost or 0) for one in items), Decimal(0)):.6f}",
+        total=f"{sum(paid.values(), Decimal(0)):.6f}",
     )
 
 

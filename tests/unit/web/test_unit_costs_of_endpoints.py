@@ -84,6 +84,14 @@ def test_prices_times_units_are_the_known_cost() -> None:
     assert abs(Decimal(average.per_request or 0) * 3000 - known) < Decimal("0.00001")
 
 
+def test_two_endpoints_of_one_workload_do_not_cost_it_twice() -> None:
+    span = Interval(T0, T0 + 2 * HOUR)
+    other = account(name="mail", workload=Workload("Deployment", "mistral"))
+    found = documents.listed([account(), account(name="compared"), other], "USD", span)
+    assert len(found.items) == 3
+    assert Decimal(found.total) == 2 * Decimal(found.items[0].cost or 0)
+
+
 def test_what_is_not_known_is_null() -> None:
     found = documents.unit_cost(
         account(UnitCost(), row=None, marginal_request=None, comparison=None, ready=None, start_cost=None)
