@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -17,11 +17,14 @@ from fractions import Fraction
 from typing import Any
 
 from gpucost.core.assets import HOURS_PER_MONTH
-from gpucost.core.clock import DAY, HOUR, Micros
+from gpucost.core.clock import DAY, HOUR, MINUTE, Micros
 from gpucost.core.money import PICO, Pico
 from gpucost.core.report import Row
 from gpucost.core.serving.advice import Advice, Confidence
 from gpucost.core.serving.counterfactual import Compared
+from gpucost.core.serving.pausing import DRY_RUN, pause_of
+from gpucost.core.serving.spec import INFERENCE_ENDPOINT, EndpointSpec, Mode
+from gpucost.core.serving.state import Rival
 
 SPOT = "on spot capacity"
 """How the estimate of a run calls it (`training.estimating.alternatives`)."""
@@ -35,6 +38,19 @@ class Kind(StrEnum):
     IDLE = "idle"
     SPOT = "spot"
     DUPLICATE = "duplicate"
+
+
+class HeldBack(StrEnum):
+    """Why an endpoint only recommends its replicas."""
+
+    MODE = "mode"
+    """`spec.mode`."""
+    DRY_RUN = "dryRun"
+    """The annotation, in mode Auto."""
+    RIVALS = "rivals"
+    """Somebody else sets them, in mode Auto."""
+    NOTHING = "nothing"
+    """It sets them already, or there is no way to let it."""
 
 
 class Per(StrEnum):
@@ -82,36 +98,69 @@ def monthly(found: Iterable[Recommendation]) -> Pico:
 # --- endpoints --------------------------------------------------------------------------------------------------------
 
 
+def held_back(spec: EndpointSpec, annotations: Mapping[str, str], rivals: Iterable[Rival]) -> HeldBack:
+    """What keeps the operator from setting the replicas of an endpoint."""
+    if spec.mode is not Mode.AUTO:
+        return HeldBack.MODE if spec.mode is Mode.RECOMMEND else HeldBack.NOTHING
+    kinds = {one.kind for one in rivals}
+    if INFERENCE_ENDPOINT in kinds:
+        return HeldBack.NOTHING
+    if kinds:
+        return HeldBack.RIVALS
+    return HeldBack.DRY_RUN if pause_of(annotations).dry_run else HeldBack.NOTHING
+
+
 def of_replicas(
-    namespace: str, name: str, status: Mapping[str, Any], seen: Compared | None, rivals: Iterable[object] = ()
+    namespace: str,
+    name: str,
+    status: Mapping[str, Any],
+    seen: Compared | None,
+    rivals: Sequence[Rival] = (),
+    *,
+    why: HeldBack = HeldBack.MODE,
 ) -> Recommendation | None:
     """Let the operator set the replicas of an endpoint, where following it would have saved something.
 
-    The figure is what it would have saved over the time that was watched, not what the present moment promises.
+    The figure is what it would have saved over the time that was watched, not what the present moment promises; hours
+    in which it only recommended stay in the window when it sets them already, and then there is nothing left to do.
     """
     shown = status.get("recommendation") or {}
     current, wanted = status.get("currentReplicas"), shown.get("replicas")
-    if seen is None or not seen.possible_time or (seen.possible or 0) <= 0:
+    if seen is None or not seen.possible_time or (seen.possible or 0) <= 0 or why is HeldBack.NOTHING:
         return None
     monthly = Fraction(seen.possible or 0, seen.possible_time) * HOUR * HOURS_PER_MONTH
-    now = f", now {wanted} in place of {current}" if wanted is not None and wanted != current else ""
+    now = f", now {current} -> {wanted}" if wanted is not None and wanted != current else ""
     days = Fraction(seen.possible_time, DAY)
+    change, command, note = _letting(namespace, name, rivals, why)
     return Recommendation(
         namespace=namespace,
         subject=f"InferenceEndpoint/{name}",
         kind=Kind.REPLICAS,
-        change=f"mode Auto{now}",
+        change=f"{change}{now}",
         saves=round(monthly),
         per=Per.MONTH,
         confidence=_by_days(days),
         why=f"over {_span(seen.possible_time)} of watching, the recommended replicas would have cost that much less",
-        command=_patch("inferenceendpoint", name, namespace, {"spec": {"mode": "Auto"}}),
-        notes=tuple(f"{one} sets them now: delete it first" for one in rivals),
+        command=command,
+        notes=tuple(f"{one} sets them now: {note}" for one in rivals),
     )
 
 
-def of_gpu(namespace: str, name: str, target: tuple[str, str], advice: Advice, product: str) -> Recommendation | None:
-    """Serve on a cheaper GPU, or on slices; `target` is the workload, `product` the label of nodes with that GPU."""
+def _letting(namespace: str, name: str, rivals: Sequence[Rival], why: HeldBack) -> tuple[str, str, str]:
+    """What has to be changed, by which command, and what becomes of whoever sets the number now."""
+    if why is HeldBack.RIVALS:
+        listed = " ".join(f"{one.kind.lower()}/{one.name}" for one in rivals)
+        return "set the replicas alone", f"kubectl delete {listed} -n {namespace}", "this endpoint takes over"
+    if why is HeldBack.DRY_RUN:
+        command = f"kubectl annotate inferenceendpoint {name} -n {namespace} {DRY_RUN}-"
+        return "no dry run", command, "delete it first"
+    return "mode Auto", _patch("inferenceendpoint", name, namespace, {"spec": {"mode": "Auto"}}), "delete it first"
+
+
+def of_gpu(
+    namespace: str, name: str, target: tuple[str, str], advice: Advice, nodes: Mapping[str, str | None]
+) -> Recommendation | None:
+    """Serve on a cheaper GPU, or on slices; `target` is the workload, `nodes` selects those with that GPU."""
     best = advice.best
     if best is None:
         return None
@@ -120,6 +169,7 @@ def of_gpu(namespace: str, name: str, target: tuple[str, str], advice: Advice, p
     notes = list(best.notes)
     if certain < advice.monthly:
         notes.insert(0, f"for certain {float(certain):,.2f} a month")
+    command, said = _move(namespace, target, advice, nodes)
     return Recommendation(
         namespace=namespace,
         subject=f"InferenceEndpoint/{name}",
@@ -129,18 +179,40 @@ def of_gpu(namespace: str, name: str, target: tuple[str, str], advice: Advice, p
         per=Per.MONTH,
         confidence=advice.confidence,
         why=advice.reason,
-        command=_move(namespace, target, best.resource, product),
-        notes=tuple(notes),
+        command=command,
+        notes=(*notes, *said),
     )
 
 
-def _move(namespace: str, target: tuple[str, str], resource: str, product: str) -> str:
-    kind, name = target
-    if resource.startswith("nvidia.com/mig-"):
-        held = f"nvidia.com/gpu=0,{resource}=1"
-        return f"kubectl set resources {kind.lower()}/{name} -n {namespace} --limits={held} --requests={held}"
-    template = {"spec": {"template": {"spec": {"nodeSelector": {"nvidia.com/gpu.product": product}}}}}
-    return _patch(kind.lower(), name, namespace, template)
+_RESIZED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "DaemonSet"})
+"""Kinds that `kubectl set resources` knows."""
+
+
+def _move(
+    namespace: str, target: tuple[str, str], advice: Advice, nodes: Mapping[str, str | None]
+) -> tuple[str, list[str]]:
+    """The command, and what is to be done besides."""
+    (kind, name), best = target, advice.best
+    assert best is not None
+    lower, count = kind.lower(), advice.replicas * best.for_one
+    more = f"{count} replicas in place of {advice.replicas}: maxReplicas has to allow them"
+    notes = [more] if best.for_one > 1 else []
+    if best.resource.startswith("nvidia.com/mig-"):
+        if kind not in _RESIZED:
+            asked = f"its pods have to ask for {best.resource}: 1 in place of nvidia.com/gpu"
+            return f"kubectl edit {lower}/{name} -n {namespace}", [*notes, asked]
+        held = f"nvidia.com/gpu=0,{best.resource}=1"
+        command = f"kubectl set resources {lower}/{name} -n {namespace} --limits={held} --requests={held}"
+        scale = [f"before it: kubectl scale {lower}/{name} -n {namespace} --replicas={count}"] if notes else []
+        return command, [*notes, *scale, "it sets every container: add -c NAME where there are sidecars"]
+    selected: dict[str, Any] = {"spec": {"nodeSelector": dict(nodes)}}
+    body: dict[str, Any] = {"template": selected}
+    if kind == "LeaderWorkerSet":
+        body = {"leaderWorkerTemplate": {"workerTemplate": selected}}
+        notes.append("a leaderTemplate, where there is one, needs the same nodeSelector")
+    if best.for_one > 1:
+        body = {"replicas": count, **body}
+    return _patch(lower, name, namespace, {"spec": body}), notes
 
 
 # --- whatever holds GPUs ----------------------------------------------------------------------------------------------
@@ -256,6 +328,8 @@ def _by_days(days: Fraction) -> Confidence:
 
 def _span(length: Micros) -> str:
     hours = length / HOUR
+    if hours < 2:
+        return f"{max(1, round(length / MINUTE))} min"
     return f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.1f} hours"
 
 

@@ -44,6 +44,8 @@ class Account:
     """What reports show of the workload."""
     costs: UnitCost
     quality: DataQuality
+    covered: Micros = 0
+    """Time of the window of which the work is known."""
     marginal_request: Fraction | None = None
     marginal_token: Fraction | None = None
     """Of a token of any kind, at the present mix."""
