@@ -161,7 +161,8 @@ def test_what_could_be_saved_is_ranked_and_done_by_its_commands_and_what_was_sav
         world.let_days_go_by()
         operator.start()
 
-        assert world.saved() >= before
+        first = wait_for(world.saved, 30, "the API server finds the cost API again")
+        assert first >= before
         wait_for(lambda: world.saved() > before, 30, "it goes on")
         found = wait_for(lambda: (one := world.savings()) and _kinds(one) >= EXPECTED and one, 30, world.savings)
         _is_ranked(found, team)
@@ -195,7 +196,7 @@ def _is_ranked(found: Json, team: Team) -> None:
     assert by_kind["mistral", "gpu"]["confidence"] == "Medium"  # eight days, but an L4 is much slower
     assert Decimal(by_kind["notebook", "idle"]["saves"]) == PER_HOUR * MONTH
     assert 0 < Decimal(by_kind["mistral", "replicas"]["saves"]) <= 2 * PER_HOUR * MONTH
-    assert 170 < Decimal(by_kind["bert", "spot"]["saves"]) < Decimal("175.20")
+    assert 160 < Decimal(by_kind["bert", "spot"]["saves"]) < Decimal("166.00")  # of 275.20, less interruptions
     assert world_is_untouched(team)
 
 
