@@ -61,16 +61,19 @@ def operator_settings(cluster: LocalCluster) -> dict[str, str]:
 
 
 def with_controller(name: str) -> LocalCluster:
-    """The second cluster with a controller that only some tests need (`queues.JOBSET`, `queues.KUEUE`)."""
+    """The second cluster with a controller that only some tests need, such as `queues.JOBSET`."""
     if name == queues.KUEUE:
         with_controller(queues.JOBSET)  # it has queued JobSets, too
     cluster, folder = with_karpenter(), _folder()
     with _locked(folder / f"{name}.lock"):
         started = folder / f"{name}.started"
         if not started.exists():
-            {queues.JOBSET: queues.start_jobset, queues.KUEUE: queues.start_kueue}[name](cluster)
+            _CONTROLLERS[name](cluster)
             started.touch()
     return cluster
+
+
+_CONTROLLERS = {queues.JOBSET: queues.start_jobset, queues.KUEUE: queues.start_kueue, queues.LWS: queues.start_lws}
 
 
 def _prepare(cluster: LocalCluster) -> None:

@@ -82,7 +82,14 @@ def test_amounts_are_written_with_six_places():
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("500m", Fraction(1, 2)), ("128Gi", Fraction(128 * 2**30)), ("1e3", Fraction(1000)), ("1E", Fraction(10**18))],
+    [
+        ("500m", Fraction(1, 2)),
+        ("128Gi", Fraction(128 * 2**30)),
+        ("1e3", Fraction(1000)),
+        ("1E", Fraction(10**18)),
+        ("2Ei", Fraction(2**61)),
+        ("5E-3", Fraction(5, 1000)),
+    ],
 )
 def test_quantities_are_read_exactly(text, value):
     assert parse_quantity(text) == value
@@ -93,9 +100,10 @@ def test_quantities_are_rounded_up_as_the_scheduler_does():
     assert whole("1500m") == 2
 
 
-def test_a_malformed_quantity_is_refused():
+@pytest.mark.parametrize("text", ["12 GB", "1e999999999", "1E-99999999", "1e65", "9" * 5000, "Ei"])
+def test_a_malformed_quantity_is_refused_and_so_is_one_without_measure(text):
     with pytest.raises(ValueError, match="quantity"):
-        parse_quantity("12 GB")
+        parse_quantity(text)
 
 
 def test_a_timeline_is_cut_where_its_value_changes():

@@ -11,25 +11,27 @@ from typing import Any
 import pytest
 
 from gpucost.cli.recommended_view import command_lines
-from gpucost.core.clock import DAY, HOUR
+from gpucost.core.clock import DAY, HOUR, MINUTE
 from gpucost.core.model import Workload
 from gpucost.core.money import PICO
 from gpucost.core.recommendations import (
     Kind,
     Per,
     Recommendation,
-    held_back,
     monthly,
     of_gpu,
     of_idle,
+    of_last_replica,
     of_replicas,
     of_training,
     ranked,
 )
 from gpucost.core.report import Amounts, Row
+from gpucost.core.serving import cold_start as cold
 from gpucost.core.serving.advice import Advice, Confidence, Option
+from gpucost.core.serving.applying import held_back
 from gpucost.core.serving.counterfactual import Compared
-from gpucost.core.serving.spec import EndpointSpec, Mode, Runtime, TargetRef
+from gpucost.core.serving.spec import EndpointSpec, Holder, HolderKind, Mode, Runtime, ScaleToZero, TargetRef
 from gpucost.core.serving.state import Rival
 
 
@@ -71,6 +73,9 @@ def test_an_autoscaler_that_would_be_in_the_way_is_named() -> None:
     found = of_replicas("prod", "llama", {}, seen, [Rival("HorizontalPodAutoscaler", "their-hpa")])
     assert found is not None
     assert found.notes == ("HorizontalPodAutoscaler their-hpa sets them now: delete it first",)
+    found = of_replicas("prod", "llama", {}, seen, [Rival("InferenceService", "llama", made=True, certain=False)])
+    assert found is not None
+    assert found.notes == ("InferenceService llama has made the workload and may set them: set the number there",)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +105,8 @@ DRY = {"gpucost.dev/dry-run": "true"}
         (Mode.AUTO, DRY, [], "kubectl annotate inferenceendpoint llama -n prod gpucost.dev/dry-run-"),
         (Mode.AUTO, {}, [HPA], "kubectl delete horizontalpodautoscaler/their-hpa -n prod"),
         (Mode.AUTO, {}, [Rival("InferenceEndpoint", "older")], None),
+        (Mode.AUTO, {}, [Rival("PodCliqueSet", "maker", made=True)], None),
+        (Mode.AUTO, {}, [Rival("PodCliqueSet", "maker", made=True, certain=False)], None),
         (Mode.RECOMMEND, DRY, [], "kubectl patch inferenceendpoint llama -n prod --type merge -p "),
     ],
 )
@@ -151,6 +158,55 @@ def test_a_cheaper_gpu_is_selected_by_the_label_of_its_nodes_and_a_slice_by_its_
     assert "--limits=nvidia.com/gpu=0,nvidia.com/mig-3g.40gb=1" in found.command
     assert found.notes[0] == "for certain 0.00 a month"
     assert of_gpu("prod", "llama", ("Deployment", "llama"), Advice(reason="not known"), {}) is None
+
+
+# --- the last replica -------------------------------------------------------------------------------------------------
+
+ENDPOINT = EndpointSpec(TargetRef("Deployment", "llama"), Runtime.VLLM)
+HOLDER = ScaleToZero(Holder(HolderKind.KEDA_HTTP, "llama"))
+QUIET = cold.Advice(
+    cold.Choice.KEEP, "5 of 9 quiet times were longer than 4m", 4 * MINUTE + 1, MINUTE, Fraction(90 * PICO), 30.0,
+    Fraction(1, 2000),
+)  # fmt: skip
+
+
+def test_an_endpoint_with_long_quiet_times_may_be_without_replicas_once_somebody_holds_requests() -> None:
+    found = of_last_replica("prod", "llama", ENDPOINT, QUIET, 8 * DAY)
+    assert found is not None
+    assert (found.kind, found.saves, found.per, found.confidence) == (
+        Kind.COLD_START,
+        90 * PICO,
+        Per.MONTH,
+        Confidence.HIGH,
+    )
+    zero = {"enabled": True, "idleAfter": "4m1s", "holder": {"type": "Gateway", "name": "GATEWAY"}}
+    assert patch_of(found.command) == {"spec": {"mode": "Auto", "scaleToZero": zero}}
+    assert found.notes[0] == "0.05% of the requests wait for a start; 0.10% may be late"
+
+
+def test_one_that_has_a_holder_needs_the_mode_only_and_one_in_mode_auto_nothing() -> None:
+    zero = replace(QUIET, choice=cold.Choice.ZERO)
+    ready = replace(ENDPOINT, zero=HOLDER)
+    found = of_last_replica("prod", "llama", ready, zero, DAY)
+    assert found is not None
+    assert patch_of(found.command) == {"spec": {"mode": "Auto"}}
+    assert of_last_replica("prod", "llama", replace(ready, mode=Mode.AUTO), zero, DAY) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"late": Fraction(1, 500)}, {"late": None}, {"saving_monthly": Fraction(-1)}, {"saving_monthly": None}],
+)
+def test_what_would_break_the_objective_or_saves_nothing_is_not_recommended(changes: dict[str, Any]) -> None:
+    assert of_last_replica("prod", "llama", ENDPOINT, replace(QUIET, **changes), DAY) is None
+
+
+def test_sleep_has_no_figure_and_a_command() -> None:
+    sleep = replace(QUIET, choice=cold.Choice.SLEEP, saving_monthly=None, late=Fraction(1, 100))
+    found = of_last_replica("prod", "llama", ENDPOINT, sleep, DAY)
+    assert found is not None
+    assert found.saves is None
+    assert shlex.split(found.command)[:4] == ["kubectl", "exec", "deployment/llama", "-n"]
 
 
 # --- idle -------------------------------------------------------------------------------------------------------------

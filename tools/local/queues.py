@@ -1,4 +1,4 @@
-"""The real JobSet and Kueue controllers beside a local cluster, each started when a test needs it.
+"""The real JobSet, Kueue and LeaderWorkerSet controllers beside a local cluster, each started when a test needs it.
 
 They see the whole cluster but touch only their own kinds, and Jobs that name a queue. Their webhooks serve the
 namespaces that carry the label `local.webhooks.JOINED`.
@@ -17,7 +17,7 @@ from local.programs import program
 from local.waiting import wait_for
 from local.workbench import Workbench
 
-JOBSET, KUEUE = "jobset", "kueue"
+JOBSET, KUEUE, LWS = "jobset", "kueue", "lws"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 READY_SECONDS = 30
 
@@ -39,6 +39,12 @@ def start_kueue(cluster: Workbench) -> None:
     _start(cluster, KUEUE, settings, "--feature-gates=VisibilityOnDemand=false", groups=groups)
 
 
+def start_lws(cluster: Workbench) -> None:
+    """Install LeaderWorkerSet and run its controller until the cluster ends."""
+    settings = {"apiVersion": "config.lws.x-k8s.io/v1alpha1", "kind": "Configuration"}
+    _start(cluster, LWS, settings, groups=("leaderworkerset.x-k8s.io", ""))
+
+
 def _start(cluster: Workbench, name: str, settings: dict[str, Any], *arguments: str, groups: tuple[str, ...]) -> None:
     crds = webhooks.definitions(name)
     cluster.apply(crds)
@@ -55,7 +61,7 @@ def _start(cluster: Workbench, name: str, settings: dict[str, Any], *arguments: 
 
 
 def _common(folder: Path, port: int, probe: int) -> dict[str, Any]:
-    """What both are told: everything on loopback, one of each, certificates from us."""
+    """What all are told: everything on loopback, one of each, certificates from us."""
     return {
         "health": {"healthProbeBindAddress": f"127.0.0.1:{probe}"},
         "metrics": {"bindAddress": "0"},

@@ -61,7 +61,7 @@ def documents(name: str) -> list[Manifest]:
     if not folder.is_dir():
         raise LookupError(f"no manifests of {name} in {folder}: run `make tools`")
     texts = (path.read_text() for path in sorted(folder.glob("*.yaml")))
-    return [document for text in texts for document in yaml.safe_load_all(text) if document]
+    return [found for text in texts for found in yaml.safe_load_all(text) if isinstance(found, dict)]
 
 
 def definitions(name: str) -> list[Manifest]:

@@ -91,6 +91,9 @@ class ColdStartStatus(ApiModel):
     saving_monthly: DecimalText | None = Field(
         None, description="What going to zero saves in 730 hours, starts paid; negative when it costs more."
     )
+    kept: Text = Field(
+        "", description="Why the holder of spec.scaleToZero holds no requests, so that the last replica stays."
+    )
 
 
 class ScalingStep(ApiModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gpucost.cli import costs_view, diff_view, explain_view, idle_view
+from gpucost.cli import costs_view, diff_view, endpoint_explained_view, explain_view, idle_view
 from gpucost.cli.costs_view import OF_A_NAMESPACE, View
 from gpucost.cli.endpoints import endpoint
 from gpucost.cli.estimate import estimate, predict
@@ -15,7 +15,9 @@ from gpucost.cli.resume import resume
 from gpucost.cli.runs import report, savings, simulate
 from gpucost.cli.windows import before
 from gpucost.core.grouping import LABEL
+from gpucost.web.names import canonical
 
+_ENDPOINT = "inferenceendpoint"
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 _EXAMPLES = """\b
@@ -214,7 +216,8 @@ def diff(by: str, against: str | None, fail_above: str | None) -> None:
     epilog="\b\nExamples:\n  kubectl cost explain TrainingJob/bert -n research\n"
     "  kubectl cost explain tj/bert -n research --window 24h -o wide\n"
     "  kubectl cost explain pod/bert-0 -n research -o csv\n"
-    "  kubectl cost explain node/gpu-0                who paid for this node",
+    "  kubectl cost explain node/gpu-0          who paid for this node\n"
+    "  kubectl cost explain iep/llama -n chat   how its price per token comes about",
 )
 @click.argument("workload", metavar="KIND/NAME")
 @flags("namespace", "window", *PRINTED)
@@ -222,12 +225,18 @@ def explain(workload: str) -> None:
     """The arithmetic behind a cost: every stretch of time x share x price.
 
     Of a workload, of a pod (pod/NAME), of a namespace (ns/NAME), or of a node (node/NAME): then also what nobody held.
-    The lines add up to exactly the cost that is reported. Kinds may be short: tj, deploy, sts.
+    The lines add up to exactly the cost that is reported. Of an InferenceEndpoint (iep/NAME) also what its pods did in
+    each hour, and how prices per token and request follow. Kinds may be short: tj, iep, deploy, sts.
     """
     kind, slash, name = workload.partition("/")
     if not (slash and kind and name) or "/" in name:
         raise click.UsageError(f"{workload!r} is not KIND/NAME, such as TrainingJob/bert or deploy/chat")
     asker = Asker(current())
+    if canonical(kind).removesuffix("s") == _ENDPOINT:
+        unit = asker.unit_cost(asker.one_namespace(), name)
+        paid = asker.over(f"{unit.window.start},{unit.window.end}").explanation(*unit.workload.split("/", 1))
+        endpoint_explained_view.show(unit, paid, asker.options)
+        return
     explain_view.show(asker.explanation(kind, name), asker.options)
 
 

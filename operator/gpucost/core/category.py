@@ -19,7 +19,9 @@ _BY_VALUE: Mapping[str, Category] = {category.value: category for category in Ca
 _TRAINING_KINDS = frozenset(
     {"TrainingJob", "Job", "CronJob", "JobSet", "TrainJob", "PyTorchJob", "TFJob", "MPIJob", "XGBoostJob", "RayJob"}
 )
-_SERVING_KINDS = frozenset({"Deployment", "StatefulSet", "LeaderWorkerSet", "InferenceService", "RayService"})
+_SERVING_KINDS = frozenset(
+    {"Deployment", "Rollout", "StatefulSet", "LeaderWorkerSet", "InferenceService", "RayService"}
+)
 _SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", "gpucost-system", "karpenter"})
 
 _PROGRAMS: Mapping[Category, str] = {

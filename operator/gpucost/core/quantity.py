@@ -11,6 +11,8 @@ from fractions import Fraction
 from functools import lru_cache
 
 _QUANTITY = re.compile(r"([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)([eE][+-]?\d+|[numkMGTPE]|[KMGTPE]i)?")
+_MOST_DIGITS = 64
+"""Of a number, and of its exponent's value: `1e999999999` is short, and the integer that it stands for is not."""
 _SUFFIX: dict[str, Fraction] = {
     "n": Fraction(1, 10**9),
     "u": Fraction(1, 10**6),
@@ -24,14 +26,22 @@ _SUFFIX: dict[str, Fraction] = {
 def parse_quantity(text: str) -> Fraction:
     """Parse a quantity such as `500m`, `128Gi`, `1e3` or `8`; malformed text is a `ValueError`."""
     match = _QUANTITY.fullmatch(text)
-    if match is None:
+    if match is None or len(match[1]) > _MOST_DIGITS or _exponent(match[2]) > _MOST_DIGITS:
+        text = text if len(text) <= _MOST_DIGITS else text[:_MOST_DIGITS] + "…"
         raise ValueError(f"not a Kubernetes quantity: {text!r} (want for example 500m, 8 or 128Gi)")
     number, suffix = Fraction(match[1]), match[2]
     if not suffix:
         return number
-    if suffix[0] in "eE" and len(suffix) > 1:
-        return number * Fraction(10) ** int(suffix[1:])
-    return number * _SUFFIX[suffix]
+    if suffix in _SUFFIX:
+        return number * _SUFFIX[suffix]
+    return number * Fraction(10) ** int(suffix[1:])
+
+
+def _exponent(suffix: str | None) -> int:
+    """How large an exponent is, whatever its sign; 0 where there is none."""
+    if not suffix or suffix in _SUFFIX:
+        return 0
+    return abs(int(suffix[1:])) if len(suffix) < 8 else _MOST_DIGITS + 1
 
 
 def milli(text: str) -> int:

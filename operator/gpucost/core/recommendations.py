@@ -7,8 +7,6 @@ figure to comes last, and is no zero.
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -17,13 +15,14 @@ from fractions import Fraction
 from typing import Any
 
 from gpucost.core.assets import HOURS_PER_MONTH
-from gpucost.core.clock import DAY, HOUR, MINUTE, Micros
+from gpucost.core.clock import DAY, HOUR, MINUTE, SECOND, Micros, format_duration
 from gpucost.core.money import PICO, Pico
 from gpucost.core.report import Row
+from gpucost.core.serving import cold_start as cold
 from gpucost.core.serving.advice import Advice, Confidence
+from gpucost.core.serving.applying import HeldBack, letting, moving, patch
 from gpucost.core.serving.counterfactual import Compared
-from gpucost.core.serving.pausing import DRY_RUN, pause_of
-from gpucost.core.serving.spec import INFERENCE_ENDPOINT, EndpointSpec, Mode
+from gpucost.core.serving.spec import EndpointSpec, Mode
 from gpucost.core.serving.state import Rival
 
 SPOT = "on spot capacity"
@@ -35,22 +34,10 @@ class Kind(StrEnum):
 
     REPLICAS = "replicas"
     GPU = "gpu"
+    COLD_START = "coldStart"
     IDLE = "idle"
     SPOT = "spot"
     DUPLICATE = "duplicate"
-
-
-class HeldBack(StrEnum):
-    """Why an endpoint only recommends its replicas."""
-
-    MODE = "mode"
-    """`spec.mode`."""
-    DRY_RUN = "dryRun"
-    """The annotation, in mode Auto."""
-    RIVALS = "rivals"
-    """Somebody else sets them, in mode Auto."""
-    NOTHING = "nothing"
-    """It sets them already, or there is no way to let it."""
 
 
 class Per(StrEnum):
@@ -98,18 +85,6 @@ def monthly(found: Iterable[Recommendation]) -> Pico:
 # --- endpoints --------------------------------------------------------------------------------------------------------
 
 
-def held_back(spec: EndpointSpec, annotations: Mapping[str, str], rivals: Iterable[Rival]) -> HeldBack:
-    """What keeps the operator from setting the replicas of an endpoint."""
-    if spec.mode is not Mode.AUTO:
-        return HeldBack.MODE if spec.mode is Mode.RECOMMEND else HeldBack.NOTHING
-    kinds = {one.kind for one in rivals}
-    if INFERENCE_ENDPOINT in kinds:
-        return HeldBack.NOTHING
-    if kinds:
-        return HeldBack.RIVALS
-    return HeldBack.DRY_RUN if pause_of(annotations).dry_run else HeldBack.NOTHING
-
-
 def of_replicas(
     namespace: str,
     name: str,
@@ -131,7 +106,7 @@ def of_replicas(
     monthly = Fraction(seen.possible or 0, seen.possible_time) * HOUR * HOURS_PER_MONTH
     now = f", now {current} -> {wanted}" if wanted is not None and wanted != current else ""
     days = Fraction(seen.possible_time, DAY)
-    change, command, note = _letting(namespace, name, rivals, why)
+    change, command, notes = letting(namespace, name, rivals, why)
     return Recommendation(
         namespace=namespace,
         subject=f"InferenceEndpoint/{name}",
@@ -142,19 +117,8 @@ def of_replicas(
         confidence=_by_days(days),
         why=f"over {_span(seen.possible_time)} of watching, the recommended replicas would have cost that much less",
         command=command,
-        notes=tuple(f"{one} sets them now: {note}" for one in rivals),
+        notes=notes,
     )
-
-
-def _letting(namespace: str, name: str, rivals: Sequence[Rival], why: HeldBack) -> tuple[str, str, str]:
-    """What has to be changed, by which command, and what becomes of whoever sets the number now."""
-    if why is HeldBack.RIVALS:
-        listed = " ".join(f"{one.kind.lower()}/{one.name}" for one in rivals)
-        return "set the replicas alone", f"kubectl delete {listed} -n {namespace}", "this endpoint takes over"
-    if why is HeldBack.DRY_RUN:
-        command = f"kubectl annotate inferenceendpoint {name} -n {namespace} {DRY_RUN}-"
-        return "no dry run", command, "delete it first"
-    return "mode Auto", _patch("inferenceendpoint", name, namespace, {"spec": {"mode": "Auto"}}), "delete it first"
 
 
 def of_gpu(
@@ -169,7 +133,7 @@ def of_gpu(
     notes = list(best.notes)
     if certain < advice.monthly:
         notes.insert(0, f"for certain {float(certain):,.2f} a month")
-    command, said = _move(namespace, target, advice, nodes)
+    command, said = moving(namespace, target, advice, nodes)
     return Recommendation(
         namespace=namespace,
         subject=f"InferenceEndpoint/{name}",
@@ -184,42 +148,63 @@ def of_gpu(
     )
 
 
-_RESIZED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "DaemonSet"})
-"""Kinds that `kubectl set resources` knows."""
+def of_last_replica(
+    namespace: str, name: str, spec: EndpointSpec, advice: cold.Advice, watched: Micros
+) -> Recommendation | None:
+    """Be without a replica, or have it sleep, while nobody asks, where its quiet times have paid for the starts.
+
+    `watched` is the time on which the advice rests. What would break the objective is not recommended.
+    """
+    late, allowed = advice.late, 1 - Fraction(spec.slo.objective) / 100
+    if advice.choice is cold.Choice.SLEEP:
+        return _asleep(namespace, name, spec, advice, watched)
+    if not advice.saving_monthly or advice.saving_monthly <= 0 or advice.idle_after is None:
+        return None
+    is_done = spec.zero is not None and spec.mode is Mode.AUTO
+    if is_done or late is None or late > allowed or (spec.zero is not None and advice.choice is cold.Choice.KEEP):
+        return None
+    after = format_duration(-(-advice.idle_after // SECOND) * SECOND)
+    change: dict[str, Any] = {"mode": "Auto"} if spec.mode is not Mode.AUTO else {}
+    notes = [f"{float(late):.2%} of the requests wait for a start; {float(allowed):.2%} may be late"]
+    if spec.zero is None:
+        change["scaleToZero"] = {"enabled": True, "idleAfter": after, "holder": {"type": "Gateway", "name": "GATEWAY"}}
+        notes.append("GATEWAY: the Service that holds requests meanwhile; or a holder of type KedaHttp")
+    return Recommendation(
+        namespace=namespace,
+        subject=f"InferenceEndpoint/{name}",
+        kind=Kind.COLD_START,
+        change=f"no replica after {after} without a request",
+        saves=round(advice.saving_monthly),
+        per=Per.MONTH,
+        confidence=_by_days(Fraction(watched, DAY)),
+        why=advice.message,
+        command=patch("inferenceendpoint", name, namespace, {"spec": change}),
+        notes=tuple(notes),
+    )
 
 
-def _move(
-    namespace: str, target: tuple[str, str], advice: Advice, nodes: Mapping[str, str | None]
-) -> tuple[str, list[str]]:
-    """The command, and what is to be done besides."""
-    (kind, name), best = target, advice.best
-    assert best is not None
-    lower, count = kind.lower(), advice.replicas * best.for_one
-    more = f"{count} replicas in place of {advice.replicas}: maxReplicas has to allow them"
-    notes = [more] if best.for_one > 1 else []
-    if best.resource.startswith("nvidia.com/mig-"):
-        if kind not in _RESIZED:
-            asked = f"its pods have to ask for {best.resource}: 1 in place of nvidia.com/gpu"
-            return f"kubectl edit {lower}/{name} -n {namespace}", [*notes, asked]
-        held = f"nvidia.com/gpu=0,{best.resource}=1"
-        command = f"kubectl set resources {lower}/{name} -n {namespace} --limits={held} --requests={held}"
-        scale = [f"before it: kubectl scale {lower}/{name} -n {namespace} --replicas={count}"] if notes else []
-        return command, [*notes, *scale, "it sets every container: add -c NAME where there are sidecars"]
-    selected: dict[str, Any] = {"spec": {"nodeSelector": dict(nodes)}}
-    body: dict[str, Any] = {"template": selected}
-    if kind == "LeaderWorkerSet":
-        body = {"leaderWorkerTemplate": {"workerTemplate": selected}}
-        notes.append("a leaderTemplate, where there is one, needs the same nodeSelector")
-    if best.for_one > 1:
-        body = {"replicas": count, **body}
-    return _patch(lower, name, namespace, {"spec": body}), notes
+def _asleep(namespace: str, name: str, spec: EndpointSpec, advice: cold.Advice, watched: Micros) -> Recommendation:
+    """What it is worth depends on who uses the memory meanwhile, which nobody knows."""
+    target = f"{spec.target.kind.lower()}/{spec.target.name}"
+    return Recommendation(
+        namespace=namespace,
+        subject=f"InferenceEndpoint/{name}",
+        kind=Kind.COLD_START,
+        change="sleep while nobody asks",
+        saves=None,
+        per=Per.MONTH,
+        confidence=_by_days(Fraction(watched, DAY)),
+        why=advice.message,
+        command=f"kubectl exec {target} -n {namespace} -- curl -sX POST 'http://localhost:8000/sleep?level=1'",
+        notes=("needs vllm serve --enable-sleep-mode with VLLM_SERVER_DEV_MODE=1; POST /wake_up brings it back",),
+    )
 
 
 # --- whatever holds GPUs ----------------------------------------------------------------------------------------------
 
 IDLE_BELOW = Fraction(1, 100)
 KNOWN_ABOVE = Fraction(9, 10)
-_SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "LeaderWorkerSet"})
+_SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "Rollout", "LeaderWorkerSet"})
 
 
 def of_idle(row: Row) -> Recommendation | None:
@@ -247,7 +232,7 @@ def _stop(namespace: str, kind: str, name: str) -> str:
     if kind in _SCALED:
         return f"kubectl scale {kind.lower()}/{name} -n {namespace} --replicas=0"
     if kind in {"TrainingJob", "Job"}:
-        return _patch(kind.lower(), name, namespace, {"spec": {"suspend": True}})
+        return patch(kind.lower(), name, namespace, {"spec": {"suspend": True}})
     if kind == "Pod":
         return f"kubectl delete pod {name} -n {namespace}"
     return f"kubectl cost explain {kind}/{name} -n {namespace}"
@@ -283,7 +268,7 @@ def _duplicate(
         per=Per.RUN,
         confidence=Confidence.HIGH,
         why=str(condition.get("message") or "the same run was made before"),
-        command=_patch("trainingjob", name, namespace, {"spec": {"suspend": True}}),
+        command=patch("trainingjob", name, namespace, {"spec": {"suspend": True}}),
     )
 
 
@@ -303,7 +288,7 @@ def _spot(namespace: str, name: str, spec: Mapping[str, Any], status: Mapping[st
         per=Per.RUN,
         confidence=Confidence.MEDIUM,
         why="by the estimate of the run, for the part that is still to be done",
-        command=_patch("trainingjob", name, namespace, {"spec": {"placement": {"policy": policy}}}),
+        command=patch("trainingjob", name, namespace, {"spec": {"placement": {"policy": policy}}}),
         notes=("spot nodes are lost now and then: save checkpoints",),
     )
 
@@ -315,11 +300,6 @@ def _expected(status: Mapping[str, Any]) -> tuple[Pico | None, Pico]:
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
-
-
-def _patch(kind: str, name: str, namespace: str, body: Mapping[str, Any]) -> str:
-    text = json.dumps(body, separators=(",", ":"))
-    return f"kubectl patch {kind} {name} -n {namespace} --type merge -p {shlex.quote(text)}"
 
 
 def _by_days(days: Fraction) -> Confidence:

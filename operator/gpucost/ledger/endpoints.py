@@ -45,7 +45,7 @@ class Endpoints:
 
     def memories(self) -> dict[str, Memory]:
         """What is remembered of every endpoint."""
-        return self.read(_memories)
+        return self.read(memories)
 
     def forget(self, living: Iterable[str], horizon: Instant) -> int:
         """Delete hours before `horizon`, and endpoints that do not exist any more and did nothing since."""
@@ -75,7 +75,8 @@ def _hours(db: Db, span: Interval, *which: ColumnElement[bool]) -> dict[str, dic
     return found
 
 
-def _memories(db: Db) -> dict[str, Memory]:
+def memories(db: Db) -> dict[str, Memory]:
+    """What is remembered of every endpoint, by UID."""
     rows = db.connection.execute(select(endpoint_memory).where(endpoint_memory.c.cluster == db.cluster))
     return {row.endpoint: memory_from_json(row.known) for row in rows}
 

@@ -244,6 +244,9 @@ def read_marks(db: Db, prefix: str = "") -> dict[str, str]:
 
 
 def write_marks(db: Db, values: Mapping[str, str]) -> None:
-    """Set marks."""
-    found = [{"cluster": db.cluster, "name": name, "value": value} for name, value in values.items()]
+    """Set marks; one that is set to nothing is taken away."""
+    found = [{"cluster": db.cluster, "name": name, "value": value} for name, value in values.items() if value]
     _upsert(db.connection, marks, found)
+    for part in chunks(sorted(name for name, value in values.items() if not value)):
+        gone = marks.c.name.in_(part)
+        db.connection.execute(delete(marks).where(marks.c.cluster == db.cluster, gone))

@@ -249,7 +249,7 @@ class Ledger:
         return sorted(found, key=lambda workload: (workload.kind, workload.name))
 
     def mark(self, name: str, value: str) -> None:
-        """Remember a small value under a name, such as how far a watch has been followed."""
+        """Remember a small value under a name, such as how far a watch has been followed; an empty one forgets it."""
         self.record((), marks={name: value})
 
     def marked(self, name: str) -> str | None:

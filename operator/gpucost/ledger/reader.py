@@ -27,14 +27,16 @@ from gpucost.core.focus_terms import Terms, terms
 from gpucost.core.model import CapacityType, NodeFact, PriceFact
 from gpucost.core.money import Pico
 from gpucost.core.report import Amounts
+from gpucost.core.serving.work_json import Memory
 from gpucost.core.timeline import Interval, Timeline
 from gpucost.core.training.progress import Progress
 from gpucost.ledger import charges as store
 from gpucost.ledger import rows
 from gpucost.ledger.db import Db
+from gpucost.ledger.endpoints import memories
 from gpucost.ledger.engine import parse_url, place_of
 from gpucost.ledger.errors import LedgerError, guard
-from gpucost.ledger.facts import by_keys, chunks
+from gpucost.ledger.facts import by_keys, chunks, read_marks
 from gpucost.ledger.migrate import HEAD, current
 from gpucost.ledger.postgres import is_postgres, open_postgres
 from gpucost.ledger.progress import histories
@@ -118,6 +120,14 @@ class Snapshot:
     def progress(self) -> dict[str, Progress]:
         """What every run has said of itself, by UID of its TrainingJob."""
         return histories(self.db, None)
+
+    def marks(self, prefix: str) -> dict[str, str]:
+        """What the operator remembers under names that begin so."""
+        return read_marks(self.db, prefix)
+
+    def endpoint_memories(self) -> dict[str, Memory]:
+        """What is remembered of every endpoint, by UID."""
+        return memories(self.db)
 
     def cost(self, span: Interval) -> tuple[Pico, Pico]:
         """Sum of the charges of whole hours, and what the nodes cost by their own integration."""

@@ -23,6 +23,8 @@ from gpucost.ledger.schema import replica_hours, replica_notes
 
 SAVED = "saved"
 """Kind of the note that outlives its endpoint: what has been saved by it, in pico-units."""
+GONE = "(gone)"
+"""In place of a UID: what all endpoints have saved that do not exist any more."""
 _KEYS = ["cluster", "endpoint", "hour", "applied"]
 
 
@@ -64,7 +66,10 @@ class ReplicaBooks:
         return self.read(lambda db: _notes(db, kind))
 
     def tidy(self, living: Iterable[str], before: Instant) -> None:
-        """Add hours before an instant up to days, and forget notes about endpoints that do not exist any more."""
+        """Add hours before an instant up to days, and forget notes about endpoints that do not exist any more.
+
+        What these have saved becomes one sum.
+        """
         alive, border = frozenset(living), floor_to(before, DAY)
         self.write(lambda db: _tidy(db, alive, border))
 
@@ -126,6 +131,20 @@ def _tidy(db: Db, living: frozenset[str], before: Instant) -> None:
         notes = replica_notes.c
         where = notes.cluster == db.cluster, notes.endpoint.in_(part), notes.kind != SAVED
         db.connection.execute(delete(replica_notes).where(*where))
+    _add_up_gone(db, living)
+
+
+def _add_up_gone(db: Db, living: frozenset[str]) -> None:
+    saved = _notes(db, SAVED)
+    gone = sorted(saved.keys() - living - {GONE})
+    if not gone:
+        return
+    whole = sum(int(saved[uid]) for uid in (*gone, GONE) if uid in saved)
+    notes = replica_notes.c
+    for part in chunks(gone):
+        where = notes.cluster == db.cluster, notes.endpoint.in_(part), notes.kind == SAVED
+        db.connection.execute(delete(replica_notes).where(*where))
+    _record(db, [], [Note(GONE, SAVED, str(whole))])
 
 
 def _noted(db: Db) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Table, delete, func, select, tuple_
 
+from gpucost.core import owners
 from gpucost.core.booking import FIELDS
 from gpucost.core.clock import DAY, HOUR, Instant, floor_to
 from gpucost.core.model import CapacityType
@@ -48,8 +49,8 @@ DROPPED_LABELS = frozenset(
         "controller-revision-hash",
         "controller-uid",
         "job-name",
-        "pod-template-hash",
         "statefulset.kubernetes.io/pod-name",
+        *owners.LABELS,
     }
 )
 """Labels that tell single pods or workloads apart: roll-ups do not keep them."""

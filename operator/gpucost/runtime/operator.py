@@ -34,7 +34,7 @@ from gpucost.runtime.backfill import Backfill, backfill_of
 from gpucost.runtime.costapi import keep_registered, open_doors
 from gpucost.runtime.custom import MissingDefinitions, watch
 from gpucost.runtime.dryrun import print_decisions, recorded_histories
-from gpucost.runtime.endpoints.dryrun import print_endpoints
+from gpucost.runtime.endpoints.dryrun import measure_endpoints, print_endpoints
 from gpucost.runtime.endpoints.keeping import Kept
 from gpucost.runtime.exporter import DailyExport, exporter_of
 from gpucost.runtime.feeding import feeds_of
@@ -175,7 +175,7 @@ class Operator:
             engine=engine,
         )
         sampling.on_quiet = parts.stopping.quiet.take
-        sampling.on_series = parts.advising.footprints.take
+        sampling.on_series = parts.advising.take
         stack.push_async_callback(sampling.close)
         accounting = Accounting(
             ledger, parts.recorder, parts.caches, parts.figures, now, sampling, settings.details_kept
@@ -314,7 +314,8 @@ class Operator:
             return 1
         parts.progress.load(await asyncio.to_thread(recorded_histories, self.settings))
         refused = await print_decisions(parts.controller, sys.stdout)
-        refused += await print_endpoints(parts.serving.controller, sys.stdout)
+        await measure_endpoints(parts.serving, parts.accounts, self.settings, parts.runs.engine)
+        refused += await print_endpoints(parts.serving.controller, sys.stdout, parts.serving.signals_of)
         return 1 if refused else 0
 
     # --- what goes on -------------------------------------------------------------------------------------------------

@@ -144,6 +144,7 @@ class Parts:
         self.publisher.others = self.serving.published
         keep = settings.details_kept
         self.accounts = Accounts(self.serving, self.client, now, currency=settings.currency, keep=keep)
+        self.advising.recommending.last_replica_of = self.accounts.last_replica
         self.ledger_state = LedgerState(now)
         self.totals = Totals()
         self.price_watch = PriceWatch(self.prices, self.recorder, self.assets, self.figures, now)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from gpucost.core.clock import HOUR, floor_to
+from gpucost.core.clock import HOUR, Micros, floor_to
 from gpucost.core.recommendations import (
     Recommendation,
-    held_back,
     of_gpu,
     of_idle,
+    of_last_replica,
     of_replicas,
     of_training,
     ranked,
 )
 from gpucost.core.report import Report
+from gpucost.core.serving import cold_start as cold
+from gpucost.core.serving.applying import held_back
 from gpucost.core.serving.counterfactual import Compared, compared
+from gpucost.core.serving.spec import EndpointSpec
 from gpucost.core.timeline import Interval
 from gpucost.ledger.replicas import Booked
 from gpucost.runtime.endpoints.footprints import Footprints
 from gpucost.runtime.endpoints.otherwise import ReplicaBook
 from gpucost.runtime.endpoints.registry import Endpoints
-from gpucost.runtime.world import World
+from gpucost.runtime.world import Custom, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Recommending:
     endpoints: Endpoints
     book: ReplicaBook
     footprints: Footprints
+    last_replica_of: Callable[[Custom, EndpointSpec], tuple[cold.Advice, Micros] | None] = lambda _record, _spec: None
+    """Whether the last replica of an endpoint is worth keeping, and the time on which that rests."""
 
     async def look(self, report: Report, namespace: str | None) -> tuple[list[Applied], tuple[Recommendation, ...]]:
         """What was saved by replicas in the window of a report, and what could be saved.
@@ -81,6 +86,8 @@ class Recommending:
             seen = possible.get(record.uid)
             why = held_back(spec, record.annotations, rivals)
             yield from _present(of_replicas(record.namespace, record.name, record.status, seen, rivals, why=why))
+            if (last := self.last_replica_of(record, spec)) is not None:
+                yield from _present(of_last_replica(record.namespace, record.name, spec, *last))
             advice = self.footprints.advice(record, spec)
             if advice.best is not None:
                 target = spec.target.kind, spec.target.name

@@ -13,6 +13,7 @@ from typing import Any
 
 from gpucost.core.clock import Instant, parse_rfc3339
 from gpucost.core.model import Job, Key, Node, Owner, Pod, Workload
+from gpucost.core.owners import above
 from gpucost.core.training import jobset
 from gpucost.core.training.jobset import JobSet
 from gpucost.core.training.queueing import Entry
@@ -120,9 +121,11 @@ class World:
     """TrainingJobs that speak of a workload: by kind and name."""
     runs_of: dict[str, set[Key]] = field(default_factory=dict)
     """TrainingJobs that a schedule has made: by UID of the TrainingJob whose it is."""
+    adopted: dict[str, Workload] = field(default_factory=dict)
+    """Workloads of pods that their owners do not lead to: by UID of the pod."""
     on_dirty: Callable[[Key], None] = lambda _key: None
     on_claimed: Callable[[Iterable[str]], None] = lambda _uids: None
-    """Told the UIDs of pods whose Job a TrainingJob has taken over."""
+    """Told the UIDs of pods that are somebody else's now, such as of a Job that a TrainingJob has taken over."""
 
     # --- changes ------------------------------------------------------------------------------------------------------
 
@@ -320,11 +323,7 @@ class World:
             return Workload("Pod", pod.name)
         if owner.kind == "Job":
             return self._workload_of_job(owner)
-        if owner.kind == "ReplicaSet":
-            suffix = "-" + pod.labels.get("pod-template-hash", "")
-            if len(suffix) > 1 and owner.name.endswith(suffix):
-                return Workload("Deployment", owner.name.removesuffix(suffix))
-        return Workload(owner.kind, owner.name)
+        return self.adopted.get(pod.uid) or above(owner.kind, owner.name, pod.labels)
 
     def _workload_of_job(self, owner: Owner) -> Workload:
         job = self.jobs.get(owner.uid)

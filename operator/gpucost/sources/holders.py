@@ -20,8 +20,13 @@ Json = Mapping[str, Any]
 HOLDS = "gpucost.dev/holds"
 """Annotation on a gateway's Service: the endpoints (`namespace/name`, commas between) for which it holds requests."""
 SKIP = "httpscaledobject.keda.sh/skip-scaledobject-creation"
-PENDING = "interceptor_pending_request_count"
-"""Gauge of the interceptor: requests that wait or run, by host."""
+_GAUGES = ("interceptor_pending_request_count", "interceptor_request_concurrency")
+"""Of the interceptor: requests that wait or run. The first one names an HTTPScaledObject in `host`, as
+`namespace/name` (the host itself in early versions); the other one, since there are InterceptorRoutes, in two labels.
+"""
+_ROUTE_LABELS = ("host", "route_namespace", "route_name")
+PENDING = f'sum by ({", ".join(_ROUTE_LABELS)}) ({{__name__=~"{"|".join(_GAUGES)}"}})'
+"""What all interceptors hold, by route."""
 CANDIDATES: Mapping[HolderKind, Sequence[tuple[str, str, str]]] = {
     HolderKind.KEDA_HTTP: (
         ("http.keda.sh/v1beta1", "interceptorroutes", "InterceptorRoute"),
@@ -89,13 +94,21 @@ def _service(body: Json, _target: TargetRef, endpoint: Key) -> str:
     return f"Service {metadata['name']} does not say that it holds requests for this endpoint; {wanted}"
 
 
-def hosts_of(body: Json) -> tuple[str, ...]:
-    """Hosts that a route of the interceptor is for."""
-    spec = body.get("spec") or {}
-    hosts = [str(one) for one in spec.get("hosts") or ()]
+def routes_of(body: Json) -> tuple[str, ...]:
+    """What the interceptor calls a route: `namespace/name` of its object, and in early versions its hosts."""
+    metadata, spec = body["metadata"], body.get("spec") or {}
+    found = [f"{metadata.get('namespace') or ''}/{metadata['name']}"]
+    found += [str(one) for one in spec.get("hosts") or ()]
     for rule in spec.get("rules") or ():
-        hosts += [str(one) for one in rule.get("hosts") or ()]
-    return tuple(dict.fromkeys(hosts))
+        found += [str(one) for one in rule.get("hosts") or ()]
+    return tuple(dict.fromkeys(found))
+
+
+def route_told(labels: Mapping[str, str]) -> str:
+    """The route that a series of `PENDING` is about, as `routes_of` writes it; empty where none is named."""
+    if name := labels.get("route_name"):
+        return f"{labels.get('route_namespace') or ''}/{name}"
+    return labels.get("host") or ""
 
 
 def has_ready(slices: Iterable[Json]) -> bool:

@@ -53,6 +53,11 @@ class PrometheusError(Exception):
         """Whether the query itself is wrong, or asks for more than the engine gives."""
         return self.status in {400, 422}
 
+    @property
+    def may_be_of_some(self) -> bool:
+        """Whether the engine is there, and might answer a question about less."""
+        return self.status is not None and (self.blames_the_query or self.timed_out)
+
 
 Series = Sample
 """One series of an answer, with its value at the instant asked for."""

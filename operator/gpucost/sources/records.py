@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from gpucost.core import owners
 from gpucost.core.category import program_category
 from gpucost.core.clock import SECOND, Instant, parse_rfc3339
 from gpucost.core.model import NO_LABELS, ContainerEnd, Job, JobCondition, Node, Owner, Pod, Resources, Waiting
@@ -23,7 +24,7 @@ PREFIX = "gpucost.dev/"
 QUEUE = "kueue.x-k8s.io/queue-name"
 GPU = "nvidia.com/gpu"
 NO_DEVICES: Mapping[str, int] = {}
-_POD_LABELS = frozenset({"app.kubernetes.io/name", "job-name", "batch.kubernetes.io/job-name", "pod-template-hash"})
+_POD_LABELS = frozenset({"app.kubernetes.io/name", "job-name", "batch.kubernetes.io/job-name", *owners.LABELS})
 _JOB_LABELS = frozenset({PART_LABEL})
 COST_LABELS = frozenset(
     {

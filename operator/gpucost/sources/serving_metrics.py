@@ -32,6 +32,9 @@ _MOST_NAMESPACES = 1500
 _MOST_TEXT = 5000
 _QUESTION = "gpucost_question"
 
+Bounds = Mapping[tuple[str, str], Mapping[str, float]]
+"""By namespace and histogram: how many series have each bound."""
+
 
 async def ask(engine: PromQL, group: Group, namespaces: Collection[str]) -> Answer:
     """What all pods of some namespaces say. Raises `PrometheusError`."""
@@ -53,15 +56,17 @@ def question(group: Group, namespaces: Collection[str]) -> str:
     return " or ".join([*parts, _part("vector(time())", NOW)])
 
 
-async def ask_bounds(engine: PromQL, group: Group, namespaces: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """The bounds that each latency histogram has, as the server writes them. Raises `PrometheusError`."""
+async def ask_bounds(engine: PromQL, group: Group, namespaces: Collection[str]) -> Bounds:
+    """The bounds that each latency histogram has, as the servers write them. Raises `PrometheusError`."""
     names = _names(group.preset.histograms.values(), "_bucket")
     if not names:
         return {}
-    found: dict[str, list[str]] = {}
-    for labels, _ in await engine.query(f"count by (__name__, le) ({_selector(names, _where(group, namespaces))})"):
-        found.setdefault(labels.get("__name__", "").removesuffix("_bucket"), []).append(labels.get("le", ""))
-    return {name: tuple(bounds) for name, bounds in found.items()}
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    selector = _selector(names, _where(group, namespaces))
+    for labels, count in await engine.query(f"count by (__name__, le, {group.namespace_label}) ({selector})"):
+        key = labels.get(group.namespace_label) or "", labels.get("__name__", "").removesuffix("_bucket")
+        found.setdefault(key, {})[labels.get("le", "")] = count
+    return found
 
 
 async def ask_buckets(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from gpucost.core.clock import SECOND, Micros
+from gpucost.core.clock import SECOND, Micros, format_rfc3339
 from gpucost.core.model import Workload
 from gpucost.core.money import PICO, Micro, Pico, apportion, format_micro, format_pico, to_micro
 from gpucost.core.report import DataQuality, Row
@@ -19,10 +19,11 @@ from gpucost.core.serving.comparison import MILLION, Comparison
 from gpucost.core.serving.ready_times import ReadyTimes
 from gpucost.core.serving.tenants import NOBODY
 from gpucost.core.serving.unit_cost import Split, UnitCost
+from gpucost.core.serving.unit_lines import HourLine
 from gpucost.core.timeline import Interval
 from gpucost.web import documents
 from gpucost.web import schema_endpoints as schema
-from gpucost.web.rounding import ratio, round_together
+from gpucost.web.rounding import hours, parts_of, ratio, round_together
 from gpucost.web.run_documents import window
 from gpucost.web.schema import Metadata
 
@@ -44,14 +45,14 @@ class Account:
     """What reports show of the workload."""
     costs: UnitCost
     quality: DataQuality
-    covered: Micros = 0
-    """Time of the window of which the work is known."""
     marginal_request: Fraction | None = None
     marginal_token: Fraction | None = None
     """Of a token of any kind, at the present mix."""
     comparison: Comparison | None = None
     ready: ReadyTimes | None = None
     start_cost: Fraction | None = None
+    lines: tuple[HourLine, ...] = ()
+    """The hours, where somebody asks for them."""
     advice: cold.Advice = cold.Advice(cold.Choice.KEEP, "nothing is known yet")  # noqa: RUF009  (it is frozen)
 
 
@@ -81,28 +82,32 @@ def unit_cost(account: Account) -> schema.UnitCost:
         comparison=None if account.comparison is None else _compared(account.comparison),
         tenants=tuple(_tenants(costs, parts)),
         cold_start=_cold_start(account),
+        hours=_hours(account.lines, costs),
         quality=documents.quality(account.quality),
     )
 
 
 def listed(accounts: Sequence[Account], currency: str, span: Interval) -> schema.UnitCostList:
-    """Several endpoints."""
+    """Several endpoints. Those that are about one workload, such as its models, each show what all of it costs."""
     items = [unit_cost(account) for account in accounts]
+    paid = {(one.metadata.namespace, one.workload): Decimal(one.cost or 0) for one in items}
     items.sort(key=lambda one: (-Decimal(one.cost or 0), one.metadata.namespace or "", one.metadata.name))
     return schema.UnitCostList(
         currency=currency,
         window=window(span),
         items=tuple(items),
-        total=f"{sum((Decimal(one.cost or 0) for one in items), Decimal(0)):.6f}",
+        total=f"{sum(paid.values(), Decimal(0)):.6f}",
     )
 
 
 _SERVING = ("input", "output", "serving")
+_PARTS = (*_SERVING, "idle", "starting", "unknown")
+"""As `Split` has them."""
 
 
 def _amounts(split: Split) -> dict[str, Micro]:
     """The parts of a cost as they are written."""
-    return dict(zip((*_SERVING, "idle", "starting", "unknown"), round_together(split, split.total), strict=True))
+    return dict(zip(_PARTS, round_together(split, split.total), strict=True))
 
 
 def _parts(split: Split, amounts: Mapping[str, Micro]) -> tuple[schema.CostPart, ...]:
@@ -110,6 +115,30 @@ def _parts(split: Split, amounts: Mapping[str, Micro]) -> tuple[schema.CostPart,
         schema.CostPart(part=name, cost=format_micro(amount), share=_share(part, split.total))
         for (name, amount), part in zip(amounts.items(), split, strict=True)
         if part or name not in {"serving", "unknown"}
+    )
+
+
+def _hours(lines: Sequence[HourLine], costs: UnitCost) -> tuple[schema.HourPart, ...]:
+    """Each part of all hours is rounded so that it adds up to what is told of the part."""
+    if not lines:
+        return ()
+    totals = round_together(costs.split, costs.split.total)
+    columns = [parts_of([line.split[index] for line in lines], total) for index, total in enumerate(totals)]
+    return tuple(_hour(line, parts) for line, parts in zip(lines, zip(*columns, strict=True), strict=True))
+
+
+def _hour(line: HourLine, parts: Sequence[Micro]) -> schema.HourPart:
+    done, work = line.done, line.done.work
+    return schema.HourPart(
+        start=None if line.hour is None else format_rfc3339(line.hour),
+        cost=format_micro(sum(parts)),
+        pod_hours=hours(line.held),
+        busy_hours=hours(done.busy),
+        idle_hours=hours(done.idle),
+        starting_hours=hours(done.starting),
+        prefill_seconds=_count(work.prefill_seconds),
+        decode_seconds=_count(work.decode_seconds),
+        **dict(zip(_PARTS, map(format_micro, parts), strict=True)),
     )
 
 

@@ -18,6 +18,7 @@ _SHORT = {
     "sts": "statefulset",
     "ds": "daemonset",
     "rs": "replicaset",
+    "ro": "rollout",
     "rc": "replicationcontroller",
     "cj": "cronjob",
     "po": "pod",

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gpucost.api.fields import ApiModel
-from gpucost.web.schema import API_VERSION, ListMetadata, Metadata, Money, Quality, Ratio, Window
+from gpucost.web.schema import API_VERSION, Hours, ListMetadata, Metadata, Money, Quality, Ratio, Window
 
 Small = Annotated[str, Field(pattern=r"^-?[0-9]+\.[0-9]{9}$", examples=["0.002619048"])]
 """Money with nine decimals, for what is sold one by one."""
@@ -94,6 +94,25 @@ class ColdStart(ApiModel):
     late: float | None = Field(description="Part of the requests that would wait for a start.")
 
 
+class HourPart(ApiModel):
+    """What one hour cost, and how it was handed out: by pod time, what was paid for serving by time of work."""
+
+    start: str | None = Field(description="Beginning of the hour; null: earlier time, of which only the sum is left.")
+    cost: Money = Field(description="What the pods cost in it: the sum of its parts.")
+    pod_hours: Hours = Field(description="Pods times hours that were paid for.")
+    busy_hours: Hours = Field(description="Of these, with requests.")
+    idle_hours: Hours = Field(description="Of these, without a request.")
+    starting_hours: Hours = Field(description="Of these, not ready yet.")
+    prefill_seconds: float | None = Field(description="Time of work on prompts; null: the runtime does not tell.")
+    decode_seconds: float | None = Field(description="Time of work on answers; null: the runtime does not tell.")
+    input: Money = Field(description="Part of the cost for reading prompts.")
+    output: Money = Field(description="Part of the cost for writing answers.")
+    serving: Money = Field(description="Part for serving, where the runtime does not tell these two apart.")
+    idle: Money = Field(description="Part for pods without a request.")
+    starting: Money = Field(description="Part for pods that were not ready yet.")
+    unknown: Money = Field(description="Part of which nobody knows what it was spent on.")
+
+
 class UnitCost(ApiModel):
     """What the units of one endpoint cost."""
 
@@ -118,6 +137,9 @@ class UnitCost(ApiModel):
     )
     tenants: tuple[TenantCost, ...] = Field(description="Dearest first; empty where the runtime names no tenants.")
     cold_start: ColdStart
+    hours: tuple[HourPart, ...] = Field(
+        default=(), description="Of a single endpoint: the hours, whose parts add up to `parts` exactly; else empty."
+    )
     quality: Quality
 
 
@@ -130,4 +152,4 @@ class UnitCostList(ApiModel):
     currency: str = Field(description="ISO 4217 code of all amounts.")
     window: Window
     items: tuple[UnitCost, ...] = Field(description="Dearest first.")
-    total: Money = Field(description="Cost of all of them.")
+    total: Money = Field(description="Cost of all their workloads, of each once.")

@@ -142,7 +142,9 @@ class Recommended(ApiModel):
 
     namespace: str = Field(description="Namespace.")
     subject: str = Field(description="What it is about, such as InferenceEndpoint/llama.")
-    action: Literal["replicas", "gpu", "idle", "spot", "duplicate"] = Field(description="What would be changed.")
+    action: Literal["replicas", "gpu", "coldStart", "idle", "spot", "duplicate"] = Field(
+        description="What would be changed."
+    )
     change: str = Field(description="The change in a few words.")
     saves: Money | None = Field(description="What it would save; null when nobody knows.")
     per: Literal["month", "run"] = Field(description="month: 730 hours, again and again. run: once.")

@@ -189,6 +189,7 @@ def test_the_operator_has_no_right_that_could_hurt() -> None:
         "deployments/scale.apps": {"patch"},
         "statefulsets/scale.apps": {"patch"},
         "leaderworkersets/scale.leaderworkerset.x-k8s.io": {"patch"},
+        "rollouts/scale.argoproj.io": {"patch"},
         "apiservices.apiregistration.k8s.io": {"patch"},
         "tokenreviews.authentication.k8s.io": {"create"},
     }
@@ -224,12 +225,13 @@ def test_runs_by_a_calendar_have_the_rights_that_they_need_and_no_others() -> No
 def test_replicas_are_set_only_where_that_is_granted() -> None:
     given = rules(rendered())
     assert given["deployments/scale.apps"] == {"get", "patch"}
-    assert "deployments.apps" not in given
+    assert given["deployments.apps"] == given["leaderworkersets.leaderworkerset.x-k8s.io"] == {"get"}
     assert given["horizontalpodautoscalers.autoscaling"] == {"list", "watch"}
     without = rules(rendered("endpoints.scale=false"))
     assert without["deployments/scale.apps"] == without["statefulsets/scale.apps"] == {"get"}
     other = rules(rendered("endpoints.targets[0].apiGroup=example.com", "endpoints.targets[0].resources[0]=servers"))
     assert other["servers/scale.example.com"] == {"get", "patch"}
+    assert other["servers.example.com"] == {"get"}
 
 
 def test_reports_need_no_aggregated_api() -> None:

@@ -169,6 +169,13 @@ def test_marks_are_kept_and_may_change(ledger):
         ledger.mark("ledger/settled-until", "0")
 
 
+def test_a_mark_that_is_set_to_nothing_is_gone(ledger):
+    ledger.record((), marks={"endpoint-learned/a": "1", "endpoint-learned/b": "2"})
+    ledger.record((), marks={"endpoint-learned/a": "", "never-there": ""})
+    assert ledger.marks() == {"endpoint-learned/b": "2"}
+    assert ledger.marked("endpoint-learned/a") is None
+
+
 def test_one_mark_is_read_without_the_others(ledger):
     ledger.mark("resource-version", "1")
     ledger.mark("resource-version-pods", "2")

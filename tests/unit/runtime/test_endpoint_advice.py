@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
+
 from gpucost.core.clock import MINUTE, SECOND
 from gpucost.core.model import Key, Owner, Pod
 from gpucost.core.serving.signals.model import Asked, Availability, Evidence, Known, ReplicaCapacity, Signals
@@ -186,6 +188,23 @@ def test_what_was_learned_survives_and_what_is_gone_is_forgotten() -> None:
     scene.advisor.asked()
     assert scene.advisor.learned() == {}
     assert scene.advisor.of("iep")[1] is None
+
+
+def test_what_cannot_be_read_or_gone_on_from_is_learned_anew() -> None:
+    scene = Scene()
+    scene.pods(3)
+    scene.hear(12.0)
+    document = scene.advisor.learned()["iep"]
+    for broken in ({**document, "times": []}, {**document, "learned": {}}, {**document, "learned": {"level": []}}):
+        other = Scene()
+        other.advisor.load({"iep": broken, "other": document})
+        assert set(other.advisor.states) == {"other"}
+    scene.advisor.states["iep"] = object()
+    scene.now += 15 * SECOND
+    with pytest.raises(AttributeError):
+        scene.hear(12.0)
+    scene.now += 15 * SECOND
+    assert scene.hear(12.0)[1] is not None
 
 
 def test_scrapes_that_come_early_or_late_do_not_make_the_policy_begin_anew() -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from gpucost.core.clock import DAY
+from gpucost.core.clock import DAY, MINUTE
 from gpucost.core.model import Key, Owner, Pod
 from gpucost.core.serving.least_used import DELETION_COST, MARK
 from gpucost.core.serving.signals.model import Availability, Known, PodSignals, Signals
@@ -142,6 +142,24 @@ def test_pods_are_left_alone_otherwise(change: ScaleTarget, spec: dict[str, Any]
     used, one = scene(pods, {"a": 1, "b": 1}, owners, **spec)
     asyncio.run(used.prepare(one, change))
     assert pods.selectors == []
+
+
+def test_pods_that_somebody_has_spoken_for_do_not_keep_all_others_for_ever() -> None:
+    pods = Pods({"a": {DELETION_COST: "7"}, "b": {DELETION_COST: "7"}, "c": {}, "d": {}})
+    used, one = scene(pods, dict.fromkeys("abcd", 0))
+    now = T0
+    used.now = lambda: now
+    read = used.endpoints.spec_of(one.key)
+    assert read is not None
+    found = used.endpoints.pods_of("chat", read.target)
+    assert used.free(one, read, found) == 4, "nobody has read the annotations yet"
+    with pytest.raises(Postponed, match="2 of 3"):
+        asyncio.run(used.prepare(one, down(4, 1)))
+    assert used.free(one, read, found) == 2
+    asyncio.run(used.prepare(one, down(4, 2)))
+    assert [pods.notes[name].get(MARK) for name in "abcd"] == [None, None, "true", "true"]
+    now += 6 * MINUTE
+    assert used.free(one, read, found) == 4
 
 
 def test_how_many_are_free() -> None:

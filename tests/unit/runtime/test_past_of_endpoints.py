@@ -19,6 +19,7 @@ from gpucost.core.serving.state import EndpointState, Target
 from gpucost.core.serving.work_hours import WorkHour
 from gpucost.core.serving.work_json import Memory
 from gpucost.core.serving.zero import WAKE
+from gpucost.core.usage import Sample
 from gpucost.kube.errors import ApiError
 from gpucost.ledger import LedgerError
 from gpucost.runtime.endpoints.holders import Holders
@@ -26,6 +27,7 @@ from gpucost.runtime.endpoints.past import EndpointsPast
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.world import Custom, custom_record
 from gpucost.sources.holders import HOLDS
+from gpucost.sources.promql import PrometheusError
 
 T0 = 1_764_000_000_000_000 // HOUR * HOUR
 SPEC = EndpointSpec(
@@ -95,6 +97,15 @@ def test_only_a_pod_that_was_seen_before_it_was_ready_has_a_ready_time(world: Wo
     assert found == {"old": (False, 59 * MINUTE), "new": (True, 70 * SECOND), "quick": (True, 7 * SECOND)}
 
 
+def test_a_pod_of_days_ago_that_is_not_ready_at_the_first_look_has_not_been_starting_since(world: World) -> None:
+    world.pods = [pod("flapping", -72 * HOUR), pod("loading", -20 * MINUTE)]
+    world.look(0)
+    world.pods = [pod("flapping", -72 * HOUR, 10 * SECOND), pod("loading", -20 * MINUTE, 10 * SECOND)]
+    world.look(15 * SECOND)
+    found = {start.pod: start.seen for start in world.past.of("uid").starts}
+    assert found == {"flapping": False, "loading": True}
+
+
 async def test_an_hour_goes_on_after_a_restart(world: World) -> None:
     world.pods = [pod("a", -HOUR, -MINUTE)]
     world.look(15 * SECOND, running=1, requests=3)
@@ -143,6 +154,59 @@ def test_nobody_is_idle_on_the_unknown(world: World, seen: Signals) -> None:
     assert world.past.of("uid").quiet.since is None
 
 
+def test_requests_that_no_look_meets_are_no_quiet_time(world: World) -> None:
+    """Own queries count no work, and short requests run between two looks: what arrives tells of them."""
+    world.pods = [pod("a", -HOUR, -MINUTE)]
+    for minute in range(3):
+        seen = signals(minute * MINUTE, requests=None, arrived=known(0.5))
+        world.past.heard(ASKED, seen)
+    assert world.past.of("uid").quiet.since is None
+    world.past.heard(ASKED, signals(3 * MINUTE, requests=None, arrived=known(0)))
+    assert world.past.of("uid").quiet.since == T0 + 3 * MINUTE
+
+
+def test_requests_that_own_queries_tell_of_are_counted_by_their_rate(world: World) -> None:
+    world.pods = [pod("a", -HOUR, -MINUTE)]
+    for minute in range(5):
+        rate = 0.5 if minute < 3 else 0.0
+        seen = replace(signals(minute * MINUTE, running=rate, arrived=known(rate)), work=None, since=None)
+        world.past.heard(ASKED, seen)
+    quiet = world.past.of("uid").quiet.quiet
+    assert (quiet.watched, quiet.requests) == (4 * MINUTE, 60.0)
+
+
+def test_a_quiet_time_goes_on_while_it_sleeps_and_ends_when_it_is_woken(world: World) -> None:
+    asleep: bool | None = None
+    world.past.asleep = lambda _uid: asleep
+    gone = Signals(T0, Availability.MISSING, "no pod")
+
+    def look(minute: int) -> None:
+        world.past.heard(ASKED, replace(gone, at=T0 + minute * MINUTE))
+
+    world.pods = [pod("a", -HOUR, -MINUTE)]
+    world.look(0, running=1, requests=1)
+    world.look(MINUTE)
+    asleep = True
+    world.pods = [replace(pod("a", -HOUR), deleting=T0 + 90 * SECOND)]  # it goes, and says nothing any more
+    look(2)
+    world.pods = []
+    for minute in range(3, 31):
+        look(minute)
+    asleep = None  # the number is above zero again, and no pod is there yet
+    look(31)
+    world.pods = [pod("b", 31 * MINUTE)]
+    look(32)
+    [gap] = world.past.of("uid").quiet.gaps
+    assert (gap.start, gap.end) == (T0 + MINUTE, T0 + 30 * MINUTE)
+
+
+def test_a_pod_that_goes_does_not_start(world: World) -> None:
+    world.pods = [replace(pod("a", -HOUR), deleting=T0)]
+    world.look(15 * SECOND)
+    [done] = world.past.hours.values()
+    assert done.starting == 0
+
+
 # --- holders ----------------------------------------------------------------------------------------------------------
 
 
@@ -173,7 +237,7 @@ def holders(api: Api, at: int, **annotations: str) -> tuple[Holders, EndpointSta
         {record.key: record},
         lambda _key: SPEC,
         keys={record.uid: record.key},
-        advice_of=lambda _key, _spec: Advice(Choice.ZERO, "quiet", 10 * MINUTE),
+        advice_of=lambda _namespace, _uid, _spec: Advice(Choice.ZERO, "quiet", 10 * MINUTE),
         quiet_of=lambda _uid: QuietTimes(since=T0),
         signals_of=lambda _uid: signals(at),
         pods_of=lambda _namespace, _target: [pod("a", -HOUR, -MINUTE)],
@@ -216,6 +280,98 @@ async def test_who_asked_before_it_went_does_not_wake_it_though_the_status_is_be
     asked = found.demand_of(replace(state, target=Target("t", "2", 0), status=status, past=past), record)
     assert asked is not None
     assert asked.replicas == 0
+
+
+class Interceptors:
+    """A PromQL engine that knows what they hold."""
+
+    def __init__(self, *series: Sample) -> None:
+        self.series = list(series)
+        self.is_away = False
+
+    async def query(self, _promql: str) -> list[Sample]:
+        if self.is_away:
+            raise PrometheusError("away")
+        return self.series
+
+
+def held_by_keda(*series: Sample) -> tuple[Holders, EndpointState, Custom, Interceptors]:
+    api = Api()
+    route = {"metadata": {"name": "route", "namespace": "serving"}, "spec": {"rules": [{"hosts": ["a.b"]}]}}
+    api.objects["/apis/http.keda.sh/v1beta1/namespaces/serving/interceptorroutes/route"] = route
+    spec = replace(SPEC, zero=ScaleToZero(Holder(HolderKind.KEDA_HTTP, "route")))
+    found, state, record = holders(api, HOUR)
+    found.spec_of = lambda _key: spec
+    engine = Interceptors(*series)
+    found.engine = engine  # type: ignore[assignment]
+    found.signals_of = lambda _uid: None
+    return found, replace(state, spec=spec, target=Target("t", "1", 0)), record, engine
+
+
+@pytest.mark.parametrize(
+    ("labels", "number"),
+    [
+        ({"route_namespace": "serving", "route_name": "route"}, 1),
+        ({"host": "serving/route"}, 1),
+        ({"host": "a.b"}, 1),
+        ({}, 1),
+        ({"host": "other/route"}, 0),
+        ({"route_namespace": "other", "route_name": "route"}, 0),
+    ],
+)
+async def test_a_request_at_an_interceptor_wakes_the_endpoint_that_it_is_for(
+    labels: dict[str, str], number: int
+) -> None:
+    found, state, record, _ = held_by_keda(Sample(labels, 2.0))
+    await found.once()
+    asked = found.demand_of(state, record)
+    assert asked is not None
+    assert asked.replicas == number
+
+
+async def test_a_start_in_a_moment_of_doubt_wakes_nobody_yet_and_a_doubt_that_lasts_does() -> None:
+    found, state, record, engine = held_by_keda()
+    engine.is_away = True
+    state = replace(state, status={"lastScaleTime": format_rfc3339(T0)})
+    await found.once()
+    asked = found.demand_of(state, record)
+    assert asked is not None
+    assert asked.replicas == 0
+    found.now = lambda: T0 + HOUR + 61 * SECOND
+    await found.once()
+    asked = found.demand_of(state, record)
+    assert asked is not None
+    assert asked.replicas == 1
+
+
+async def test_who_cannot_look_at_the_holder_at_all_wakes_it_too() -> None:
+    found, state, record, _ = held_by_keda()
+
+    async def broken(_path: str) -> Any:
+        raise ApiError(500, reason="InternalError", message="oh")
+
+    found.client.get = broken  # type: ignore[method-assign, assignment]
+    await found.once()
+    asked = found.demand_of(state, record)
+    assert asked is not None
+    assert asked.replicas == 0
+    found.now = lambda: T0 + HOUR + 61 * SECOND
+    await found.once()
+    asked = found.demand_of(state, record)
+    assert asked is not None
+    assert asked.replicas == 1
+
+
+async def test_a_holder_of_a_strange_form_is_its_endpoints_trouble_alone() -> None:
+    api = Api()
+    api.objects[SERVICE] = {"metadata": {"name": "gateway", "annotations": {HOLDS: "serving/chat"}}}
+    api.objects[SLICES] = {"items": [{"endpoints": [{"conditions": {"ready": True}}]}]}
+    found, _, record = holders(api, HOUR)
+    strange = replace(record, namespace="other", uid="strange")
+    found.records = {strange.key: strange, record.key: record}
+    api.objects[SERVICE.replace("serving", "other")] = {"metadata": {"name": "gateway", "annotations": ["odd"]}}
+    await found.once()
+    assert set(found.known) == {"uid"}
 
 
 @pytest.mark.parametrize("missing", [SERVICE, SLICES])

@@ -148,6 +148,25 @@ def test_what_was_there_before_is_remembered_over_a_restart() -> None:
     assert book_of(clock, kept).saved() == 30 * PICO
 
 
+def test_how_many_there_were_before_is_written_before_it_can_be_lost() -> None:
+    clock, kept = Clock(), Kept()
+    book = book_of(clock, kept)
+    assert not book.is_pressing
+    watch(book, clock, 1, 8, 8)
+    assert book.is_pressing
+    asyncio.run(book.flush())
+    assert not book.is_pressing
+    again = book_of(clock, kept)  # a crash moments after it took over
+    watch(again, clock, 121, 3, 3)
+    assert again.saved() > 0
+
+
+def test_a_note_that_cannot_be_read_keeps_nobody_from_starting() -> None:
+    book = ReplicaBook(Clock(), lambda _uid: None)
+    book.load((), {"a": "8"}, {"a": "nonsense", "b": "[1]", "c": "[3, 5, []]"}, {})
+    assert set(book._shadows) == {"c"}
+
+
 def test_while_it_recommends_nothing_is_called_saved() -> None:
     clock, kept = Clock(), Kept()
     book = book_of(clock, kept)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from test_endpoint_advice import BEGIN, Scene, endpoint
 
-from gpucost.core.clock import MINUTE
+from gpucost.core.clock import MINUTE, SECOND
 from gpucost.core.model import Key
 from gpucost.core.serving.plan import plan
 from gpucost.core.serving.spec import TargetRef
@@ -142,6 +142,19 @@ def test_kinds_are_asked_for_once_and_absent_ones_again_soon() -> None:
     for _ in range(3):
         assert asyncio.run(targets.look(LLAMA, "chat")) == Target("dep", "7", 3, "app=l")
     assert server.asked.count("/apis/apps/v1") == 2
+
+
+def test_a_workload_that_is_missing_takes_its_kind_from_nobody() -> None:
+    now = BEGIN
+    found = "/apis/apps/v1/namespaces/chat/deployments/llama/scale"
+    server = Server({"/apis/apps/v1": KINDS, found: SCALE})
+    targets = Targets(server, lambda: now)  # type: ignore[arg-type]
+    assert isinstance(asyncio.run(targets.look(LLAMA, "chat")), Target)
+    for _ in range(4):
+        now += 10 * SECOND
+        assert isinstance(asyncio.run(targets.look(TargetRef("Deployment", "missing"), "chat")), Unresolved)
+        assert targets.path(LLAMA, "chat") == found.removesuffix("/scale")
+    assert server.asked.count("/apis/apps/v1") == 2, "it is asked for again, but not each time"
 
 
 @pytest.mark.parametrize(

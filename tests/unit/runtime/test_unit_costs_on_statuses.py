@@ -121,3 +121,37 @@ async def test_who_waits_for_a_first_price_does_not_wait_for_those_whose_price_i
         clock[0] += 40 * SECOND
         await found.refresh()
     assert asked[20:] == ["new"] * 3
+
+
+async def test_an_endpoint_whose_costs_fail_takes_its_turn_and_nobody_else_s() -> None:
+    found = of(*(f"a-{number:02}" for number in range(20)), "llama")
+    now = T0 + MINUTE
+
+    async def failing(_namespace: str, workload: Workload, span: Interval) -> WorkloadHours:
+        if workload.name.startswith("a-"):
+            raise KeyError(workload.name)
+        return await costs("chat", workload, span)
+
+    found.costs = failing
+    found.now = lambda: now
+    found.spec_of = lambda key: EndpointSpec(TargetRef("Deployment", key.name), Runtime.VLLM)
+    await found.refresh()
+    await found.refresh()
+    assert found.lately("llama") is not None
+    assert found.lately("a-00") is None
+
+
+async def test_an_endpoint_that_goes_while_its_costs_are_read_is_no_failure() -> None:
+    found = of("llama", "mistral")
+    records: dict[Key, Custom] = dict(found.records)
+    found.records = records
+
+    async def going(namespace: str, workload: Workload, span: Interval) -> WorkloadHours:
+        records.pop(Key("chat", "llama"), None)
+        return await costs(namespace, workload, span)
+
+    found.costs = going
+    await found.refresh()
+    assert found.lately("mistral") is not None
+    account = await found.account(Key("chat", "mistral"), SPEC, Interval(T0, T0 + HOUR))
+    assert account.name == "mistral"

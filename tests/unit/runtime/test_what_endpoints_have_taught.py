@@ -43,7 +43,7 @@ class Shelf:
         if self.is_away:
             raise LedgerError("away")
         self.writes += 1
-        self.kept |= marks
+        self.kept = {name: text for name, text in (self.kept | marks).items() if text}
 
 
 def scene(shelf: Shelf) -> Kept:
@@ -87,7 +87,10 @@ async def test_what_is_gone_leaves_nothing_behind_and_nonsense_is_no_knowledge()
     kept.feed._memories.clear()
     kept.advisor.endpoints.gone(Key("chat", "llama"))
     assert await kept.flush()
-    assert shelf.kept == {f"{PREFIX}iep": "", f"{PREFIX}other": "", "else": "untouched"}
+    assert shelf.kept == {"else": "untouched"}
+    writes = shelf.writes
+    assert await kept.flush()
+    assert shelf.writes == writes, "what is gone is not written again"
 
 
 def test_packing_is_short_and_reading_is_bounded() -> None:

@@ -116,6 +116,23 @@ def test_what_the_user_says_counts() -> None:
     assert (found.evidence, found.requests_per_second) == (Evidence.GIVEN, pytest.approx(30))
 
 
+def test_a_minute_without_tokens_does_not_wipe_out_what_was_learned_in_them() -> None:
+    learned = after(*[minute(2000)] * 30)
+    silent = Window(MINUTE, Work(requests=600), kept=True, full=False)
+    one_of_two = learn(learned, [minute(2000), silent], BORN + 30 * MINUTE)
+    assert capacity(one_of_two).tokens_per_second == pytest.approx(capacity(learned).tokens_per_second)
+    assert learn(learned, [silent], BORN + 31 * MINUTE) == learned
+    at_last = learn(learned, [silent] * 4, BORN + 30 * HOUR)
+    assert (capacity(at_last).tokens_per_second, at_last.in_tokens) == (None, False)
+
+
+def test_a_weekend_without_requests_and_a_restart_leave_what_a_request_takes() -> None:
+    learned = learn(after(*[minute(2000, per=200)] * 30), [minute(0)], BORN + 60 * HOUR)
+    found = capacity(restored(stored(learned)))
+    assert found.requests_per_second == pytest.approx(capacity(learned).requests_per_second, rel=1e-4)
+    assert found.known
+
+
 def test_it_is_the_same_after_a_restart() -> None:
     learned = after(*[minute(2000)] * 30, *[minute(2600, kept=False, full=True)] * 5)
     assert capacity(restored(stored(learned))).tokens_per_second == capacity(learned).tokens_per_second

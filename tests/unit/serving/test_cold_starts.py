@@ -80,6 +80,13 @@ def test_a_quiet_time_that_was_not_seen_to_begin_does_not_count_but_is_one() -> 
     assert with_look(times, 6 * MINUTE, False, 1).gaps == ()
 
 
+def test_after_a_look_on_which_nobody_knew_a_quiet_time_begins_anew() -> None:
+    """Such a look is the first one after every start: idle endpoints must be able to go to zero all the same."""
+    times = watched((0, None, None), (1, True, 0), (2, True, 0))
+    assert (times.since, times.is_whole) == (MINUTE, False)
+    assert with_look(times, 3 * MINUTE, False, 1).gaps == ()
+
+
 def test_what_is_old_goes_in_step_with_its_time() -> None:
     gaps = tuple(Interval(i * HOUR, i * HOUR + 30 * MINUTE) for i in range(2 * MOST_KEPT))
     times = QuietTimes(1000 * HOUR, 1000 * HOUR, 5000.0, gaps, None, False, True, 1000 * HOUR)

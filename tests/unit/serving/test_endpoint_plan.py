@@ -11,6 +11,7 @@ import pytest
 from gpucost.core.clock import HOUR, MINUTE, SECOND, format_rfc3339, parse_rfc3339
 from gpucost.core.model import Key
 from gpucost.core.serving.behavior import Past, Step
+from gpucost.core.serving.pausing import pause_of
 from gpucost.core.serving.plan import plan
 from gpucost.core.serving.spec import (
     Behavior,
@@ -176,6 +177,14 @@ def test_at_least_raises_after_a_while_without_metrics_and_not_before() -> None:
     assert decide(NOW + HOUR, **unknown, **stored, target=Target("dep-1", "1", 9)).action is None
 
 
+def test_at_least_raises_to_no_more_than_a_schedule_allows() -> None:
+    missing = MissingMetrics(OnMissing.AT_LEAST, 0, 8)
+    night = ReplicaWindow("0 10 * * *", HOUR, "UTC", most=5)
+    decision = decide(measured=Measured(known=False), wish=None, spec={"missing": missing, "windows": (night,)})
+    assert decision.action is not None
+    assert decision.action.replicas == 5
+
+
 def test_fewer_than_the_minimum_are_raised_even_on_unknown() -> None:
     decision = decide(target=Target("dep-1", "77", 1), measured=Measured(known=False), wish=None)
     assert decision.action is not None
@@ -187,6 +196,15 @@ def test_metrics_that_go_missing_are_told_once() -> None:
     unknown = Measured(False, "MetricsMissing", "no series")
     assert [one.reason for one in decide(measured=unknown, wish=None, status=known).events] == ["UtilizationUnknown"]
     assert decide(measured=unknown, wish=None).events == ()
+
+
+def test_a_start_is_no_news_but_metrics_that_are_missing_after_it_are() -> None:
+    known = {"conditions": [{"type": "MetricsAvailable", "status": "True"}]}
+    learning = Measured(False, "FirstLook", "a rate needs two looks")
+    assert decide(measured=learning, wish=None, status=known).events == ()
+    begun = {"conditions": [{"type": "MetricsAvailable", "status": "False", "reason": "FirstLook"}]}
+    gone = decide(measured=Measured(False, "MetricsMissing", "no series"), wish=None, status=begun)
+    assert [one.reason for one in gone.events] == ["UtilizationUnknown"]
 
 
 @pytest.mark.parametrize(
@@ -210,11 +228,13 @@ def test_annotations_pause_it(annotations: dict[str, str], wished: int, number: 
     assert (decision.action.replicas if decision.action else None) == number
 
 
-def test_a_pause_that_is_no_number_is_refused_by_name() -> None:
-    decision = decide(annotations={"gpucost.dev/paused-replicas": "many"})
+@pytest.mark.parametrize("text", ["many", "-1", "٣", "9" * 5000])
+def test_a_pause_that_is_no_number_is_refused_by_name(text: str) -> None:
+    decision = decide(annotations={"gpucost.dev/paused-replicas": text})
     assert decision.action is None
     assert condition(decision, "Ready") == (False, "Invalid")
-    assert "metadata.annotations[gpucost.dev/paused-replicas]: 'many'" in message(decision)
+    assert f"metadata.annotations[gpucost.dev/paused-replicas]: '{text[:32]}'" in message(decision)
+    assert pause_of({"gpucost.dev/paused-replicas": text}).at is None
 
 
 def test_a_paused_endpoint_in_recommend_is_not_touched() -> None:
@@ -240,6 +260,33 @@ def test_a_demand_goes_before_limits_and_rates() -> None:
     woken = decide(target=asleep, wish=None, demand=Demand(2, "Waking", "a request waits"))
     assert woken.action is not None
     assert (woken.action.before, woken.action.replicas, woken.action.reason) == (0, 2, "Waking")
+
+
+def test_what_would_be_put_to_sleep_is_recommended_as_such() -> None:
+    demand = Demand(0, "ScaledToZero", "no request for 1h")
+    decision = decide(spec={"mode": Mode.RECOMMEND}, demand=demand, wish=Wish(1, "FallingLoad", "little arrives"))
+    assert decision.action is None
+    assert condition(decision, "Ready") == (True, "Recommending")
+    shown = decision.status["recommendation"]
+    assert (shown["replicas"], shown["reason"], shown["message"]) == (0, "ScaledToZero", "no request for 1h")
+    assert "4 -> 0 replicas: ScaledToZero: no request for 1h; saves 10.00" in decision.events[0].message
+
+
+def test_who_does_not_want_more_is_not_woken_up_either() -> None:
+    asleep, demand = Target("dep-1", "77", 0), Demand(1, "Woken", "3 requests are held")
+    held = decide(target=asleep, wish=None, demand=demand, annotations={"gpucost.dev/paused-scale-out": "true"})
+    assert held.action is None
+    assert condition(held, "Ready") == (True, "Paused")
+    assert "3 requests are held" in message(held)
+
+
+def test_what_was_put_to_sleep_does_not_stay_there_when_scale_to_zero_is_taken_away() -> None:
+    ours = Past(NOW - HOUR, (), (Step(NOW - HOUR, 1, 0, "ScaledToZero"),))
+    found = decide(target=Target("dep-1", "77", 0), wish=None, measured=Measured(known=False), past=ours)
+    assert found.action is not None
+    assert (found.action.replicas, found.action.reason) == (2, "Woken")
+    by_hand = Past(NOW - HOUR, (), (Step(NOW - HOUR, 1, 0, "ScaledToZero"), Step(NOW - MINUTE, 0, 2, "Woken")))
+    assert decide(target=Target("dep-1", "77", 0), past=by_hand).action is None
 
 
 def test_a_target_at_zero_is_left_alone() -> None:
@@ -299,3 +346,6 @@ def test_a_load_without_a_capacity_says_what_is_lacking() -> None:
     assert decision.action is None
     assert condition(decision, "Ready") == (False, "CapacityUnknown")
     assert message(decision) == "the replicas stay as they are: what one replica can serve"
+    few = decide(target=Target("dep-1", "77", 1), measured=Measured(True, "MetricsFound", ""), wish=None)
+    assert few.action is not None
+    assert (few.action.replicas, few.action.reason) == (2, "CapacityUnknown")

@@ -118,6 +118,17 @@ def test_a_clock_that_was_set_back_forgets_what_is_to_come() -> None:
     assert ask(2, 10, HPA, past).replicas == 10
 
 
+def test_a_long_window_is_as_long_as_it_says_however_often_it_is_looked() -> None:
+    hour = Behavior(Direction(), Direction(stabilization=3600 * SECOND))
+    past = ask(9, 9, hour, Past()).past
+    for tick in range(1, 3600):
+        found = ask(2 + tick % 2, 9, hour, past, now=NOW + tick * SECOND)
+        past = found.past
+        assert found.replicas == 9
+    assert ask(2, 9, hour, past, now=NOW + 3600 * SECOND).replicas == 3
+    assert len(past.recommendations) <= 3
+
+
 def test_what_is_remembered_is_bounded() -> None:
     past = Past()
     for tick in range(500):

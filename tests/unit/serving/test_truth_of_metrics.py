@@ -86,6 +86,7 @@ def test_a_counter_that_began_anew_freezes_for_one_look() -> None:
     world.servers[0].add(requests=100)
     world.look(15)
     world.servers[0].series["vllm:request_success_total"] = 5.0
+    world.servers[0].started = world.now + 5 * SECOND
     signals = world.look(15)
     assert signals.arrived == CounterReset()
     assert signals.availability is Availability.RESET
@@ -127,7 +128,7 @@ def test_between_two_scrapes_the_last_rate_holds_and_nothing_is_counted_twice() 
     world.now += 7000  # the answer took longer than the one before
     second = world.look(15)
     assert value_of(second.served) == value_of(first.served)
-    assert second.work == Work()
+    assert second.work == Work(requests=0, prompt_tokens=0, generation_tokens=0)
 
 
 def test_one_silent_pod_does_not_block_and_is_not_taken_for_an_idle_one() -> None:
@@ -211,6 +212,7 @@ def test_only_the_model_that_is_asked_for_counts() -> None:
     world = world_of(2)
     world.spec = spec(metrics=MetricSettings(model_name="llama"))
     world.servers[1].model = "mistral"
+    world.look(15)
     for server in world.servers:
         server.add(requests=30)
     assert value_of(world.look(15).pods["uid-llama-0"].served) == pytest.approx(2.0)

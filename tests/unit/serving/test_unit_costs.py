@@ -57,6 +57,12 @@ def test_unit_prices_times_units_are_what_was_paid() -> None:
     assert found.cache_hits == Fraction(1, 4)
 
 
+def test_a_server_that_counts_hits_and_no_look_ups_has_looked_all_prompts_up() -> None:
+    work = Work(requests=1, prompt_tokens=400, generation_tokens=1, cache_hits=100)
+    assert unit_cost([(a_cost(), an_hour(work=work))]).cache_hits == Fraction(1, 4)
+    assert unit_cost([(a_cost(), an_hour(work=Work(requests=1, prompt_tokens=400)))]).cache_hits is None
+
+
 def test_time_of_which_nobody_knows_anything_belongs_to_no_token() -> None:
     found = unit_cost([(a_cost(held=4 * HOUR), an_hour()), (a_cost(hour=HOUR), None)], rest=7)
     assert found.split.unknown == TEN // 2 + TEN + 7
@@ -86,6 +92,31 @@ def test_a_few_requests_that_no_look_met_are_not_served_by_idle_pods() -> None:
     few = Work(requests=1, prompt_tokens=10, generation_tokens=10, prefill_seconds=18, decode_seconds=18)
     part = split_hour(a_cost(held=HOUR), WorkHour(covered=HOUR, idle=HOUR, work=few))
     assert part == Split(input=TEN // 200, output=TEN // 200, idle=TEN - TEN // 100)
+
+
+def test_an_answer_that_goes_on_over_the_hour_is_split_as_the_others_are() -> None:
+    """Prefill and decode are told of requests that have ended; an hour without one must not cost the day its price."""
+    going_on = Work(requests=0, prompt_tokens=0, generation_tokens=5_000, prefill_seconds=0, decode_seconds=0)
+    found = unit_cost([(a_cost(), an_hour()), (a_cost(hour=HOUR), an_hour(work=going_on))])
+    assert found.split == Split(input=2 * PICO, output=8 * PICO, idle=TEN // 2, starting=TEN // 2)
+    assert found.per_output_token == Fraction(16 * PICO, 205_000)
+    alone = unit_cost([(a_cost(), an_hour(work=going_on))])
+    assert alone.split.unsplit == TEN // 2
+
+
+def test_what_the_arithmetic_leaves_over_is_nobodys_request() -> None:
+    third = Work(requests=100 / 3, generation_tokens=0.1)
+    tenants = dict.fromkeys(("red", "green", "blue"), third)
+    whole = Work(requests=third.requests + third.requests + third.requests + 1e-12, generation_tokens=0.3 + 1e-17)  # type: ignore[operator]
+    found = unit_cost([(a_cost(), an_hour(work=whole, tenants=tenants))]).tenants
+    assert set(found) == {"red", "green", "blue"}
+
+
+def test_time_without_a_price_is_not_compared() -> None:
+    costs = unit_cost([(a_cost(), an_hour()), (a_cost(hour=HOUR, unpriced=HOUR), an_hour())])
+    found = comparison(ApiPrice("api", Decimal(3), Decimal(15)), costs)
+    assert found is not None
+    assert found.even_at == Fraction(10, 6) * 100
 
 
 def test_tenants_pay_for_their_own_time_and_the_rest_is_nobodys() -> None:
@@ -144,8 +175,16 @@ def test_looks_that_cannot_be_compared_or_are_too_far_apart_add_nothing() -> Non
 
 
 def test_a_pod_that_starts_is_neither_busy_nor_idle() -> None:
-    found = look(signals(2 * MINUTE, MINUTE, work=Work(requests=0)), [Interval(90 * SECOND, HOUR)])
+    found = look(signals(2 * MINUTE, MINUTE, work=Work(requests=0)), {"a": Interval(90 * SECOND, HOUR)})
     assert found[0] == WorkHour(covered=MINUTE, starting=30 * SECOND, work=Work(requests=0))
+
+
+def test_a_pod_that_speaks_before_it_is_ready_starts_and_is_not_counted_twice() -> None:
+    pods = {"a": PodSignals("a", running=known(0)), "b": PodSignals("b", running=known(1))}
+    found = look(signals(MINUTE, 0, pods=pods, work=Work(requests=0)), {"a": Interval(0, 45 * SECOND)})
+    assert found[0] == WorkHour(
+        covered=MINUTE, busy=MINUTE, idle=15 * SECOND, starting=45 * SECOND, work=Work(requests=0)
+    )
 
 
 # --- comparisons ------------------------------------------------------------------------------------------------------
@@ -155,7 +194,7 @@ def test_a_named_price_is_asked_for_the_same_tokens() -> None:
     costs = unit_cost([(a_cost(), an_hour())])
     marginal = marginal_per_request(5 * PICO, ReplicaCapacity(Evidence.GIVEN, requests_per_second=0.5))
     assert marginal == Fraction(5 * PICO, 1800)
-    found = comparison(ApiPrice("api", Decimal(3), Decimal(15)), costs, HOUR, marginal)
+    found = comparison(ApiPrice("api", Decimal(3), Decimal(15)), costs, marginal)
     assert found is not None
     assert found.theirs == 6 * PICO  # 1 M tokens at 3 and 0.2 M at 15
     assert found.saved == -4 * PICO
@@ -165,12 +204,12 @@ def test_a_named_price_is_asked_for_the_same_tokens() -> None:
 
 def test_a_replica_that_is_dearer_even_at_its_limit_says_so() -> None:
     costs = unit_cost([(a_cost(), an_hour())])
-    found = comparison(ApiPrice("api", Decimal("0.1"), Decimal("0.1")), costs, HOUR, Fraction(PICO, 100))
+    found = comparison(ApiPrice("api", Decimal("0.1"), Decimal("0.1")), costs, Fraction(PICO, 100))
     assert found is not None
     assert found.even_at_capacity is False
 
 
 def test_nothing_is_compared_while_tokens_are_not_counted() -> None:
-    assert comparison(ApiPrice("api", Decimal(1), Decimal(1)), UnitCost(), HOUR) is None
+    assert comparison(ApiPrice("api", Decimal(1), Decimal(1)), UnitCost()) is None
     assert marginal_per_request(None, ReplicaCapacity(requests_per_second=1.0)) is None
     assert marginal_per_request(PICO, ReplicaCapacity()) is None

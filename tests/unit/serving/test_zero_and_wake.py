@@ -20,7 +20,7 @@ from gpucost.core.serving.spec import (
     TargetRef,
 )
 from gpucost.core.serving.zero import FRESH, Holding, Situation, zero_or_wake
-from gpucost.sources.holders import HOLDS, SKIP, has_ready, hosts_of, missing, paths, problem_of
+from gpucost.sources.holders import HOLDS, SKIP, has_ready, missing, paths, problem_of, route_told, routes_of
 
 NOW = 100 * HOUR
 HOLDER = Holder(HolderKind.KEDA_HTTP, "llama")
@@ -48,6 +48,7 @@ def test_the_last_replica_goes_after_a_time_without_requests() -> None:
         {"idle_since": None},
         {"serving_since": None},
         {"serving_since": NOW - 9 * MINUTE},
+        {"woken": NOW - 9 * MINUTE},
         {"frozen": "a pod is silent"},
         {"window_keeps": True},
         {"advice": Advice(Choice.KEEP, "too late for too many")},
@@ -103,7 +104,7 @@ ENDPOINT = Key("serving", "chat")
 
 
 def http_scaled_object(name: str = "llama", skip: str = "true", **status: object) -> dict[str, object]:
-    metadata = {"name": "llama", "annotations": {SKIP: skip}}
+    metadata = {"name": "llama", "namespace": "serving", "annotations": {SKIP: skip}}
     return {"metadata": metadata, "spec": {"scaleTargetRef": {"name": name}, "hosts": ["a.b"]}, "status": status}
 
 
@@ -114,7 +115,19 @@ def test_an_http_scaled_object_holds_requests_for_its_own_workload_if_it_does_no
     assert SKIP in problem_of(http_scaled_object(skip="false"), about, LLAMA, ENDPOINT)
     conditions = [{"type": "Ready", "status": "False", "message": "no route"}]
     assert "no route" in problem_of(http_scaled_object(conditions=conditions), about, LLAMA, ENDPOINT)
-    assert hosts_of(http_scaled_object()) == ("a.b",)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"host": "serving/llama"},
+        {"host": "a.b"},
+        {"route_namespace": "serving", "route_name": "llama"},
+    ],
+)
+def test_every_version_of_the_interceptor_tells_of_a_route_in_its_own_way(labels: dict[str, str]) -> None:
+    assert route_told(labels) in routes_of(http_scaled_object())
+    assert route_told({"host": "serving/mistral"}) not in routes_of(http_scaled_object())
 
 
 def test_a_gateway_says_itself_for_whom_it_holds_requests() -> None:

@@ -57,7 +57,7 @@ def account(costs: UnitCost | None = None, **more: object) -> Account:
         "costs": found,
         "quality": DataQuality(T0 + 2 * HOUR, ("PriceBook/team",)),
         "marginal_request": Fraction(PICO, 3000),
-        "comparison": comparison(ApiPrice("gpt-x", Decimal(3), Decimal(15)), found, HOUR, Fraction(PICO, 1000)),
+        "comparison": comparison(ApiPrice("gpt-x", Decimal(3), Decimal(15)), found, Fraction(PICO, 1000)),
         "ready": ReadyTimes(7, 170 * SECOND, 240 * SECOND, 160 * SECOND),
         "start_cost": Fraction(PICO, 9),
         "advice": Advice(
@@ -105,6 +105,14 @@ def test_prices_times_units_are_the_known_cost() -> None:
     ) * Decimal("0.6")
     assert abs(sold - known) < Decimal("0.00001")
     assert abs(Decimal(average.per_request or 0) * 3000 - known) < Decimal("0.00001")
+
+
+def test_two_endpoints_of_one_workload_do_not_cost_it_twice() -> None:
+    span = Interval(T0, T0 + 2 * HOUR)
+    other = account(name="mail", workload=Workload("Deployment", "mistral"))
+    found = documents.listed([account(), account(name="compared"), other], "USD", span)
+    assert len(found.items) == 3
+    assert Decimal(found.total) == 2 * Decimal(found.items[0].cost or 0)
 
 
 def test_what_is_not_known_is_null() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from gpucost.core import capacity
+from gpucost.core import capacity, owners
 from gpucost.core.gpus import DEFAULT_RESOURCES
 
 _OURS = "gpucost.dev/"
@@ -40,7 +40,7 @@ _POD_LABELS = (
     "app.kubernetes.io/name",
     "job-name",
     "batch.kubernetes.io/job-name",
-    "pod-template-hash",
+    *sorted(owners.LABELS),
     f"{_OURS}category",
 )
 _SNAKE = re.compile(r"([a-z0-9])([A-Z])")

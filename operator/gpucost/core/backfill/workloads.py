@@ -6,6 +6,7 @@ import re
 
 from gpucost.core.backfill.seen import Seen, SeenPod
 from gpucost.core.model import Workload
+from gpucost.core.owners import above
 
 _TEMPLATE_HASH = re.compile(r"(.+)-[bcdfghjklmnpqrstvwxz2456789]{6,10}")
 """Kubernetes' alphabet for generated names: a ReplicaSet of a Deployment is named by a hash in it."""
@@ -20,16 +21,16 @@ def workload_of(pod: SeenPod, seen: Seen) -> Workload:
         return Workload(*seen.jobs.get((pod.namespace, name), pod.owner))
     if kind == "ReplicaSet":
         return _of_replicaset(pod, name, seen)
-    return Workload(kind, name)
+    return above(kind, name, pod.labels)
 
 
 def _of_replicaset(pod: SeenPod, name: str, seen: Seen) -> Workload:
     owner = seen.replicasets.get((pod.namespace, name))
     if owner is not None:
         return Workload(*owner)
-    suffix = "-" + pod.labels.get("pod-template-hash", "")
-    if len(suffix) > 1 and name.endswith(suffix):
-        return Workload("Deployment", name.removesuffix(suffix))
+    told = above("ReplicaSet", name, pod.labels)
+    if told.kind != "ReplicaSet":
+        return told
     named = _TEMPLATE_HASH.fullmatch(name)
     if named is not None and not seen.replicasets:  # nobody recorded owners of ReplicaSets at all
         return Workload("Deployment", named[1])

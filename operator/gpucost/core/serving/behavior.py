@@ -15,7 +15,6 @@ from gpucost.core.serving.spec import Behavior, Direction, RatePolicy, SelectPol
 
 _STEPS_KEPT: Micros = 30 * MINUTE
 """The longest period that a rate policy may have."""
-_RECOMMENDATIONS_KEPT = 512
 
 
 class Limit(StrEnum):
@@ -98,8 +97,9 @@ def _remember(past: Past, wanted: int, current: int, behavior: Behavior, now: In
     before = past.recommendations or ((now, current),)
     if before[-1][0] > now:  # the clock was set back: what is said to come is no past
         before = ((now, current),)
-    recent = tuple(one for one in before if one[0] > now - kept)
-    return replace(past, begun=begun, recommendations=(*recent, (now, wanted))[-_RECOMMENDATIONS_KEPT:])
+    # Of equal wishes the last one says all: the smallest and the largest of a window are asked for, and no other.
+    recent = tuple(one for one in before if one[0] > now - kept and one[1] != wanted)
+    return replace(past, begun=begun, recommendations=(*recent, (now, wanted)))
 
 
 def _stabilized(wanted: int, current: int, behavior: Behavior, past: Past, now: Instant) -> int:

@@ -111,14 +111,13 @@ def _as_asked(quiet: Quiet, terms: Terms, even: Micros, idle_after: Micros) -> A
 
 
 def _best(quiet: Quiet, terms: Terms, even: Micros) -> Advice:
-    lengths = sorted({gap.length for gap in quiet.gaps if gap.length > even})
-    outcomes = [_outcome(quiet, terms, after) for after in (even, *lengths[:-1])]
-    worth = [one for one in outcomes if one.saved > 0]
+    worth = _worth(quiet, terms, even) if terms.replica_hourly else ()
     if not worth:
         message = f"no quiet time was longer than a start is paid ({format_duration(_coarse(even))})"
         return Advice(Choice.KEEP, message, break_even=even)
-    in_time = [one for one in worth if one.late is not None and one.late <= terms.late_allowed]
-    best = max(in_time or worth, key=lambda one: (one.saved, -one.idle_after))
+    most = _most_wakes(quiet, terms)
+    in_time = [one for one in worth if one[2] <= most]
+    best = _outcome(quiet, terms, max(in_time or worth)[1] * -1)
     words = (
         f"{best.wakes} of {len(quiet.gaps)} quiet times were longer than {format_duration(_coarse(best.idle_after))}"
     )
@@ -145,6 +144,40 @@ def _advice(choice: Choice, message: str, quiet: Quiet, outcome: _Outcome, even:
         wakes_monthly=None if a_month is None else float(outcome.wakes * a_month),
         late=outcome.late,
     )
+
+
+def _worth(quiet: Quiet, terms: Terms, even: Micros) -> list[tuple[Micros, Micros, int]]:
+    """Thresholds that would have saved something: the time saved, the threshold (negative, so that of two that save the
+    same the smaller one is the larger entry), and how often it would have been woken up.
+
+    Each quiet time is a threshold to try, and there may be a thousand: so they are added up once, from the longest on.
+    """
+    assert terms.ready is not None
+    found, paid, together = [], terms.ready.paid, 0
+    lengths = sorted((gap.length for gap in quiet.gaps if gap.length > even), reverse=True)
+    for wakes, length in enumerate(lengths, 1):
+        together += length
+        after = lengths[wakes] if wakes < len(lengths) else even
+        saved = together - wakes * (after + paid)
+        if after < length and saved > 0:
+            found.append((saved, -after, wakes))
+    return found
+
+
+def _most_wakes(quiet: Quiet, terms: Terms) -> int:
+    """How often it may be woken up before more requests wait than the objective allows; -1: that is not known."""
+    assert terms.ready is not None
+    if quiet.requests is None:
+        return -1
+    fewest, most = 0, len(quiet.gaps)
+    while fewest < most:
+        middle = (fewest + most + 1) // 2
+        late = _late(quiet, terms.ready, middle)
+        if late is not None and late <= terms.late_allowed:
+            fewest = middle
+        else:
+            most = middle - 1
+    return fewest
 
 
 def _outcome(quiet: Quiet, terms: Terms, idle_after: Micros) -> _Outcome:

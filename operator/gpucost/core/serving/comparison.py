@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gpucost.core.clock import HOUR, Micros
+from gpucost.core.clock import HOUR
 from gpucost.core.money import PICO, Pico
 from gpucost.core.serving.signals.model import ReplicaCapacity, Work
 from gpucost.core.serving.spec import ApiPrice
@@ -46,10 +46,8 @@ class Comparison:
         return self.theirs - self.own
 
 
-def comparison(
-    price: ApiPrice, costs: UnitCost, covered: Micros, marginal: Fraction | None = None
-) -> Comparison | None:
-    """Compare with a price; None while tokens are not counted. `covered` is the time of which the work is known."""
+def comparison(price: ApiPrice, costs: UnitCost, marginal: Fraction | None = None) -> Comparison | None:
+    """Compare with a price; None while tokens are not counted."""
     theirs = asked(price, costs.work)
     if theirs is None or not theirs:
         return None
@@ -57,8 +55,8 @@ def comparison(
     even = cheaper = None
     if requests:
         per_request = theirs / Fraction(requests)
-        if covered:
-            even = Fraction(costs.split.known) * HOUR / covered / per_request
+        if costs.covered:
+            even = Fraction(costs.split.known) * HOUR / costs.covered / per_request
         cheaper = None if marginal is None else marginal < per_request
     return Comparison(price.name, costs.split.known, theirs, even, cheaper)
 

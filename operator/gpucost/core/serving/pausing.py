@@ -14,6 +14,7 @@ PAUSED_SCALE_IN = PREFIX + "paused-scale-in"
 """`true`: they may become more, not fewer."""
 PAUSED_SCALE_OUT = PREFIX + "paused-scale-out"
 """`true`: they may become fewer, not more."""
+_DIGITS = 9
 DRY_RUN = PREFIX + "dry-run"
 """`true`: what would be done is told, nothing is changed."""
 
@@ -41,11 +42,16 @@ def pause_of(annotations: Mapping[str, str]) -> Pause:
     number = annotations.get(PAUSED_REPLICAS, "")
     return Pause(
         all=_is_true(annotations, PAUSED),
-        at=int(number) if number.isascii() and number.isdigit() else None,
+        at=int(number) if is_number(number) else None,
         down=_is_true(annotations, PAUSED_SCALE_IN),
         up=_is_true(annotations, PAUSED_SCALE_OUT),
         dry_run=_is_true(annotations, DRY_RUN),
     )
+
+
+def is_number(text: str) -> bool:
+    """Whether it is a whole number that could be one of replicas."""
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS
 
 
 def _is_true(annotations: Mapping[str, str], name: str) -> bool:

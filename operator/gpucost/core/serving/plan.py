@@ -6,17 +6,26 @@ knows, a rival or a pause leave the replicas as they are, and the conditions say
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 from gpucost.core.clock import Instant, parse_rfc3339
 from gpucost.core.serving.behavior import Allowed, Limit, allowed
+from gpucost.core.serving.makers import OWNER_LEAVES
 from gpucost.core.serving.pausing import Pause, pause_of
 from gpucost.core.serving.schedules import Open, open_window
 from gpucost.core.serving.spec import EndpointSpec, Mode, OnMissing
-from gpucost.core.serving.state import EndpointDecision, EndpointState, ScaleTarget, Target, Unresolved
+from gpucost.core.serving.state import (
+    ASLEEP,
+    EndpointDecision,
+    EndpointState,
+    Rival,
+    ScaleTarget,
+    Target,
+    Unresolved,
+)
 from gpucost.core.serving.telling import Told, tell
 from gpucost.core.serving.validate import limits_in, problems
 from gpucost.core.training.validate import Problem
@@ -112,17 +121,32 @@ def _unresolved(case: Case) -> EndpointDecision | None:
 def _rivals(case: Case) -> EndpointDecision | None:
     """Two who set one number would undo each other's work for ever."""
     if case.state.rivals is None and case.spec.mode is Mode.AUTO:
-        message = "autoscalers cannot be seen: nothing is changed before it is known that nobody else sets the replicas"
+        why = case.state.unseen or "autoscalers cannot be seen"
+        message = f"{why}: nothing is changed before it is known that nobody else sets the replicas"
         return _told(case, Verdict(False, "RivalsUnknown", message))
     if not case.state.rivals:
         return None
     whom = " and ".join(map(str, case.state.rivals))
     verb = "sets" if len(case.state.rivals) == 1 else "set"
     if case.spec.mode is Mode.AUTO:
-        message = f"{whom} {verb} the replicas of {case.spec.target}: delete it, or use mode Recommend here"
+        message = f"{whom} {verb} the replicas of {case.spec.target}: {_remedy(case.state.rivals)}"
         return _told(case, Verdict(False, "Conflict", message))
     message = f"{whom} {verb} the replicas of {case.spec.target}; the recommendation is for comparison"
     return _told(case, Verdict(True, "Recommending", message), known=case.state.wish is not None)
+
+
+def _remedy(rivals: Sequence[Rival]) -> str:
+    """What a person can do about rivals."""
+    makers = [one for one in rivals if one.made]
+    if not makers:
+        return "delete it, or use mode Recommend here"
+    told = f"{' and '.join(map(str, makers))} has made it: set the number there, or use mode Recommend here"
+    if len(makers) < len(rivals):
+        others = " and ".join(str(one) for one in rivals if not one.made)
+        told = f"{told}, and delete {others}"
+    if all(one.certain for one in makers):
+        return told
+    return f"{told}; where it leaves the number to others, say so by the annotation {OWNER_LEAVES}: 'true'"
 
 
 def _paused(case: Case) -> EndpointDecision | None:
@@ -144,17 +168,25 @@ def _demanded(case: Case) -> EndpointDecision | None:
     demand = case.state.demand
     if demand is None:
         return None
-    return _set(
-        case, Verdict(True, demand.reason, demand.message, True), demand.replicas, demand.reason, demand.message
-    )
+    if demand.replicas > case.target.replicas and case.pause.up:
+        message = f"paused by an annotation: {demand.replicas} are not set, though {demand.message}"
+        return _told(case, Verdict(True, "Paused", message), desired=demand.replicas)
+    verdict = Verdict(True, demand.reason, demand.message, True)
+    if not case.acts and demand.replicas != case.target.replicas:
+        verdict = _recommending(case)
+    return _set(case, verdict, demand.replicas, demand.reason, demand.message)
 
 
 def _at_zero(case: Case) -> EndpointDecision | None:
     """Without scaleToZero only a person sets it to 0, and knows why."""
     if case.target.replicas:
         return None
+    last = case.state.past.steps[-1] if case.state.past.steps else None
+    if last is not None and (last.after, last.reason) == (0, ASLEEP) and case.spec.zero is None and not case.pause.up:
+        why = "it was asleep, and spec.scaleToZero is there no more: nobody would wake it up"
+        return _set(case, Verdict(True, "Woken", why, True), case.limits[0], "Woken", why)
     message = f"{case.spec.target} is set to 0 replicas: scale it up by hand, and it is looked after again"
-    return _told(case, Verdict(True, "ScaledToZero", message))
+    return _told(case, Verdict(True, ASLEEP, message))
 
 
 def _unknown_load(case: Case) -> EndpointDecision | None:
@@ -163,7 +195,8 @@ def _unknown_load(case: Case) -> EndpointDecision | None:
         return None
     current, (wanted, why) = case.target.replicas, _floor(case)
     if wanted > current and not case.pause.up:
-        return _set(case, Verdict(False, "MetricsMissing", why), wanted, "MetricsMissing", why)
+        reason = "MetricsMissing" if not case.state.measured.known else "CapacityUnknown"
+        return _set(case, Verdict(False, reason, why), wanted, reason, why)
     if case.state.measured.known:
         why = case.state.measured.lacking or "no number is recommended yet"
         return _told(case, Verdict(False, "CapacityUnknown", f"the replicas stay as they are: {why}"), desired=current)
@@ -174,8 +207,10 @@ def _unknown_load(case: Case) -> EndpointDecision | None:
 def _floor(case: Case) -> tuple[int, str]:
     """The number below which the replicas must not be while the load is unknown."""
     missing, least, since = case.spec.missing, case.limits[0], case.missing_since
-    overdue = since is not None and case.now >= since + missing.after
-    raised = missing.replicas or 0
+    if since is None:
+        return least, f"what a replica serves is not known, and at least {least} replicas are asked for"
+    overdue = case.now >= since + missing.after
+    raised = min(missing.replicas or 0, case.limits[1])
     if missing.behavior is OnMissing.AT_LEAST and overdue and least < raised:
         return raised, f"the load is unknown: at least {raised} replicas, as onMissingMetrics says"
     return least, f"the load is unknown, and at least {least} replicas are asked for"

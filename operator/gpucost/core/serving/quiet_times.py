@@ -78,7 +78,9 @@ def with_look(times: QuietTimes, at: Instant, is_idle: bool | None, requests: fl
         looked=at,
     )
     if is_idle and not requests:
-        return replace(found, since=at, is_whole=True) if times.is_busy else found
+        if times.is_busy or times.since is None:  # it begins: as a whole, or after nobody knew
+            return replace(found, since=at, is_whole=times.is_busy)
+        return found
     gaps = found.gaps
     if times.since is not None and times.is_whole and last - times.since >= SHORTEST:
         gaps = (*gaps, Interval(times.since, last))

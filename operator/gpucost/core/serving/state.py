@@ -14,6 +14,8 @@ from gpucost.core.serving.behavior import Past
 from gpucost.core.serving.spec import EndpointSpec, TargetRef
 
 DecisionStatus = Mapping[str, Any]
+ASLEEP = "ScaledToZero"
+"""The reason of having no replica at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class Rival:
 
     kind: str
     name: str
+    made: bool = False
+    """Whether it has made the workload, too."""
+    certain: bool = True
+    """Whether it is known to set the number; else it may leave it to others."""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
@@ -102,6 +108,8 @@ class EndpointState:
     """None while nobody has looked."""
     rivals: Sequence[Rival] | None = ()
     """None while it is not known who else sets the replicas."""
+    unseen: str = ""
+    """Why that is not known, where there is more to say than that autoscalers cannot be listed."""
     ready: int = 0
     """Pods of the workload that are ready."""
     free: int | None = None

@@ -11,6 +11,7 @@ from gpucost.core.actions import Condition, EventNote, stored_condition
 from gpucost.core.clock import HOUR, SECOND, Instant, format_rfc3339, parse_rfc3339
 from gpucost.core.serving.behavior import Limit, Past
 from gpucost.core.serving.schedules import Open
+from gpucost.core.serving.signals.model import Availability
 from gpucost.core.serving.spec import Mode
 from gpucost.core.serving.state import (
     LOOK_EVERY,
@@ -18,9 +19,11 @@ from gpucost.core.serving.state import (
     EndpointState,
     ScaleTarget,
     Target,
+    Wish,
 )
 
 HISTORY = 5
+_LEARNING = str(Availability.LEARNING)
 _CENT = Decimal("0.01")
 _LIMITED = {
     Limit.MIN: "more would not be needed, but minReplicas asks for them",
@@ -136,7 +139,7 @@ def _step(at: Instant, before: int, after: int, reason: str) -> dict[str, Any]:
 
 
 def _recommendation(state: EndpointState, told: Told, now: Instant) -> Mapping[str, Any] | None:
-    recommended = state.wish
+    recommended = _recommended(state, told)
     if recommended is None or told.desired is None or not state.measured.known:
         return None
     result: dict[str, Any] = {
@@ -150,6 +153,14 @@ def _recommendation(state: EndpointState, told: Told, now: Instant) -> Mapping[s
     if recommended.confidence is not None:
         result["confidence"] = recommended.confidence
     return result
+
+
+def _recommended(state: EndpointState, told: Told) -> Wish | None:
+    """Who says what the number should be, with the reason: a demand, where it is the one that is followed."""
+    demand = state.demand
+    if demand is not None and told.desired == demand.replicas and told.reason in {demand.reason, "Recommending"}:
+        return Wish(demand.replicas, demand.reason, demand.message)
+    return state.wish
 
 
 def _saving(state: EndpointState, replicas: int) -> Decimal | None:
@@ -208,11 +219,13 @@ def _done(state: EndpointState, action: ScaleTarget) -> EventNote:
 
 def _news(state: EndpointState, told: Told, now: Instant) -> Iterator[EventNote]:
     """News against the stored status; the keys keep a repeated pass from telling them again."""
-    spec, recommended = state.spec, state.wish
+    spec, recommended = state.spec, _recommended(state, told)
     if told.reason == "Conflict" and stored_condition(state.status, "Ready").get("reason") != "Conflict":
         yield EventNote("Conflict", told.message, f"{state.generation}/{told.message}", warning=True)
-    was_known = stored_condition(state.status, "MetricsAvailable").get("status") == "True"
-    if told.missing_since is not None and was_known:
+    stored = stored_condition(state.status, "MetricsAvailable")
+    # After a start two looks are needed for a rate: that is no news, and what comes after it may be.
+    was_known = stored.get("status") == "True" or stored.get("reason") == _LEARNING
+    if told.missing_since is not None and was_known and state.measured.reason != _LEARNING:
         message = f"{state.measured.reason}: {state.measured.message}; the replicas are not lowered"
         yield EventNote("UtilizationUnknown", message, str(told.missing_since), warning=True)
     if spec is None or recommended is None or told.desired is None or told.action is not None:

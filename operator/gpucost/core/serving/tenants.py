@@ -13,6 +13,8 @@ from typing import NamedTuple
 from gpucost.core.money import Pico, apportion
 from gpucost.core.serving.signals.model import WORK, Work
 
+_EXACT = 1e-9
+"""Less than this part of a whole is left over by the arithmetic, and not by somebody."""
 NOBODY = ""
 """The tenant of requests that no series names one of."""
 
@@ -67,7 +69,10 @@ def _rest(work: Work, parts: Sequence[Work]) -> Work:
 
 
 def _left(whole: float | None, parts: Sequence[float | None]) -> float | None:
-    return None if whole is None else max(0.0, whole - sum(part or 0.0 for part in parts))
+    if whole is None:
+        return None
+    left = whole - sum(part or 0.0 for part in parts)
+    return left if left > whole * _EXACT else 0.0
 
 
 def _is_something(work: Work) -> bool:

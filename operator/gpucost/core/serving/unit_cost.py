@@ -8,7 +8,7 @@ cost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from operator import add
@@ -31,6 +31,10 @@ class HourCost:
     """Pod-microseconds that were paid for."""
     unpriced: Micros = 0
     """The part of them that has no price: then the cost is not all there was, and no price per unit follows from it."""
+
+
+Phases = tuple[Fraction, Fraction]
+"""Shares of prefill and decode in the time of work."""
 
 
 class Split(NamedTuple):
@@ -80,6 +84,8 @@ class UnitCost:
     """Their shares add up to what was paid for serving."""
     uncertain: Micros = 0
     """Time in which some of the work is missing: tokens seem dearer there than they were."""
+    covered: Micros = 0
+    """Time of which the work is known, in the hours whose cost is handed to it."""
 
     # --- all in: every known cost is spread over the work -------------------------------------------------------------
 
@@ -139,23 +145,24 @@ class UnitCost:
     def cache_hits(self) -> Fraction | None:
         """Share of the prompt tokens that were found in the prefix cache; None: unknown, or nothing was asked."""
         hits, asked = self.work.cache_hits, self.work.cache_queries
+        if asked is None:  # who counts no look-ups looks all of them up
+            asked = self.work.prompt_tokens
         return None if hits is None else _over(Fraction(hits), asked)
 
 
 def unit_cost(hours: Iterable[tuple[HourCost, WorkHour | None]], rest: Pico = 0) -> UnitCost:
     """Costs and work of some hours; `rest` is a cost of the window of which no hour is told any more."""
-    split, work, uncertain = Split(unknown=rest), NO_WORK, 0
+    split, work, uncertain, covered = Split(unknown=rest), NO_WORK, 0, 0
     tenants: dict[str, tuple[Share, Work]] = {}
-    for cost, done in hours:
-        part = split_hour(cost, done)
+    for cost, done, part in split_hours(hours):
         split = split.plus(part)
         if done is None or not _counts(cost, part):
             continue
-        work, uncertain = work + done.work, uncertain + done.uncertain
+        work, uncertain, covered = work + done.work, uncertain + done.uncertain, covered + done.covered
         for name, (share, units) in shares(Share(*part[:3]), done.work, done.tenants).items():
             before, known = tenants.get(name, (Share(), NO_WORK))
             tenants[name] = Share(*map(add, before, share)), known + units
-    return UnitCost(split, work, tenants, uncertain)
+    return UnitCost(split, work, tenants, uncertain, covered)
 
 
 def _counts(cost: HourCost, part: Split) -> bool:
@@ -163,8 +170,22 @@ def _counts(cost: HourCost, part: Split) -> bool:
     return not cost.unpriced and part.known > 0
 
 
-def split_hour(cost: HourCost, done: WorkHour | None) -> Split:
-    """Hand out what an hour cost by pod time, and what was paid for serving by measured time of work."""
+def split_hours(
+    hours: Iterable[tuple[HourCost, WorkHour | None]],
+) -> Iterator[tuple[HourCost, WorkHour | None, Split]]:
+    """Each hour with the parts of its cost."""
+    hours = list(hours)
+    usual = _phases(sum((done.work for _, done in hours if done is not None), NO_WORK))
+    for cost, done in hours:
+        yield cost, done, split_hour(cost, done, usual)
+
+
+def split_hour(cost: HourCost, done: WorkHour | None, usual: Phases | None = None) -> Split:
+    """Hand out what an hour cost by pod time, and what was paid for serving by measured time of work.
+
+    Servers tell prefill and decode of requests that have ended. Where none has, and still something was written,
+    `usual` says how such time is spent: one answer that goes on over the hour must not leave the day without a price.
+    """
     if done is None or not cost.cost or cost.unpriced:
         return Split(unknown=cost.cost)
     told = done.busy + done.idle + done.starting
@@ -173,6 +194,8 @@ def split_hour(cost: HourCost, done: WorkHour | None) -> Split:
     times = [at_work, done.idle - (at_work - done.busy), done.starting, whole - told]
     busy, idle, starting, unknown = apportion([Fraction(cost.cost * time, whole) for time in times], cost.cost)
     phases = _phases(done.work)
+    if phases is None and done.work.decode_seconds == 0 and done.work.generation_tokens:
+        phases = usual
     if phases is not None:
         reading, writing = apportion([busy * phase for phase in phases], busy)
         return Split(input=reading, output=writing, idle=idle, starting=starting, unknown=unknown)
@@ -186,7 +209,7 @@ def _processing(work: Work) -> Micros:
     return int(((work.prefill_seconds or 0) + (work.decode_seconds or 0)) * SECOND)
 
 
-def _phases(work: Work) -> tuple[Fraction, Fraction] | None:
+def _phases(work: Work) -> Phases | None:
     """Shares of prefill and decode in the measured time of work; None: the runtime does not tell, or did nothing."""
     if work.prefill_seconds is None or work.decode_seconds is None:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from gpucost.core.clock import format_duration
-from gpucost.core.serving.pausing import PAUSED_REPLICAS
+from gpucost.core.serving.pausing import PAUSED_REPLICAS, is_number
 from gpucost.core.serving.spec import EndpointSpec, ReplicaWindow
 from gpucost.core.training.validate import Problem, zone_problem
 from gpucost.core.training.windows import cron_problem, shortest_period
@@ -63,6 +63,6 @@ def _annotations(annotations: Mapping[str, str]) -> Iterator[Problem]:
     text = annotations.get(PAUSED_REPLICAS)
     if text is None:
         return
-    if not text.isascii() or not text.isdigit() or int(text) > _MOST_REPLICAS:
+    if not is_number(text) or int(text) > _MOST_REPLICAS:
         message = f"{text[:32]!r}; a whole number from 0 to {_MOST_REPLICAS}, such as '3', or take the annotation away"
         yield Problem(f"metadata.annotations[{PAUSED_REPLICAS}]", message)

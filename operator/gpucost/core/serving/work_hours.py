@@ -6,7 +6,7 @@ sum: what the pods cost then belongs to no token.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -20,6 +20,7 @@ MOST_TENANTS = 200
 LONGEST_LOOK: Micros = 10 * MINUTE
 """Between two looks that are further apart pods may have come and gone: what they say of it is not believed."""
 NO_WORK = Work()
+_NOBODY: Mapping[str, Interval] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +52,44 @@ class WorkHour:
         )
 
 
-def look(signals: Signals, starting: Iterable[Interval] = ()) -> dict[Instant, WorkHour]:
-    """What one look adds to its hours; `starting` are the times in which pods held GPUs before they were ready."""
+def look(
+    signals: Signals, starting: Mapping[str, Interval] = _NOBODY, size: Fraction = Fraction(1)
+) -> dict[Instant, WorkHour]:
+    """What one look adds to its hours; `starting` are the times in which pods held GPUs before they were ready, by UID.
+
+    A pod may speak before it is ready: that time is of its start, and not of its work. Of a replica that is a group of
+    pods one speaks; `size` are the pods of each, whose times are all that of the one.
+    """
     if signals.since is None or not 0 < signals.at - signals.since <= LONGEST_LOOK:
         return {}
     span = Interval(signals.since, signals.at)
-    told = [pod for pod in signals.pods.values() if _speaks(pod)]
-    idle = sum(map(_is_idle, told))
-    waiting = [(part.start, part.end) for part in starting]
+    told = {uid: _is_idle(pod) for uid, pod in signals.pods.items() if _speaks(pod)}
     found: dict[Instant, WorkHour] = {}
     for hour in range(floor_to(span.start, HOUR), span.end, HOUR):
         part = span.clip(hour, hour + HOUR)
         if part is None:
             continue
         share = Fraction(part.length, span.length)
-        begun = sum(max(0, min(end, part.end) - max(start, part.start)) for start, end in waiting)
+        begun = {uid: _common(one, part) for uid, one in starting.items()}
+        idle, busy = (
+            sum(part.length - begun.get(uid, 0) for uid, is_idle in told.items() if is_idle is kind)
+            for kind in (True, False)
+        )
         is_known = signals.work is not None
         found[hour] = WorkHour(
             covered=part.length if is_known else 0,
             uncertain=part.length if is_known and signals.is_partial else 0,
-            busy=part.length * (len(told) - idle) if is_known else 0,
-            idle=part.length * idle,
-            starting=begun,
+            busy=int(busy * size) if is_known else 0,
+            idle=int(idle * size),
+            starting=int(sum(begun.values()) * size),
             work=_scaled(signals.work or NO_WORK, share),
             tenants={name: _scaled(work, share) for name, work in signals.tenants.items()},
         )
     return found
+
+
+def _common(one: Interval, other: Interval) -> Micros:
+    return max(0, min(one.end, other.end) - max(one.start, other.start))
 
 
 def _speaks(pod: PodSignals) -> bool:

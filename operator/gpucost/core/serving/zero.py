@@ -13,7 +13,7 @@ from gpucost.core.clock import MINUTE, Instant, Micros, format_duration
 from gpucost.core.serving.cold_start import Advice, Choice
 from gpucost.core.serving.pausing import PREFIX, Pause
 from gpucost.core.serving.spec import EndpointSpec, Mode
-from gpucost.core.serving.state import Demand
+from gpucost.core.serving.state import ASLEEP, Demand
 
 WAKE = PREFIX + "wake"
 """Annotation by which a gateway or a person wakes an endpoint up: the present time, RFC 3339."""
@@ -73,7 +73,7 @@ def _asleep(case: Situation, now: Instant) -> Demand | None:
     why = reason_to_wake(case, now)
     if why is not None:
         return Demand(1, "Woken", why)
-    return Demand(0, "ScaledToZero", "nobody asks; requests are held, and the first one wakes it up")
+    return Demand(0, ASLEEP, "nobody asks; requests are held, and the first one wakes it up")
 
 
 def reason_to_wake(case: Situation, now: Instant) -> str | None:
@@ -108,10 +108,10 @@ def _awake(case: Situation, pause: Pause, now: Instant) -> Demand | None:
         return None
     if case.frozen or case.window_keeps or pause.down or case.idle_since is None or case.serving_since is None:
         return None
-    idle = now - max(case.idle_since, case.serving_since)
+    idle = now - max(case.idle_since, case.serving_since, case.woken or 0)  # who wakes it up is about to ask
     if idle < advice.idle_after or refusal(case.holding, now):
         return None
-    return Demand(0, "ScaledToZero", f"no request for {format_duration(idle)}; {advice.message}")
+    return Demand(0, ASLEEP, f"no request for {format_duration(idle)}; {advice.message}")
 
 
 def refusal(holding: Holding | None, now: Instant) -> str:

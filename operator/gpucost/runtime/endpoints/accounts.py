@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 
 from gpucost.core.clock import HOUR, Instant, Micros, floor_to
-from gpucost.core.model import Key, Pod, Workload
+from gpucost.core.model import Pod, Workload
 from gpucost.core.serving.cold_start import Advice
 from gpucost.core.serving.signals.model import Asked, ReplicaCapacity, Signals
 from gpucost.core.serving.spec import EndpointSpec
@@ -26,6 +27,7 @@ from gpucost.runtime.endpoints.past import EndpointsPast
 from gpucost.runtime.endpoints.serving import Serving
 from gpucost.runtime.endpoints.unit_costs import UnitCosts, replica_hourly
 from gpucost.runtime.serving_feed import ServingFeed
+from gpucost.runtime.world import Custom
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ class Accounts:
         """Nothing is opened here."""
         self.serving = serving
         records = serving.endpoints.records
-        self.past = EndpointsPast(now, self._pods, living=self._living, keep=keep)
+        self.past = EndpointsPast(now, self._pods, self._size, living=self._living, keep=keep)
         self.unit_costs = UnitCosts(
             now,
             self.past,
@@ -47,6 +49,7 @@ class Accounts:
             serving.endpoints.spec_of,
             self._capacity,
             shares_gpu=self._shares_gpu,
+            size_of=self._size_of,
             currency=currency,
         )
         self.holders = Holders(
@@ -58,12 +61,13 @@ class Accounts:
             advice_of=self._advice,
             quiet_of=lambda uid: self.past.of(uid).quiet,
             signals_of=serving.signals_of,
-            pods_of=serving.endpoints.pods_of,
+            pods_of=serving.endpoints.replicas_of,
             figures=serving.figures,
         )
         self.past.asleep = self.holders.asleep
         serving.controller.demand_of = self.holders.demand_of
-        serving.writer.parts.append(self.unit_costs.shown)
+        serving.controller.after_scaling.append(self.holders.scaled)
+        serving.writer.parts += (self.unit_costs.shown, self.holders.shown)
 
     def heard(self, asked: Asked, signals: Signals) -> None:
         """A look at an endpoint."""
@@ -110,15 +114,26 @@ class Accounts:
         return list(self.serving.endpoints.keys)
 
     def _pods(self, asked: Asked) -> Sequence[Pod]:
-        return self.serving.endpoints.pods_of(asked.namespace, asked.spec.target)
+        return self.serving.endpoints.replicas_of(asked.namespace, asked.spec.target)
 
     def _capacity(self, uid: str) -> ReplicaCapacity:
         signals = self.serving.signals_of(uid)
         return ReplicaCapacity() if signals is None else signals.capacity
 
-    def _advice(self, key: Key, spec: EndpointSpec) -> Advice:
-        totals = self.serving.totals()
-        return self.unit_costs.advice(key, spec, replica_hourly(totals.of(key.namespace, spec.target.workload)))
+    def _advice(self, namespace: str, uid: str, spec: EndpointSpec) -> Advice:
+        row = self.serving.totals().of(namespace, spec.target.workload)
+        return self.unit_costs.advice(namespace, uid, spec, replica_hourly(row, self._size_of(namespace, spec)))
+
+    def last_replica(self, record: Custom, spec: EndpointSpec) -> tuple[Advice, Micros]:
+        """Whether the last replica is worth keeping, and for how long it was watched to know that."""
+        advice = self._advice(record.namespace, record.uid, spec)
+        return advice, self.past.of(record.uid).quiet.quiet.watched
+
+    def _size(self, asked: Asked) -> Fraction:
+        return self._size_of(asked.namespace, asked.spec)
+
+    def _size_of(self, namespace: str, spec: EndpointSpec) -> Fraction:
+        return self.serving.endpoints.group_size(namespace, spec.target)
 
     def _shares_gpu(self, namespace: str, spec: EndpointSpec) -> bool:
         """Whether others could use the GPU memory of a replica that sleeps: a device that is shared by time."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from gpucost.core.clock import HOUR, MINUTE, Instant, Micros, floor_to
-from gpucost.core.model import NodeFact
+from gpucost.core.model import NodeFact, Unknown
 from gpucost.core.money import Pico
+from gpucost.core.sampling import Window
 from gpucost.core.serving.signals.model import Signals
 from gpucost.core.timeline import Interval
+from gpucost.core.usage import Held, PodName, Sample
 from gpucost.ledger import Ledger, LedgerError
 from gpucost.ledger.replicas import SAVED
 from gpucost.runtime.accounting import Accounting
@@ -22,6 +24,7 @@ from gpucost.runtime.recommending import Recommending
 
 log = logging.getLogger(__name__)
 
+Samples = Mapping[str, Iterable[Sample]]
 POLICY = "replicas"
 """Of the metric `gpucost_saved`."""
 EVERY: Micros = 5 * MINUTE
@@ -39,7 +42,7 @@ class Advising:
         signals_of: Callable[[str], Signals | None],
     ) -> None:
         """`signals_of` gives the last look at an endpoint by its UID."""
-        self.endpoints, self.now = serving.endpoints, now
+        self.endpoints, self.now, self.figures = serving.endpoints, now, serving.figures
         self.book = ReplicaBook(now, signals_of)
         self.footprints = Footprints(self.endpoints, nodes, market, now, signals_of)
         self.recommending = Recommending(serving.world, self.endpoints, self.book, self.footprints)
@@ -63,9 +66,23 @@ class Advising:
         self.book.read = lambda span, namespace: call(partial(book.hours, span, namespace))
         self.book.tidy = lambda living, before: call(partial(book.tidy, list(living), before))
 
+    def take(
+        self,
+        series: Samples,
+        held: Mapping[PodName, Held],
+        active: Mapping[str, float | Unknown],
+        span: Window,
+    ) -> None:
+        """What a pass over all exporters has brought; who is advised must not keep costs from being booked."""
+        try:
+            self.footprints.take(series, held, active, span)
+        except Exception:
+            log.exception("what the GPUs of endpoints need is not noted")
+            self.figures.errors["endpoint advice"] += 1
+
     async def tick(self) -> None:
         """Write now and then: a restart loses some minutes of looks, which are then on no side."""
-        if self.now() - self._flushed >= EVERY:
+        if self.book.is_pressing or self.now() - self._flushed >= EVERY:
             self._flushed = self.now()
             await self.flush()
 

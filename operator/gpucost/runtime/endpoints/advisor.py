@@ -7,6 +7,7 @@ careful.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,10 +16,13 @@ from gpucost.core.clock import MINUTE, SECOND, Instant, Micros
 from gpucost.core.model import Key, Pod
 from gpucost.core.serving import replicas
 from gpucost.core.serving.replicas.outlook import STEP
-from gpucost.core.serving.signals.model import Asked, Evidence, PodRef, Signals, value_of
+from gpucost.core.serving.signals.counting import STALE
+from gpucost.core.serving.signals.model import Asked, Availability, Evidence, PodRef, Signals, value_of
 from gpucost.core.serving.spec import EndpointSpec, Mode, Runtime
 from gpucost.core.serving.state import Measured, Wish
 from gpucost.runtime.endpoints.registry import Endpoints
+
+log = logging.getLogger(__name__)
 
 _LEAST_STEP: Micros = STEP - SECOND
 """Where metrics are looked at more often than the policy's steps are long, it takes in some of the looks only."""
@@ -28,6 +32,7 @@ _NEAR = 0.6
 UNTOLD_READY_TIME: Micros = 3 * MINUTE
 """Until the ready time of an endpoint's own pods was measured."""
 _HIGH, _MEDIUM = 0.7, 0.3
+_UNASKED = Measured(known=False, reason=str(Availability.LEARNING))
 _NO_CAPACITY = "what one replica can serve is not known yet; give spec.capacity.requestsPerSecond, or wait for traffic"
 
 
@@ -47,6 +52,10 @@ class Advisor:
     later: dict[str, int] = field(default_factory=dict)
     """Looks in a row at metrics that were older than the policy reckons with."""
     answers: dict[str, tuple[Measured, Wish | None]] = field(default_factory=dict)
+    heard_at: dict[str, Instant] = field(default_factory=dict)
+    """When an endpoint was looked at last."""
+    stale_after: Micros = STALE
+    """How old a look may be before nothing follows from it any more."""
 
     def asked(self) -> Sequence[Asked]:
         """Endpoints whose load is to be measured, with the pods that are expected to speak."""
@@ -54,25 +63,35 @@ class Advisor:
         for key, record in self.endpoints.records.items():
             spec = self.endpoints.specs[key].value
             if spec is not None and spec.mode is not Mode.OFF and not record.deleting:
-                pods = self.endpoints.pods_of(record.namespace, spec.target)
+                pods = self.endpoints.replicas_of(record.namespace, spec.target)
                 found.append(Asked(record.uid, record.namespace, spec, tuple(map(_reference, pods))))
         self._forget({one.uid for one in found})
         return found
 
-    def _forget(self, living: set[str]) -> None:
-        for kept in (self.states, self.answers, self.stepped, self.later):
-            for uid in kept.keys() - living:
+    def _forget(self, asked: set[str]) -> None:
+        """What was learned goes with the endpoint, and not while its mode is Off for a while."""
+        for kept, alive in (
+            (self.states, self.endpoints.keys.keys()),
+            *((one, asked) for one in (self.answers, self.stepped, self.later, self.heard_at)),
+        ):
+            for uid in kept.keys() - alive:
                 del kept[uid]
 
     def heard(self, asked: Asked, signals: Signals) -> None:
         """Take one look at an endpoint in, and have it looked at."""
         self.answers[asked.uid] = self._answer(asked, signals)
+        self.heard_at[asked.uid] = self.now()
         if (key := self.endpoints.keys.get(asked.uid)) is not None:
             self.mark(key)
 
     def of(self, uid: str) -> tuple[Measured, Wish | None]:
-        """Whether the load of an endpoint is known, and what the policy asks for."""
-        return self.answers.get(uid, (Measured(known=False), None))
+        """Whether the load of an endpoint is known, and what the policy asks for; an answer does not hold for ever."""
+        measured, wish = self.answers.get(uid, (_UNASKED, None))
+        at = self.heard_at.get(uid, 0)
+        if not measured.known or self.now() - at <= self.stale_after:
+            return measured, wish
+        message = f"the load was looked at last {(self.now() - at) // SECOND} s ago"
+        return Measured(False, str(Availability.STALE), message, frozen=message, since=at), None
 
     def _answer(self, asked: Asked, signals: Signals) -> tuple[Measured, Wish | None]:
         measured = Measured(
@@ -85,7 +104,7 @@ class Advisor:
         if not measured.known or signals.measured is None:
             return measured, None
         throughput = _throughput(asked.spec, signals)
-        pods = self.endpoints.pods_of(asked.namespace, asked.spec.target)
+        pods = self.endpoints.replicas_of(asked.namespace, asked.spec.target)
         if throughput is None:
             return replace(measured, lacking=_NO_CAPACITY), _one_more(signals, pods)
         now = self.now()
@@ -110,7 +129,8 @@ class Advisor:
         now = self.now()
         if last is not None and now - self.stepped.get(uid, 0) < _LEAST_STEP:
             return last
-        self.states[uid], found = replicas.decide(self.states.get(uid), observation, in_place=True)
+        state = self.states.pop(uid, None)  # half a step must not be gone on from: if it fails, it begins anew
+        self.states[uid], found = replicas.decide(state, observation, in_place=True)
         if found.reason is replicas.Reason.METRICS_MISSING:
             return last
         self.stepped[uid] = now
@@ -137,7 +157,12 @@ class Advisor:
     def load(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
         """Begin with what was learned before, by UID."""
         for uid, document in documents.items():
-            if uid not in self.states and (state := replicas.restored(dict(document))) is not None:
+            try:
+                state = replicas.restored(dict(document))
+            except Exception:  # what one endpoint has taught must not keep the operator from starting
+                log.exception("%s: what its policy had learned cannot be read; it begins anew", uid)
+                continue
+            if uid not in self.states and state is not None:
                 self.states[uid] = state
 
     def learned(self) -> dict[str, dict[str, Any]]:

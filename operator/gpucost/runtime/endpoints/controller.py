@@ -11,13 +11,14 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any, TypeVar
 
 from gpucost.core.actions import EventNote
 from gpucost.core.clock import SECOND, Instant
 from gpucost.core.model import Key, Pod
 from gpucost.core.serving.behavior import Past, Step
 from gpucost.core.serving.plan import plan
-from gpucost.core.serving.spec import INFERENCE_ENDPOINT, EndpointSpec, Mode
+from gpucost.core.serving.spec import INFERENCE_ENDPOINT, EndpointSpec, Mode, TargetRef
 from gpucost.core.serving.state import Demand, EndpointDecision, EndpointState, Measured, ScaleTarget, Target, Wish
 from gpucost.core.serving.telling import refused, scaled, steps_of
 from gpucost.effects import events
@@ -42,7 +43,12 @@ _DECIDE_AGAIN = {Result.CONFLICT: SECOND, Result.ENDING: _AFTER_A_FAULT}
 _POLICY = "serving"
 UNMEASURED = Measured(known=False)
 
+T = TypeVar("T")
 Load = tuple[Measured, Wish | None]
+
+
+async def _nothing_unseen(*_: object) -> str:
+    return ""
 
 
 @dataclass
@@ -58,6 +64,8 @@ class EndpointController:
     writer: StatusWriter
     currency: str = "USD"
     instance: str = "gpucost"
+    unseen: Callable[[str, str, TargetRef, Target], Awaitable[str]] = _nothing_unseen
+    """Looks at who owns a workload (its path, namespace, reference and scale); why that is not known, or nothing."""
     sees_rivals: Callable[[], bool] = lambda: True
     """Whether it is known who else sets replicas."""
     load_of: Callable[[str], Load] = lambda _uid: (UNMEASURED, None)
@@ -108,16 +116,26 @@ class EndpointController:
             return
         state = await self.gather(record)
         decision = plan(state, self.now())
+        if decision.action is not None and self._has_changed(record):
+            self.queue.mark(key)  # what it asks for now is looked at instead
+            return
         self.pasts[record.uid] = decision.past
         result, told = await self._act(record, decision)
         if result in _DECIDE_AGAIN:
             self.queue.wake_at(key, self.now() + _DECIDE_AGAIN[result])
             return
         for watch in self.watchers:
-            watch(record, state, told)
+            self._aside(record, watch, record, state, told)
         await self._tell(record, told, done=result is Result.APPLIED)
         await self.writer.write(record, told.status, told.conditions)
         self.queue.wake_at(key, told.wake_at if result in {None, Result.APPLIED} else self.now() + _RETRY)
+
+    def _has_changed(self, record: Custom) -> bool:
+        """Whether somebody has changed or deleted an endpoint while its workload was looked at."""
+        new = self.endpoints.records.get(record.key)
+        if new is None or new.deleting:
+            return True
+        return (new.uid, new.spec, new.annotations) != (record.uid, record.spec, record.annotations)
 
     # --- state --------------------------------------------------------------------------------------------------------
 
@@ -139,26 +157,45 @@ class EndpointController:
         if spec is None or spec.mode is Mode.OFF:
             return state
         target = await self.targets.look(spec.target, record.namespace)
-        pods = await self.pods(record, spec, target.selector) if isinstance(target, Target) else ()
+        pods: tuple[Pod, ...] = ()
+        unseen = ""
+        if isinstance(target, Target):
+            path = self.targets.path(spec.target, record.namespace)
+            unseen = await self.unseen(path, record.namespace, spec.target, target)
+            pods = await self.pods(record, spec, target.selector)
         measured, wish = self.load_of(record.uid)
         state = replace(
             state,
             target=target,
-            rivals=self.endpoints.rivals(record, spec) if self.sees_rivals() else None,
+            rivals=self.endpoints.rivals(record, spec) if self.sees_rivals() and not unseen else None,
+            unseen=unseen,
             free=self.free_of(record, spec, pods),
             ready=sum(pod.ready_since is not None and pod.deleting is None for pod in pods),
             measured=measured,
             wish=wish,
             replica_hourly=self.hourly_of(record.namespace, spec),
         )
-        return replace(state, demand=self.demand_of(state, record))
+        return replace(state, demand=self._demand(state, record))
+
+    def _demand(self, state: EndpointState, record: Custom) -> Demand | None:
+        """The number that goes before every recommendation; where that fails, a replica that may be waited for."""
+        try:
+            return self.demand_of(state, record)
+        except Exception:  # an endpoint must be scaled up, or woken up, all the same
+            log.exception("%s: whether it may sleep, or has to wake up, is not known", record.key)
+            self.figures.errors["serving"] += 1
+        sleeps = isinstance(state.target, Target) and not state.target.replicas
+        if not sleeps or state.spec is None or state.spec.zero is None:
+            return None
+        return Demand(1, "Woken", "nobody knows whether requests are held; the operator's log has the reason")
 
     async def pods(self, record: Custom, spec: EndpointSpec, selector: str) -> tuple[Pod, ...]:
-        """Pods of the workload; of kinds whose pods belong to something in between, those that its selector finds."""
-        found = self.endpoints.pods_of(record.namespace, spec.target)
-        if found or not selector or spec.target.kind in {"Deployment", "StatefulSet", "ReplicaSet"}:
-            return found
-        return await self.targets.pods(record.namespace, selector, self.endpoints.world.pods)
+        """Pods that stand for replicas: by who owns them, else those that the selector of the workload finds."""
+        namespace, target = record.namespace, spec.target
+        if selector and target.group != "apps" and not self.endpoints.is_owned(namespace, target):
+            selected = await self.targets.pods(namespace, selector, self.endpoints.world.pods)
+            self.endpoints.adopt(namespace, target, selected)
+        return self.endpoints.replicas_of(namespace, target)
 
     def _past(self, record: Custom) -> Past:
         known = self.pasts.get(record.uid)
@@ -190,11 +227,13 @@ class EndpointController:
         now = self.now()
         self.pasts[record.uid] = decision.past.with_step(Step(now, action.before, action.replicas, action.reason))
         for hear in self.after_scaling:
-            hear(record, action)
+            self._aside(record, hear, record, action)
         return result, replace(decision, status=scaled(decision.status, action, now))
 
     async def _tell(self, record: Custom, decision: EndpointDecision, *, done: bool) -> None:
-        notes: tuple[EventNote, ...] = (*decision.events, *(note for say in self.news for note in say(record)))
+        notes: tuple[EventNote, ...] = decision.events
+        for say in self.news:
+            notes += tuple(self._aside(record, say, record) or ())
         if done and decision.success is not None:
             notes += (decision.success,)
         regarding = events.Regarding(INFERENCE_ENDPOINT, record.namespace, record.name, record.uid)
@@ -206,6 +245,15 @@ class EndpointController:
             if occurrence not in told:
                 await events.post(self.client, regarding, note, now=self.now(), instance=self.instance)
                 told.add(occurrence)
+
+    def _aside(self, record: Custom, what: Callable[..., T], *args: Any) -> T | None:
+        """Call somebody who only listens, or has something to add: its failure must not void what was done."""
+        try:
+            return what(*args)
+        except Exception:
+            log.exception("%s: a part that goes along with the pass failed", record.key)
+            self.figures.errors["serving"] += 1
+            return None
 
     def _forget(self, key: Key) -> None:
         self.told.pop(key, None)

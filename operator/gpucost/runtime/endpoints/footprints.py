@@ -16,6 +16,7 @@ from gpucost.core.actions import EventNote
 from gpucost.core.capacity import traits
 from gpucost.core.clock import HOUR, MINUTE, Instant, Micros
 from gpucost.core.model import CapacityType, Node, NodeFact, Pod, Unknown
+from gpucost.core.owners import replicas_among
 from gpucost.core.quantity import parse_quantity
 from gpucost.core.sampling import Window
 from gpucost.core.serving.advice import Advice, Case, advise
@@ -117,7 +118,7 @@ class Footprints:
         if signals is not None and signals.capacity.evidence in {Evidence.GIVEN, Evidence.SATURATED}:
             arrived, each = value_of(signals.arrived), signals.capacity.requests_per_second
             if arrived is not None and each:
-                return min(1.0, arrived / (each * len(pods)))
+                return min(1.0, arrived / (each * max(1, len(replicas_among(pods)))))
         found = [active.get(pod.uid) for pod in pods]
         return _most(value if isinstance(value, float) else None for value in found)
 

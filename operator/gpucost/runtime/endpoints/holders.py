@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from gpucost.core.clock import SECOND, Instant, parse_rfc3339
 from gpucost.core.model import Key, Pod
@@ -18,9 +19,9 @@ from gpucost.core.serving.cold_start import Advice
 from gpucost.core.serving.pausing import pause_of
 from gpucost.core.serving.quiet_times import QuietTimes
 from gpucost.core.serving.schedules import open_window
-from gpucost.core.serving.signals.model import Signals, value_of
-from gpucost.core.serving.spec import EndpointSpec, Holder, HolderKind, TargetRef
-from gpucost.core.serving.state import Demand, EndpointState, Target
+from gpucost.core.serving.signals.model import Availability, Signals, Stale, Unusable, value_of
+from gpucost.core.serving.spec import EndpointSpec, Holder, HolderKind, Runtime, TargetRef
+from gpucost.core.serving.state import Demand, EndpointState, ScaleTarget, Target
 from gpucost.core.serving.zero import WAKE, Holding, Situation, reason_to_wake, zero_or_wake
 from gpucost.kube.client import KubeClient
 from gpucost.kube.errors import ApiError, Unreachable
@@ -35,7 +36,7 @@ _EVERY_SECONDS = 10.0
 _SLICES = "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
 
 Seen = tuple[str, tuple[str, ...]]
-"""What is wrong with a holder, and the hosts that it is for."""
+"""What is wrong with a holder, and what the interceptor calls its routes."""
 
 
 @dataclass
@@ -48,7 +49,8 @@ class Holders:
     spec_of: Callable[[Key], EndpointSpec | None]
     keys: Mapping[str, Key]
     """Of the endpoints that exist, by UID."""
-    advice_of: Callable[[Key, EndpointSpec], Advice]
+    advice_of: Callable[[str, str, EndpointSpec], Advice]
+    """By namespace, UID and specification."""
     quiet_of: Callable[[str], QuietTimes]
     signals_of: Callable[[str], Signals | None]
     pods_of: Callable[[str, TargetRef], Sequence[Pod]]
@@ -58,6 +60,8 @@ class Holders:
     known: dict[str, Holding] = field(default_factory=dict)
     _replicas: dict[str, tuple[int, Instant | None]] = field(default_factory=dict)
     """Replicas when an endpoint was decided about last, and when the number was changed last."""
+    _begun: dict[str, Instant] = field(default_factory=dict)
+    """Since when this process has wanted to know of an endpoint's holder."""
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
@@ -74,19 +78,20 @@ class Holders:
     async def once(self) -> None:
         """One look at every holder."""
         wanted = list(self._wanted())
-        for kept in (self.known, self._replicas):
+        for kept in (self.known, self._replicas, self._begun):
             for uid in kept.keys() - self.keys.keys():
                 del kept[uid]
         seen = {record.uid: await self._seen(record, spec, holder) for record, spec, holder in wanted}
         pending = await self._pending() if any(one.kind is HolderKind.KEDA_HTTP for _, _, one in wanted) else None
-        for record, _, holder in wanted:
+        for record, spec, holder in wanted:
             found = seen[record.uid]
             if found is None:
                 continue  # the API server did not answer: what was known grows old
-            held = self._held(record.uid, holder, found[1], pending)
+            held = self._held(record.uid, spec, found[1], pending if holder.kind is HolderKind.KEDA_HTTP else {})
             before = self.known.get(record.uid)
             at = self.now()
-            known_at = at if held is not None else before.known_at if before is not None else None
+            # A process that has begun a moment ago has not been in doubt for long.
+            known_at = at if held is not None or before is None else before.known_at
             self.known[record.uid] = Holding(at, found[0], held, known_at)
 
     def _wanted(self) -> Iterable[tuple[Custom, EndpointSpec, Holder]]:
@@ -96,7 +101,15 @@ class Holders:
                 yield record, spec, spec.zero.holder
 
     async def _seen(self, record: Custom, spec: EndpointSpec, holder: Holder) -> Seen | None:
-        """None: nobody knows."""
+        """None: nobody knows. An object of a form that nobody expects is its endpoint's trouble alone."""
+        try:
+            return await self._looked_at(record, spec, holder)
+        except Exception:
+            log.exception("%s: its holder %s could not be looked at", record.key, holder.name)
+            self.figures.errors["holders"] += 1
+            return None
+
+    async def _looked_at(self, record: Custom, spec: EndpointSpec, holder: Holder) -> Seen | None:
         for path, words in source.paths(holder, record.namespace):
             try:
                 body = await self.client.get(path)
@@ -111,7 +124,7 @@ class Holders:
             problem = source.problem_of(body, words, spec.target, record.key)
             if not problem and holder.kind is HolderKind.GATEWAY:
                 return await self._ready(holder, holder.namespace or record.namespace)
-            return problem, source.hosts_of(body)
+            return problem, source.routes_of(body)
         return source.missing(holder, record.namespace), ()
 
     async def _ready(self, holder: Holder, namespace: str) -> Seen | None:
@@ -125,29 +138,35 @@ class Holders:
         return ("" if ready else f"Service {holder.name} has no endpoint that is ready"), ()
 
     async def _pending(self) -> Mapping[str, float] | None:
-        """What interceptors hold by host; None: nobody knows."""
+        """What interceptors hold by route; None: nobody knows."""
         if self.engine is None:
             return None
         try:
-            series = await self.engine.query(f"sum by (host) ({source.PENDING})")
+            series = await self.engine.query(source.PENDING)
         except PrometheusError as error:
             log.warning("what interceptors hold is not known: %s", error)
             return None
-        found = {one.labels.get("host", ""): one.value for one in series if math.isfinite(one.value)}
+        found: dict[str, float] = {}
+        for labels, value in series:
+            if math.isfinite(value):
+                route = source.route_told(labels)
+                found[route] = found.get(route, 0.0) + value
         return found or None
 
     def _held(
-        self, uid: str, holder: Holder, hosts: tuple[str, ...], pending: Mapping[str, float] | None
+        self, uid: str, spec: EndpointSpec, routes: tuple[str, ...], pending: Mapping[str, float] | None
     ) -> float | None:
         """Requests that wait for an endpoint; a gateway tells by the annotation, or by the endpoint's own queries."""
         signals = self.signals_of(uid)
-        own = [value_of(one) for one in (signals.waiting, signals.arrived)] if signals is not None else []
-        known = [value for value in own if value is not None]
-        if holder.kind is HolderKind.GATEWAY:
-            return sum(known)
+        own = (signals.waiting, signals.arrived) if signals is not None else ()
+        known = [value for one in own if (value := value_of(one)) is not None]
         if pending is None:
             return sum(known) if known else None
-        return sum(known) + sum(count for host, count in pending.items() if not hosts or host in hosts)
+        # Own queries that fail do not say that nobody waits; without series they do, while there are no pods.
+        is_blind = signals is None or signals.availability is Availability.SOURCE_ERROR
+        if spec.runtime is Runtime.CUSTOM and (is_blind or any(isinstance(one, Unusable | Stale) for one in own)):
+            return None
+        return sum(known) + sum(count for route, count in pending.items() if route in routes or not route)
 
     # --- deciding -----------------------------------------------------------------------------------------------------
 
@@ -165,10 +184,11 @@ class Holders:
         ready = [pod.ready_since for pod in pods if pod.ready_since is not None and pod.deleting is None]
         signals = self.signals_of(record.uid)
         window = open_window(spec.windows, self.now())[0]
+        begun = self._begun.setdefault(record.uid, self.now())
         return Situation(
             replicas=replicas,
-            holding=self.known.get(record.uid),
-            advice=self.advice_of(record.key, spec),
+            holding=self.known.get(record.uid) or Holding(begun, known_at=begun),
+            advice=self.advice_of(record.namespace, record.uid, spec),
             idle_since=self.quiet_of(record.uid).since,
             serving_since=max(ready, default=None),
             frozen="nothing was measured yet" if signals is None else signals.frozen,
@@ -176,6 +196,18 @@ class Holders:
             scaled=scaled,
             window_keeps=window is not None and bool(spec.windows[window.index].least),
         )
+
+    def shown(self, record: Custom) -> Mapping[str, Any]:
+        """Fields of `status`: what is wrong with the holder."""
+        spec, known = self.spec_of(record.key), self.known.get(record.uid)
+        if spec is None or spec.zero is None or known is None or not known.problem:
+            return {}
+        return {"coldStart": {"kept": known.problem[:1024]}}
+
+    def scaled(self, record: Custom, action: ScaleTarget) -> None:
+        """The number was changed a moment ago."""
+        if record.uid in self._replicas:
+            self._replicas[record.uid] = action.replicas, self.now()
 
     def asleep(self, uid: str) -> bool | None:
         """Of an endpoint without replicas: whether nobody asks; None: nobody knows, or it has some."""

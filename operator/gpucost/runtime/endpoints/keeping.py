@@ -43,9 +43,7 @@ class Kept:
     async def load(self) -> None:
         """Begin with what the ledger knows."""
         self._written = await self.accounting.call(lambda: self.accounting.ledger.marks(PREFIX))
-        found = {name.removeprefix(PREFIX): unpacked(text) for name, text in self._written.items()}
-        self.feed.load(_part(found, "capacity"))
-        self.advisor.load(_part(found, "policy"))
+        take(self._written, self.feed, self.advisor)
 
     async def keep(self) -> None:
         """Write now and then, until cancelled."""
@@ -55,8 +53,9 @@ class Kept:
 
     async def flush(self) -> bool:
         """Write what has changed; False when the ledger did not take it: it is tried again."""
-        new = {name: text for name, text in self._packed().items() if self._written.get(name) != text}
-        gone = {name: "" for name, text in self._written.items() if text and not self._is_living(name)}
+        found = await asyncio.to_thread(_all_packed, self._documents())  # milliseconds each, of hundreds of endpoints
+        new = {name: text for name, text in found.items() if self._written.get(name) != text}
+        gone = {name: "" for name in self._written if not self._is_living(name)}
         changes = {**new, **gone}
         if not changes:
             return True
@@ -67,10 +66,10 @@ class Kept:
         except LedgerError as error:
             log.warning("what was learned of %d endpoints waits for the ledger: %s", len(changes), error)
             return False
-        self._written |= changes
+        self._written = {name: text for name, text in {**self._written, **changes}.items() if text}
         return True
 
-    def _packed(self) -> dict[str, str]:
+    def _documents(self) -> dict[str, dict[str, Any]]:
         parts: dict[str, dict[str, Any]] = {}
         sources: tuple[tuple[str, Callable[[], Documents]], ...] = (
             ("capacity", self.feed.learned),
@@ -79,10 +78,21 @@ class Kept:
         for part, learned in sources:
             for uid, document in learned().items():
                 parts.setdefault(uid, {})[part] = document
-        return {f"{PREFIX}{uid}": packed(document) for uid, document in parts.items()}
+        return {f"{PREFIX}{uid}": document for uid, document in parts.items()}
 
     def _is_living(self, name: str) -> bool:
         return name.removeprefix(PREFIX) in self.advisor.endpoints.keys
+
+
+def take(marks: Mapping[str, str], feed: ServingFeed, advisor: Advisor) -> None:
+    """Hand marks of the ledger to those who learned what is in them."""
+    found = {name.removeprefix(PREFIX): unpacked(text) for name, text in marks.items()}
+    feed.load(_part(found, "capacity"))
+    advisor.load(_part(found, "policy"))
+
+
+def _all_packed(documents: Documents) -> dict[str, str]:
+    return {name: packed(document) for name, document in documents.items()}
 
 
 def packed(document: Mapping[str, Any]) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from gpucost.core.clock import MINUTE, Instant, Micros
 from gpucost.core.model import Pod
 from gpucost.core.serving.least_used import COST, DELETION_COST, MARK, Candidate, choose
 from gpucost.core.serving.signals.model import Signals, value_of
@@ -23,6 +24,10 @@ from gpucost.kube.errors import ApiError, Unreachable
 from gpucost.runtime.endpoints.registry import Endpoints
 from gpucost.runtime.world import Custom
 
+Notes = Mapping[str, Mapping[str, str]]
+"""Annotations by the UID of the pod."""
+
+_KNOWN_FOR: Micros = 5 * MINUTE
 PODS_MANAGER = "gpucost-pods"
 NO_RIGHT = "set endpoints.podDeletionCost in the operator's chart, or leave spec.podDeletionCost out"
 
@@ -38,13 +43,18 @@ class LeastUsed:
     client: KubeClient
     endpoints: Endpoints
     signals_of: Callable[[str], Signals | None] = lambda _uid: None
+    now: Callable[[], Instant] = lambda: 0
+    _notes: dict[str, tuple[Instant, Notes]] = field(default_factory=dict)
+    """Annotations of an endpoint's pods as they were read last, by its UID: who is spoken for, nobody else tells."""
 
     def free(self, record: Custom, spec: EndpointSpec, pods: Sequence[Pod]) -> int | None:
         """How many of the pods may go now; None where nobody asked for it, or who goes cannot be chosen."""
         if not spec.least_used_first or not _is_one_set(pods):
             return None
-        signals = self.signals_of(record.uid)
-        living = [_candidate(pod, signals) for pod in pods if pod.deleting is None]
+        signals, (at, notes) = self.signals_of(record.uid), self._notes.get(record.uid, (0, {}))
+        if self.now() - at > _KNOWN_FOR:
+            notes = {}
+        living = [_candidate(pod, signals, notes.get(pod.uid)) for pod in pods if pod.deleting is None]
         return choose(living, len(living)).going
 
     async def prepare(self, record: Custom, action: ScaleTarget) -> None:
@@ -72,14 +82,17 @@ class LeastUsed:
         except Unreachable as error:
             raise Postponed(f"the API server does not answer: {error}") from None
 
-    async def _annotations(self, record: Custom) -> dict[str, Mapping[str, str]]:
+    async def _annotations(self, record: Custom) -> Notes:
         """Annotations of the pods of the workload, by UID."""
         selector = str(record.status.get("selector") or "")
         if not selector:
             raise Postponed("the selector of the workload is not known yet")
         listing = await self.client.get(paths.pods(record.namespace), {"labelSelector": selector})
         metas: list[dict[str, Any]] = [item["metadata"] for item in listing.get("items") or ()]
-        return {meta["uid"]: meta.get("annotations") or {} for meta in metas}
+        at, found = self.now(), {meta["uid"]: meta.get("annotations") or {} for meta in metas}
+        self._notes = {uid: one for uid, one in self._notes.items() if at - one[0] <= _KNOWN_FOR}
+        self._notes[record.uid] = at, found
+        return found
 
     async def _write(self, namespace: str, pod: Candidate, notes: Mapping[str, str | None]) -> None:
         """Under its UID, so that a new pod of the name is not meant; one that is gone needs no mark."""

@@ -7,6 +7,7 @@ restart loses at most what was seen since then, and that time is not counted, ne
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,8 +22,10 @@ from gpucost.core.serving.signals.model import Signals, value_of
 from gpucost.core.serving.spec import EndpointSpec, Mode
 from gpucost.core.serving.state import EndpointDecision, EndpointState, Target
 from gpucost.core.timeline import Interval
-from gpucost.ledger.replicas import SAVED, Booked, Note
+from gpucost.ledger.replicas import GONE, SAVED, Booked, Note
 from gpucost.runtime.world import Custom
+
+log = logging.getLogger(__name__)
 
 BEFORE, HPA = "before", "hpa"
 KEPT: Micros = 35 * DAY
@@ -48,8 +51,8 @@ class ReplicaBook:
     _shadows: dict[str, Shadow] = field(default_factory=dict)
     _saved: dict[str, Pico] = field(default_factory=lambda: defaultdict(int))
     """Since the beginning, by UID."""
-    _ended: set[str] = field(default_factory=set)
-    """Endpoints that the operator sets no more, which the ledger does not know yet."""
+    _turned: set[str] = field(default_factory=set)
+    """Endpoints that the operator has begun to set, or sets no more, which the ledger does not know yet."""
     _tidied: Instant = 0
 
     def load(
@@ -58,7 +61,11 @@ class ReplicaBook:
         """Begin with what the ledger knows: the open hour, and notes by UID."""
         self._open = {(one.uid, one.hour.hour, one.hour.applied): one for one in hours}
         self._before = {uid: int(text) for uid, text in before.items() if text}
-        self._shadows = {uid: shadow.restored(json.loads(text)) for uid, text in shadows.items()}
+        for uid, text in shadows.items():
+            try:
+                self._shadows[uid] = shadow.restored(json.loads(text))
+            except (ValueError, TypeError):  # it begins anew
+                log.warning("%s: the HPA that it is compared with cannot be read: %.80s", uid, text)
         self._saved.update({uid: int(text) for uid, text in saved.items()})
 
     # --- what is seen -------------------------------------------------------------------------------------------------
@@ -72,9 +79,10 @@ class ReplicaBook:
         applied = spec.mode is Mode.AUTO and not state.rivals and not pause_of(record.annotations).dry_run
         if not applied:
             if self._before.pop(record.uid, None) is not None:
-                self._ended.add(record.uid)
+                self._turned.add(record.uid)
         elif record.uid not in self._before:
             self._before[record.uid] = state.target.replicas
+            self._turned.add(record.uid)
         wanted = decision.status.get("desiredReplicas") if state.measured.known and state.wish is not None else None
         hourly = state.replica_hourly
         self._looks[record.uid] = Look(
@@ -125,19 +133,24 @@ class ReplicaBook:
                 found[key] = one
         return list(found.values())
 
+    @property
+    def is_pressing(self) -> bool:
+        """Whether something waits for the ledger that nobody could find out again: how many there were before."""
+        return bool(self._turned)
+
     # --- keeping ------------------------------------------------------------------------------------------------------
 
     async def flush(self) -> None:
         """Write what has changed; it is kept and tried again when the ledger does not take it."""
-        if self.write is None or not (self._changed or self._ended):
+        if self.write is None or not (self._changed or self._turned):
             return
-        changed, ended, self._changed, self._ended = self._changed, self._ended, set(), set()
+        changed, turned, self._changed, self._turned = self._changed, self._turned, set(), set()
         uids = {uid for uid, _, _ in changed}
         try:
-            await self.write([self._open[key] for key in changed if key in self._open], self._notes(uids | ended))
+            await self.write([self._open[key] for key in changed if key in self._open], self._notes(uids | turned))
         except BaseException:
             self._changed |= changed
-            self._ended |= ended
+            self._turned |= turned
             raise
         border = floor_to(self.now(), HOUR) - HOUR
         for key in [key for key in self._open if key[1] < border and key not in self._changed]:
@@ -165,3 +178,5 @@ class ReplicaBook:
         for memory in (self._looks, self._before, self._shadows):
             for uid in memory.keys() - alive:
                 del memory[uid]
+        for uid in self._saved.keys() - alive - {GONE}:
+            self._saved[GONE] += self._saved.pop(uid)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
-from gpucost.core.clock import HOUR, MINUTE, Instant, Micros, floor_to
+from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant, Micros, floor_to
 from gpucost.core.model import Pod
 from gpucost.core.serving.quiet_times import with_look
 from gpucost.core.serving.ready_times import Start, with_start
@@ -27,6 +28,8 @@ _KEPT_HOURS = 2
 """Hours that stay in memory: the present one, and the one before it until it is written."""
 _TIDY_EVERY = HOUR
 _NOTE_EVERY = 5 * MINUTE
+_LONG_AGO = HOUR
+"""A pod that was created earlier, and is not ready when it is seen first, is rather one that lost its readiness."""
 _WRITE_EVERY = MINUTE
 _NOTHING = Memory()
 
@@ -39,7 +42,9 @@ class EndpointsPast:
 
     now: Callable[[], Instant]
     pods_of: Callable[[Asked], Sequence[Pod]]
-    """Pods of an endpoint's workload that have not ended."""
+    """Pods of an endpoint's workload that have not ended, one for each replica."""
+    size_of: Callable[[Asked], Fraction] = lambda _asked: Fraction(1)
+    """Pods of each replica."""
     asleep: Callable[[str], bool | None] = lambda _uid: None
     """Of an endpoint without replicas: whether nobody asks for any; None: nobody knows, or it has some."""
     living: Callable[[], Iterable[str]] = tuple
@@ -60,6 +65,8 @@ class EndpointsPast:
     _written: Instant = 0
     _noted: dict[str, Instant] = field(default_factory=dict)
     """When a memory was last given to be written."""
+    _asleep: set[str] = field(default_factory=set)
+    """Endpoints that had no replica at the last look, and that nobody asked."""
 
     # --- what is seen -------------------------------------------------------------------------------------------------
 
@@ -67,15 +74,26 @@ class EndpointsPast:
         """A look at an endpoint."""
         uid, pods = asked.uid, self.pods_of(asked)
         self._starts(uid, pods, signals.at)
-        for hour, done in look(signals, _starting(pods, signals.at)).items():
+        for hour, done in look(signals, _starting(pods, signals.at), self.size_of(asked)).items():
             key = uid, hour
             self.hours[key] = self.hours.get(key, WorkHour()) + done
             self._dirty_hours.add(key)
         memory = self.of(uid)
-        requests = signals.work.requests if signals.work is not None else None
-        idle = is_idle(signals) if pods else self.asleep(uid)
-        quiet = with_look(memory.quiet, signals.at, idle, requests)
+        requests = _requests(signals, memory.quiet.looked)
+        quiet = with_look(memory.quiet, signals.at, self._is_idle(uid, pods, signals), requests)
         self._remember(uid, replace(memory, quiet=quiet), signals.at)
+
+    def _is_idle(self, uid: str, pods: Sequence[Pod], signals: Signals) -> bool | None:
+        """Whether nobody asks. Pods that are on their way out do not count, and who is woken up was asked for."""
+        serves = any(pod.deleting is None for pod in pods)
+        idle = is_idle(signals) if serves else self.asleep(uid)
+        if idle is None and uid in self._asleep:
+            idle = False
+        if idle and not serves:
+            self._asleep.add(uid)
+        else:
+            self._asleep.discard(uid)
+        return idle
 
     def _starts(self, uid: str, pods: Sequence[Pod], at: Instant) -> None:
         """Pods that became ready since the last look."""
@@ -83,7 +101,8 @@ class EndpointsPast:
         starts, last = self.of(uid).starts, self._looked.get(uid)
         for pod in pods:
             if pod.ready_since is None:
-                unready.add(pod.uid)
+                if last is not None or at - pod.created < _LONG_AGO:  # one of before this process may have been ready
+                    unready.add(pod.uid)
                 continue
             seen = pod.uid in unready or (last is not None and pod.created >= last)
             starts = with_start(starts, Start(pod.uid, pod.created, pod.bound, pod.ready_since, seen))
@@ -142,6 +161,7 @@ class EndpointsPast:
         for key in [key for key in self.hours if key[1] < old and key not in self._dirty_hours]:
             del self.hours[key]
         alive = set(self.living())
+        self._asleep &= alive
         for kept in (self.memories, self._unready, self._looked, self._noted):
             for uid in kept.keys() - alive - self._dirty:
                 del kept[uid]
@@ -154,19 +174,36 @@ class EndpointsPast:
 
 
 def is_idle(signals: Signals) -> bool | None:
-    """Whether nobody asks; None: nobody knows, for lack of a figure or of a pod's word."""
-    running, waiting = value_of(signals.running), value_of(signals.waiting)
+    """Whether nobody asks; None: nobody knows, for lack of a figure or of a pod's word.
+
+    What runs is seen at an instant, and short requests come and go between two of them: so what arrives counts too.
+    """
+    running, waiting, arrived = (value_of(one) for one in (signals.running, signals.waiting, signals.arrived))
     if signals.silent or not signals.availability.available:
         return None
     if running is None:
-        arrived, served = value_of(signals.arrived), value_of(signals.served)
+        served = value_of(signals.served)
         if waiting is None or arrived is None or served is None:
             return None
         return not (waiting or arrived or served)
-    return not (running or waiting)
+    return not (running or waiting or arrived)
 
 
-def _starting(pods: Sequence[Pod], now: Instant) -> list[Interval]:
-    """Times in which pods held resources before they were ready, as far as they still show it."""
-    spans = [(pod.bound, now if pod.ready_since is None else pod.ready_since) for pod in pods]
-    return [Interval(start, end) for start, end in spans if start is not None and end > start]
+def _requests(signals: Signals, last: Instant | None) -> float | None:
+    """Requests since the last look: as counted, else by the rate that own queries tell; None: nobody knows."""
+    if signals.work is not None:
+        return signals.work.requests
+    rate = value_of(signals.arrived)
+    if rate is None or last is None or not signals.availability.available:
+        return None
+    return rate * max(0, signals.at - last) / SECOND
+
+
+def _starting(pods: Sequence[Pod], now: Instant) -> dict[str, Interval]:
+    """Times in which pods held resources before they were ready, by UID, as far as they still show it."""
+    found = {}
+    for pod in pods:
+        end = pod.ready_since if pod.ready_since is not None else now
+        if pod.bound is not None and end > pod.bound and pod.deleting is None:
+            found[pod.uid] = Interval(pod.bound, end)
+    return found

@@ -99,6 +99,8 @@ def _essence(status: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(told := found.get("recommendation"), Mapping):
         found["recommendation"] = {name: value for name, value in told.items() if name not in _FLOWING_WORDS}
     found["isPriced"] = _FIRST_PRICE in (status.get("cost") or {})
+    if isinstance(cold := status.get("coldStart"), Mapping) and cold.get("kept"):
+        found["kept"] = cold["kept"]
     conditions = found.get("conditions") or ()
     found["conditions"] = [
         {name: value for name, value in one.items() if name != "message" or one.get("type") == "Ready"}

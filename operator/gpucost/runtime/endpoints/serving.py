@@ -22,6 +22,7 @@ from gpucost.runtime.accounting import Totals
 from gpucost.runtime.endpoints.advisor import Advisor
 from gpucost.runtime.endpoints.controller import EndpointController
 from gpucost.runtime.endpoints.least_used import LeastUsed
+from gpucost.runtime.endpoints.makers import Makers
 from gpucost.runtime.endpoints.registry import Endpoints
 from gpucost.runtime.endpoints.reporting import StatusWriter
 from gpucost.runtime.endpoints.targets import Targets
@@ -64,12 +65,13 @@ class Serving:
             now=now,
             targets=Targets(client, now),
             writer=self.writer,
+            unseen=Makers(client, self.endpoints, now).look,
             currency=currency,
             instance=identity,
             sees_rivals=self.sees_rivals,
             hourly_of=self.hourly_of,
         )
-        self.least_used = LeastUsed(client, self.endpoints)
+        self.least_used = LeastUsed(client, self.endpoints, now=now)
         self.controller.free_of = self.least_used.free
         self.controller.before_scaling.append(self.least_used.prepare)
         self.advisor = Advisor(self.endpoints, now, self.queue.mark)
@@ -94,6 +96,8 @@ class Serving:
         self.feed = ServingFeed(
             self.advisor.asked, engine, self.figures, self.now, every, allowed=allowed, heard=self.advisor.heard
         )
+        self.feed.living = self.endpoints.keys.keys
+        self.advisor.stale_after = self.feed.stale_after
         return self.feed
 
     def signals_of(self, uid: str) -> Signals | None:
@@ -102,7 +106,7 @@ class Serving:
 
     def _measured(self, record: Custom) -> Mapping[str, Any]:
         """What the feed knows of an endpoint, as its status shows it."""
-        spec = self.endpoints.specs[record.key].value
+        spec = self.endpoints.spec_of(record.key)
         signals = self.signals_of(record.uid)
         return {} if spec is None or signals is None else measured_status(spec, signals)
 
@@ -112,15 +116,16 @@ class Serving:
         return self.totals().of(namespace, spec.target.workload)
 
     def hourly_of(self, namespace: str, spec: EndpointSpec) -> Decimal | None:
-        """What one replica costs per hour: what all that hold resources cost, divided among them."""
+        """What one replica costs per hour: what all pods that hold resources cost, divided among the replicas."""
         row = self._row(namespace, spec)
         if row is None or row.hourly is None or not row.pods or not row.hourly:
             return None
-        return Decimal(row.hourly) / row.pods / PICO
+        size = self.endpoints.group_size(namespace, spec.target)
+        return Decimal(row.hourly) * size.numerator / size.denominator / row.pods / PICO
 
     def cost_of(self, record: Custom) -> Mapping[str, Any] | None:
         """`status.cost` of an endpoint as of the last pass; what is stored when nothing is known yet."""
-        spec = self.endpoints.specs[record.key].value
+        spec = self.endpoints.spec_of(record.key)
         row = self._row(record.namespace, spec) if spec is not None else None
         if row is None or not row.amounts.held_time:
             stored: Mapping[str, Any] | None = record.status.get("cost")
@@ -130,7 +135,7 @@ class Serving:
     def published(self, totals: Totals) -> Iterable[Target]:
         """Endpoints that show a cost, for the common budget of writes."""
         for record in self.endpoints.records.values():
-            spec = self.endpoints.specs[record.key].value
+            spec = self.endpoints.spec_of(record.key)
             row = self._row(record.namespace, spec) if spec is not None else None
             if row is not None and row.amounts.held_time:
                 write = self._write(record)

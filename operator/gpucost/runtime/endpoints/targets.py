@@ -8,7 +8,7 @@ HorizontalPodAutoscaler does; its resourceVersion is the precondition of the wri
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gpucost.core.clock import MINUTE, SECOND, Instant
 from gpucost.core.model import Pod
@@ -66,13 +66,20 @@ class Targets:
 
     def _unresolved(self, ref: TargetRef, namespace: str, error: ApiError) -> Unresolved:
         if error.status == 404:
-            self.kinds.pop((ref.api_version, ref.kind), None)  # its definition may be gone
+            self._doubt(ref)  # its definition may be gone
             message = f"there is no {ref.kind} {ref.name} in namespace {namespace}; create it or correct scaleTargetRef"
             return Unresolved("TargetNotFound", message)
         if error.status == 403:
             message = f"the operator may not read the scale of {ref}: {error.message[:500]}"
             return Unresolved("Forbidden", message)
         return Unresolved("Unreachable", f"the API server does not show the scale of {ref}: {error}"[:1000])
+
+    def _doubt(self, ref: TargetRef) -> None:
+        """Ask soon what the API server says of a kind; others of it may be written to meanwhile."""
+        known = self.kinds.get((ref.api_version, ref.kind))
+        if known is not None:
+            until = min(known.until, self.now() + _ABSENT_FOR)
+            self.kinds[ref.api_version, ref.kind] = replace(known, until=until)
 
     async def _kind(self, ref: TargetRef) -> _Kind | Unresolved:
         known = self.kinds.get((ref.api_version, ref.kind))

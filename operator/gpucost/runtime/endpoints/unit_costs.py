@@ -6,6 +6,7 @@ those first whose figures are oldest.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -22,8 +23,10 @@ from gpucost.core.serving.ready_times import ready_times
 from gpucost.core.serving.signals.model import ReplicaCapacity
 from gpucost.core.serving.spec import EndpointSpec, Runtime
 from gpucost.core.serving.unit_cost import UnitCost, unit_cost
+from gpucost.core.serving.unit_lines import hour_lines
 from gpucost.core.serving.work_hours import WorkHour
 from gpucost.core.timeline import Interval
+from gpucost.ledger import LedgerError
 from gpucost.ledger.workload_hours import WorkloadHours
 from gpucost.runtime.endpoints.past import EndpointsPast
 from gpucost.runtime.world import Custom
@@ -33,6 +36,8 @@ from gpucost.web.provider import NotReady
 from gpucost.web.schema_endpoints import UnitCost as UnitCostDocument
 from gpucost.web.schema_endpoints import UnitCostList
 from gpucost.web.status import Refused
+
+log = logging.getLogger(__name__)
 
 LATELY: Micros = DAY
 """What statuses show."""
@@ -58,8 +63,6 @@ async def _nothing(*_: Any) -> Any:
 class _Lately:
     """The last day of an endpoint."""
 
-    at: Instant
-    """When it was worked out."""
     account: Account
     shown: Mapping[str, Any]
     """Fields of `status`."""
@@ -76,10 +79,14 @@ class UnitCosts:
     capacity_of: Callable[[str], ReplicaCapacity] = lambda _uid: ReplicaCapacity()
     shares_gpu: Callable[[str, EndpointSpec], bool] = lambda _namespace, _spec: False
     """Whether the replicas of an endpoint share their GPUs with others."""
+    size_of: Callable[[str, EndpointSpec], Fraction] = lambda _namespace, _spec: Fraction(1)
+    """Pods of each replica."""
     costs: Costs = _nothing
     hours: Hours = _nothing
     currency: str = "USD"
     _lately: dict[str, _Lately] = field(default_factory=dict)
+    _tried: dict[str, Instant] = field(default_factory=dict)
+    """When an endpoint had its turn last."""
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
@@ -99,21 +106,22 @@ class UnitCosts:
             found = f"there is: {there}" if there else "there is none"
             words = f"no InferenceEndpoint {name} is known in namespace {namespace}; {found}"
             raise Refused(404, words, name=name, kind="unitcosts")
-        return documents.unit_cost(await self.account(key, spec, self._whole_hours(span)))
+        return documents.unit_cost(await self.account(key, spec, self._whole_hours(span), by_hour=True))
 
     def _whole_hours(self, span: Interval) -> Interval:
         """Work is known by the hour: a window is widened to whole ones."""
         return Interval(floor_to(span.start, HOUR), min(-floor_to(-span.end, HOUR), max(span.end, self.now())))
 
-    async def account(self, key: Key, spec: EndpointSpec, span: Interval) -> Account:
-        """Everything about one endpoint in a window of whole hours."""
-        record, workload = self.records[key], spec.target.workload
+    async def account(self, key: Key, spec: EndpointSpec, span: Interval, *, by_hour: bool = False) -> Account:
+        """Everything about one endpoint in a window of whole hours, with a line for each of them where asked for."""
+        uid, workload = self.records[key].uid, spec.target.workload  # before others may forget the endpoint
         paid = await self.costs(key.namespace, workload, span)
-        done = self.past.with_present(record.uid, await self.hours(record.uid, span))
-        costs = unit_cost(((cost, done.get(cost.hour)) for cost in paid.hours), paid.rest)
-        covered = sum(done[cost.hour].covered for cost in paid.hours if cost.hour in done)
-        request, token = self._marginal(record.uid, paid, costs)
-        ready, hourly = ready_times(self.past.of(record.uid).starts), replica_hourly(paid.row)
+        done = self.past.with_present(uid, await self.hours(uid, span))
+        both = [(cost, done.get(cost.hour)) for cost in paid.hours]
+        costs = unit_cost(both, paid.rest)
+        hourly = replica_hourly(paid.row, self.size_of(key.namespace, spec))
+        request, token = self._marginal(uid, hourly, costs)
+        ready = ready_times(self.past.of(uid).starts)
         return Account(
             namespace=key.namespace,
             name=key.name,
@@ -123,18 +131,18 @@ class UnitCosts:
             row=paid.row,
             costs=costs,
             quality=paid.quality,
-            covered=covered,
             marginal_request=request,
             marginal_token=token,
-            comparison=comparison(spec.compared_to, costs, covered, request) if spec.compared_to is not None else None,
+            comparison=comparison(spec.compared_to, costs, request) if spec.compared_to is not None else None,
             ready=ready,
+            lines=hour_lines(both, paid.rest) if by_hour else (),
             start_cost=cold.start_cost(hourly, ready) if hourly is not None and ready is not None else None,
-            advice=self.advice(key, spec, hourly),
+            advice=self.advice(key.namespace, uid, spec, hourly),
         )
 
-    def _marginal(self, uid: str, paid: WorkloadHours, costs: UnitCost) -> tuple[Fraction | None, Fraction | None]:
+    def _marginal(self, uid: str, hourly: Pico | None, costs: UnitCost) -> tuple[Fraction | None, Fraction | None]:
         """Of a request and of a token."""
-        request = marginal_per_request(replica_hourly(paid.row), self.capacity_of(uid))
+        request = marginal_per_request(hourly, self.capacity_of(uid))
         work = costs.work
         tokens = None
         if work.prompt_tokens is not None and work.generation_tokens is not None:
@@ -142,40 +150,47 @@ class UnitCosts:
         known = request is not None and tokens and work.requests
         return request, request * Fraction(work.requests or 0) / Fraction(tokens or 1) if known and request else None
 
-    def advice(self, key: Key, spec: EndpointSpec, hourly: Pico | None) -> cold.Advice:
+    def advice(self, namespace: str, uid: str, spec: EndpointSpec, hourly: Pico | None) -> cold.Advice:
         """Whether the last replica is worth keeping."""
-        memory = self.past.of(self.records[key].uid)
+        memory = self.past.of(uid)
         terms = cold.Terms(
             replica_hourly=hourly,
             ready=ready_times(memory.starts),
             late_allowed=1 - Fraction(spec.slo.objective) / 100,
             idle_after=spec.zero.idle_after if spec.zero is not None else None,
             has_holder=spec.zero is not None,
-            can_sleep=spec.runtime is Runtime.VLLM and self.shares_gpu(key.namespace, spec),
+            can_sleep=spec.runtime is Runtime.VLLM and self.shares_gpu(namespace, spec),
         )
         return cold.advise(memory.quiet.quiet, terms)
 
     # --- statuses -----------------------------------------------------------------------------------------------------
 
     async def refresh(self) -> None:
-        """Bring some endpoints up to date."""
+        """Bring some endpoints up to date; one that fails takes its turn like the others, and nobody else's."""
         now = self.now()
         living = {record.uid for record in self.records.values()}
-        for uid in self._lately.keys() - living:
-            del self._lately[uid]
+        for kept in (self._lately, self._tried):
+            for uid in kept.keys() - living:
+                del kept[uid]
         looked = [
-            (self._lately[record.uid].at if record.uid in self._lately else 0, key)
+            (self._tried.get(record.uid, 0), key)
             for key, record in self.records.items()
             if self.spec_of(key) is not None
         ]
         due = [(at, key) for at, key in looked if now - at >= self._stays(key)]
         for _, key in sorted(due)[:_AT_ONCE]:
-            spec = self.spec_of(key)
-            if spec is None:  # it may have gone while another one was asked about
+            spec, record = self.spec_of(key), self.records.get(key)
+            if spec is None or record is None:  # it may have gone while another was asked about
                 continue
             span = Interval(floor_to(now - LATELY, HOUR), now)
-            account = await self.account(key, spec, span)
-            self._lately[self.records[key].uid] = _Lately(now, account, _shown(account))
+            try:
+                account = await self.account(key, spec, span)
+                self._lately[record.uid] = _Lately(account, _shown(account))
+            except (LedgerError, NotReady):
+                raise
+            except Exception:  # what it lacks must not be lacking to all that come after it
+                log.exception("%s: what its tokens cost is not known", key)
+            self._tried[record.uid] = now
 
     def _stays(self, key: Key) -> Micros:
         """For how long what is known of an endpoint is new enough."""
@@ -198,16 +213,19 @@ class UnitCosts:
         return _told_before(record.status) if found is None else found.shown
 
 
-def replica_hourly(row: Row | None) -> Pico | None:
-    """What one replica costs per hour: now, or while nobody holds anything, on average so far; None: nobody knows."""
+def replica_hourly(row: Row | None, size: Fraction = Fraction(1)) -> Pico | None:
+    """What one replica of some pods costs per hour: now, or while nobody holds anything, on average so far.
+
+    None: nobody knows.
+    """
     if row is None:
         return None
     if row.pods:
-        return row.hourly // row.pods if row.hourly else None
+        return int(row.hourly * size / row.pods) if row.hourly else None
     amounts = row.amounts
     if amounts.unpriced_time or not amounts.held_time:
         return None
-    return amounts.cost * HOUR // amounts.held_time
+    return int(amounts.cost * HOUR * size / amounts.held_time)
 
 
 def _told_before(status: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -228,8 +246,8 @@ def _shown(account: Account) -> Mapping[str, Any]:
 
 def _prices(account: Account, document: UnitCostDocument) -> dict[str, Any]:
     average, idle = document.average, None
-    if account.costs.split.known and account.covered:
-        idle = Decimal(account.costs.split.idle) * HOUR / PICO / account.covered
+    if account.costs.split.known and account.costs.covered:
+        idle = Decimal(account.costs.split.idle) * HOUR / PICO / account.costs.covered
     values = (
         _readable(average.per_million_input_tokens),
         _readable(average.per_million_output_tokens),

@@ -88,9 +88,11 @@ def learn(learned: Learned, windows: Iterable[Window], now: Instant) -> Learned:
     windows = [one for one in windows if one.span > 0]
     if not windows:
         return learned
-    in_tokens = all(one.work.generation_tokens is not None for one in windows)
+    windows, in_tokens = _in_one_unit(learned, windows, now)
     if in_tokens != learned.in_tokens:
         learned = Learned(in_tokens=in_tokens)  # tokens and requests are no levels of one scale
+    if not windows:
+        return learned
     passed = max(0, now - learned.at) if learned.at else 0
     fade, fade_mix = 0.5 ** (passed / _HALF_LIFE), 0.5 ** (passed / _MIX_HALF_LIFE)
     levels = {level: faded for level, one in learned.levels.items() if (faded := _faded(one, fade)) is not None}
@@ -104,6 +106,17 @@ def learn(learned: Learned, windows: Iterable[Window], now: Instant) -> Learned:
         if one.work.requests:
             work, requests = work + done, requests + one.work.requests
     return Learned(levels, max(now, learned.at), in_tokens, work, requests)
+
+
+def _in_one_unit(learned: Learned, windows: list[Window], now: Instant) -> tuple[list[Window], bool]:
+    """The windows that count, and whether in tokens: as before while that is possible.
+
+    A pod or a minute without tokens is no reason to forget what was learned in them; a day without any is.
+    """
+    with_tokens = [one for one in windows if one.work.generation_tokens is not None]
+    if with_tokens or (learned.in_tokens and learned.levels and now - learned.at < _HALF_LIFE):
+        return with_tokens, True
+    return windows, False
 
 
 def _faded(level: Level, fade: float) -> Level | None:
@@ -194,9 +207,14 @@ def stored(learned: Learned) -> dict[str, Any]:
         "levels": levels,
         "at": learned.at,
         "inTokens": learned.in_tokens,
-        "work": round(learned.work, 3),
-        "requests": round(learned.requests, 3),
+        "work": _short(learned.work),
+        "requests": _short(learned.requests),
     }
+
+
+def _short(value: float) -> float:
+    """Six digits, however small it has become: their ratio counts, also after a weekend without requests."""
+    return float(f"{value:.6g}")
 
 
 def restored(document: Mapping[str, Any]) -> Learned:

@@ -29,6 +29,8 @@ from gpucost.core.serving.signals.presets import Preset
 
 STALE: Micros = 2 * MINUTE
 """A scrape that is older says nothing of the present: scrapes are seldom more than a minute apart."""
+_MOST_TENANTS = 1000
+"""Of one pod, whose last counts are remembered."""
 
 _RATES = {"served": presets.REQUESTS, "prompt_tokens": presets.PROMPT, "generation_tokens": presets.GENERATION}
 _WORK = {
@@ -49,6 +51,8 @@ class PodMemory:
     look: PodLook
     signals: PodSignals
     """As of the last scrape: they hold until the next one, or until they are stale."""
+    lost: Mapping[str, float] = field(default_factory=dict)
+    """By figure: what went with series that vanished. It may come back with them, and is no work then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +80,40 @@ def count(
         return PodCount(PodSignals(ref.name), memory, is_partial=True)
     if now - look.at > STALE:
         return PodCount(_all(ref.name, Stale(now - look.at)), memory, is_partial=True)
-    if memory is not None and look.stamp <= memory.look.stamp:  # no scrape since
-        return PodCount(memory.signals, memory, Work())
-    before = memory.look if memory is not None else _born(ref, look, last)
+    if memory is not None and look.stamp <= memory.look.stamp:
+        if now - memory.look.at <= STALE:  # no scrape since
+            return PodCount(memory.signals, memory, _nothing_more(memory.look.figures))
+        memory = None  # the engine's clock went back: what is remembered is no earlier look
+    before, lost = (memory.look, memory.lost) if memory is not None else (_born(ref, look, last), {})
     look = _with_lazy_counters(look, preset, before)
+    anew = before is not None and ref.started is not None and ref.started + SECOND > before.at
+    if before is not None:
+        before, lost = _without_returned(before, look, {} if anew else lost, anew=anew)
     signals = _signals(ref.name, look, before)
-    work, is_partial = _work(look.figures, before.figures if before is not None else None)
-    tenants = {}
-    for name, figures in look.tenants.items():
-        known = before.tenants.get(name, _zeros(figures)) if before is not None else None
-        done, _ = _work(figures, known)
-        if done is not None:
-            tenants[name] = done
-    return PodCount(signals, PodMemory(look, signals), work, is_partial, tenants)
+    if before is not None and last is not None and last - before.at > STALE:
+        # It was silent while the endpoint was looked at: its time is nobody's, and so is what it did in it.
+        return PodCount(signals, PodMemory(look, signals, lost), is_partial=True)
+    work, is_partial = _work(look.figures, before.figures if before is not None else None, anew=anew)
+    tenants, look = _tenants(look, before, work, anew=anew)
+    return PodCount(signals, PodMemory(look, signals, lost), work, is_partial, tenants)
+
+
+def _without_returned(
+    before: PodLook, look: PodLook, lost: Mapping[str, float], *, anew: bool
+) -> tuple[PodLook, Mapping[str, float]]:
+    """The look before, without counters to which series have come back that were away; and what is away now.
+
+    A second engine in the pod whose scrape failed once takes its whole count away and brings it back.
+    """
+    figures, away = dict(before.figures), dict(lost)
+    for figure in presets.COUNTERS & look.figures.keys() & figures.keys():
+        (metric, value), (known, earlier) = look.figures[figure], figures[figure]
+        if metric == known and value < earlier and not anew:
+            away[figure] = away.get(figure, 0.0) + earlier - value
+        elif figure in away and value - earlier >= away[figure]:
+            figures[figure] = known, math.nan
+            del away[figure]
+    return (replace(before, figures=figures) if away.keys() != lost.keys() else before), away
 
 
 def _born(ref: PodRef, look: PodLook, last: Instant | None) -> PodLook | None:
@@ -100,6 +125,12 @@ def _born(ref: PodRef, look: PodLook, last: Instant | None) -> PodLook | None:
 
 def _zeros(figures: Figures) -> Figures:
     return {figure: (metric, 0.0) for figure, (metric, _) in figures.items()}
+
+
+def _nothing_more(figures: Figures) -> Work:
+    """Between two scrapes nothing is counted, which is known of what the server counts at all."""
+    told = {name for name, figure in _WORK.items() if figure in figures and math.isfinite(figures[figure][1])}
+    return Work(**dict.fromkeys(told, 0.0))
 
 
 def _with_lazy_counters(look: PodLook, preset: Preset, before: PodLook | None) -> PodLook:
@@ -115,7 +146,12 @@ def _with_lazy_counters(look: PodLook, preset: Preset, before: PodLook | None) -
         return look
     if before is not None and any(value for name, (_, value) in before.figures.items() if name in presets.COUNTERS):
         return look
-    zeros = {figure: (names[0], 0.0) for figure, names in preset.sums.items() if figure in presets.COUNTERS}
+    written = preset.sums[presets.RUNNING].index(figures[presets.RUNNING][0])  # all names are written in one way
+    zeros = {
+        figure: (names[min(written, len(names) - 1)], 0.0)
+        for figure, names in preset.sums.items()
+        if figure in presets.COUNTERS
+    }
     return replace(look, figures={**zeros, **figures})
 
 
@@ -153,6 +189,8 @@ def rate(look: PodLook, before: PodLook | None, figure: str) -> Reading:
     if before is None or figure not in before.figures or look.stamp - before.stamp > STALE:
         return FirstLook()
     name, earlier = before.figures[figure]
+    if not math.isfinite(earlier):
+        return FirstLook()
     if name != metric or value < earlier:
         return CounterReset()
     return _known((value - earlier) * SECOND / (look.stamp - before.stamp), look.at)
@@ -182,8 +220,12 @@ def _gauge(look: PodLook, figure: str, most: float = math.inf) -> Reading:
     return _known(min(value, most), look.at)
 
 
-def _work(figures: Figures, before: Figures | None) -> tuple[Work | None, bool]:
-    """What was done since, and whether a part of it is unknown; after a restart, what came since then is counted."""
+def _work(figures: Figures, before: Figures | None, *, anew: bool) -> tuple[Work | None, bool]:
+    """What was done since, and whether a part of it is unknown.
+
+    After a restart (`anew`) what came since then is counted. A counter that is smaller without one has lost some of its
+    series (a model, a tenant): what is left of it is no work of now.
+    """
     if before is None:
         return None, True
     done: dict[str, float] = {}
@@ -193,13 +235,44 @@ def _work(figures: Figures, before: Figures | None) -> tuple[Work | None, bool]:
             continue
         metric, value = figures[figure]
         known = before.get(figure)
-        if not math.isfinite(value) or known is None or known[0] != metric:
+        if not math.isfinite(value) or known is None or known[0] != metric or not math.isfinite(known[1]):
             is_partial = True
-            continue
-        grew = value >= known[1]
-        done[name] = value - known[1] if grew else value
-        is_partial = is_partial or not grew
+        elif value >= known[1]:
+            done[name] = value - known[1]
+        else:
+            is_partial = True
+            if anew:
+                done[name] = value
     return Work(**done), is_partial
+
+
+def _tenants(
+    look: PodLook, before: PodLook | None, whole: Work | None, *, anew: bool
+) -> tuple[dict[str, Work], PodLook]:
+    """What was done for each tenant; and the look as it is remembered, with tenants that are silent at the moment.
+
+    A tenant that was not seen before began at zero only if it counts no more than was done for all since then: else its
+    series are older than our looks at them, as when the label was named a moment ago.
+    """
+    found: dict[str, Work] = {}
+    if before is None or whole is None:
+        return found, look
+    for name, figures in look.tenants.items():
+        known = before.tenants.get(name)
+        if known is None:
+            known = _zeros(figures) if _is_new(figures, whole) else None
+        done, _ = _work(figures, known, anew=anew)
+        if done is not None:
+            found[name] = done
+    silent = {} if anew else {name: one for name, one in before.tenants.items() if name not in look.tenants}
+    if silent:
+        look = replace(look, tenants=dict([*silent.items(), *look.tenants.items()][-_MOST_TENANTS:]))
+    return found, look
+
+
+def _is_new(figures: Figures, whole: Work) -> bool:
+    counted = [(figures[figure][1], getattr(whole, name)) for name, figure in _WORK.items() if figure in figures]
+    return all(done is not None and value <= done * (1 + 1e-9) for value, done in counted)
 
 
 def _known(value: float, at: Instant) -> Known:

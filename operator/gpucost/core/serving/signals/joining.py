@@ -23,6 +23,8 @@ PART = "gpucost_part"
 """Label that our queries add: which part of the answer a series belongs to."""
 SUMS, PEAKS, STAMPS, NOW, BUCKETS = "sum", "max", "stamp", "now", "bucket"
 
+MOST_LETTERS = 253
+"""Of a tenant: names are kept for each hour, and a label may be of any length."""
 MOST_SERIES = 64
 """Of one pod: models and tenants multiply them. More means that a label explodes."""
 
@@ -103,7 +105,8 @@ def read(group: Group, samples: Iterable[Sample]) -> Answer:
             if metric in scales and bound is not None:
                 one.buckets.append((metric, get(model) or "", bound * scales[metric], value))
         else:
-            one.series.append((get(NAME) or "", get(model) or "", get(tenant) or "" if tenant else "", value))
+            who = (get(tenant) or "")[:MOST_LETTERS] if tenant else ""
+            one.series.append((get(NAME) or "", get(model) or "", who, value))
     return answer
 
 

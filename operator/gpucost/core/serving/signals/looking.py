@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gpucost.core.clock import Instant, Micros
+from gpucost.core.clock import SECOND, Instant, Micros
 from gpucost.core.serving.signals import totals
 from gpucost.core.serving.signals.attainment import KEPT, Buckets, Span, attained, grown, in_time, limits_of, together
 from gpucost.core.serving.signals.capacity import FULL_KV, Learned, Window, capacity, learn
@@ -26,6 +26,7 @@ from gpucost.core.serving.signals.model import (
     PodSignals,
     Reading,
     Signals,
+    Stale,
     Work,
     value_of,
 )
@@ -59,6 +60,8 @@ class Memory:
     """What is remembered of an endpoint from look to look; only `learned` is worth keeping over a restart."""
 
     at: Instant | None = None
+    about: tuple[Group, str] | None = None
+    """Which series were looked at: the group, and the name of the model. Counters of others are no earlier ones."""
     pods: Mapping[str, PodMemory] = field(default_factory=dict)
     unknown_since: Instant | None = None
     windows: Mapping[str, OpenWindow] = field(default_factory=dict)
@@ -74,7 +77,11 @@ class Memory:
 
 def look(memory: Memory, asked: Asked, found: Found, at: Instant) -> tuple[Memory, Signals]:
     """What an answer of the engine means for an endpoint with one of the presets."""
-    preset = Group.of(asked).preset
+    group = Group.of(asked)
+    about = group, asked.spec.metrics.model_name
+    if memory.about != about:
+        memory = replace(memory, about=about, pods={}, windows={}, buckets={}, buckets_at=None)
+    preset = group.preset
     counts = {
         ref.uid: count(ref, preset, found.looks.get(ref.uid), memory.pods.get(ref.uid), now=at, last=memory.at)
         for ref in asked.pods
@@ -220,6 +227,26 @@ def nothing(
     return replace(memory, unknown_since=since), signals
 
 
+def outdated(signals: Signals, age: Micros) -> Signals:
+    """A look that nobody has repeated for so long: what it said is not known any more."""
+    figures: dict[str, Any] = dict.fromkeys(FIGURES, Stale(age))
+    message = f"the load was looked at last {age // SECOND} s ago"
+    return replace(
+        signals,
+        availability=Availability.STALE,
+        message=message,
+        frozen=message,
+        unknown_since=_first(signals.unknown_since, signals.at),
+        pods={},
+        silent=(),
+        saturated=(),
+        since=None,
+        work=None,
+        tenants={},
+        **figures,
+    )
+
+
 # --- latencies and capacity -------------------------------------------------------------------------------------------
 
 
@@ -239,7 +266,7 @@ def end_minute(
     windows = [
         Window(one.span, one.work, _kept(one, seen.get(uid, {})), one.full, one.most_kv)
         for uid, one in memory.windows.items()
-        if one.span
+        if one.span and _told(memory, buckets or {}, uid) & limits.keys() <= seen.get(uid, {}).keys()
     ]
     return replace(
         memory,
@@ -249,6 +276,11 @@ def end_minute(
         buckets_at=at if buckets is not None else memory.buckets_at,
         learned=learn(memory.learned, windows, at),
     )
+
+
+def _told(memory: Memory, buckets: Mapping[str, Mapping[str, Buckets]], uid: str) -> set[str]:
+    """Objectives of which a pod tells: a minute of which it did not, for once, teaches nothing."""
+    return {*memory.buckets.get(uid, {}), *buckets.get(uid, {})}
 
 
 def _in_time(
