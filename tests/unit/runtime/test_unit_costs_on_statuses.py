@@ -59,7 +59,8 @@ async def test_endpoints_that_cannot_be_read_take_nobody_s_turn() -> None:
 async def test_what_is_stored_stays_until_an_endpoint_is_looked_at_after_a_start() -> None:
     found = of("llama")
     prices = {"perMillionInputTokens": "0.41", "perRequest": "0.000100000", "idle": "1.000000"}
-    status = {"cost": {"total": "5.00", **prices}, "readyTimeP95Seconds": 90, "coldStart": {"choice": "Keep"}}
+    status = {"cost": {"total": "5.00", **prices}, "readyTimeP95Seconds": 90}
+    status["coldStart"] = {"choice": "Keep", "kept": "the holder is gone"}
     stored = replace(endpoint("llama"), status=status)
     kept = {"cost": prices, "readyTimeP95Seconds": 90, "coldStart": {"choice": "Keep"}}
     assert found.shown(stored) == kept

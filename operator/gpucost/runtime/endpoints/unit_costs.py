@@ -230,9 +230,12 @@ def replica_hourly(row: Row | None, size: Fraction = Fraction(1)) -> Pico | None
 
 def _told_before(status: Mapping[str, Any]) -> Mapping[str, Any]:
     """After a start it takes some passes until all endpoints are looked at: until then what is stored stays."""
-    cost = status.get("cost") or {}
-    found = {name: status.get(name) for name in ("coldStart", "readyTimeP95Seconds")}
-    found["cost"] = {name: cost[name] for name in _PRICES if name in cost}
+    cost, cold_start = status.get("cost") or {}, status.get("coldStart") or {}
+    found = {
+        "coldStart": {name: value for name, value in cold_start.items() if name != "kept"},  # others' word, of now
+        "cost": {name: cost[name] for name in _PRICES if name in cost},
+        "readyTimeP95Seconds": status.get("readyTimeP95Seconds"),
+    }
     return {name: value for name, value in found.items() if value}
 
 
