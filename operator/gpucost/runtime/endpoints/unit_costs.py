@@ -109,8 +109,12 @@ class UnitCosts:
         return documents.unit_cost(await self.account(key, spec, self._whole_hours(span), by_hour=True))
 
     def _whole_hours(self, span: Interval) -> Interval:
-        """Work is known by the hour: a window is widened to whole ones."""
-        return Interval(floor_to(span.start, HOUR), min(-floor_to(-span.end, HOUR), max(span.end, self.now())))
+        """Work is known by the hour: a window is widened to whole ones, as far as they have gone by.
+
+        It ends at a whole second, as documents write it: whoever asks for another report of it gets the same sum.
+        """
+        end = min(-floor_to(-span.end, HOUR), max(span.end, self.now()))
+        return Interval(floor_to(span.start, HOUR), floor_to(end, SECOND))
 
     async def account(self, key: Key, spec: EndpointSpec, span: Interval, *, by_hour: bool = False) -> Account:
         """Everything about one endpoint in a window of whole hours, with a line for each of them where asked for."""
