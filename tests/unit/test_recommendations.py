@@ -187,9 +187,10 @@ def test_an_endpoint_with_long_quiet_times_may_be_without_replicas_once_somebody
 def test_one_that_has_a_holder_needs_the_mode_only_and_one_in_mode_auto_nothing() -> None:
     zero = replace(QUIET, choice=cold.Choice.ZERO)
     ready = replace(ENDPOINT, zero=HOLDER)
-    found = of_last_replica("prod", "llama", ready, zero, DAY)
+    found = of_last_replica("prod", "llama", ready, zero, DAY, rivals=[Rival("ScaledObject", "theirs")])
     assert found is not None
     assert patch_of(found.command) == {"spec": {"mode": "Auto"}}
+    assert found.notes[-1] == "ScaledObject theirs sets them now: delete it first"
     assert of_last_replica("prod", "llama", replace(ready, mode=Mode.AUTO), zero, DAY) is None
 
 

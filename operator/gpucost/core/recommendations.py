@@ -20,7 +20,7 @@ from gpucost.core.money import PICO, Pico
 from gpucost.core.report import Row
 from gpucost.core.serving import cold_start as cold
 from gpucost.core.serving.advice import Advice, Confidence
-from gpucost.core.serving.applying import HeldBack, letting, moving, patch
+from gpucost.core.serving.applying import HeldBack, in_the_way, letting, moving, patch
 from gpucost.core.serving.counterfactual import Compared
 from gpucost.core.serving.spec import EndpointSpec, Mode
 from gpucost.core.serving.state import Rival
@@ -149,7 +149,7 @@ def of_gpu(
 
 
 def of_last_replica(
-    namespace: str, name: str, spec: EndpointSpec, advice: cold.Advice, watched: Micros
+    namespace: str, name: str, spec: EndpointSpec, advice: cold.Advice, watched: Micros, *, rivals: Iterable[Rival] = ()
 ) -> Recommendation | None:
     """Be without a replica, or have it sleep, while nobody asks, where its quiet times have paid for the starts.
 
@@ -169,6 +169,7 @@ def of_last_replica(
     if spec.zero is None:
         change["scaleToZero"] = {"enabled": True, "idleAfter": after, "holder": {"type": "Gateway", "name": "GATEWAY"}}
         notes.append("GATEWAY: the Service that holds requests meanwhile; or a holder of type KedaHttp")
+    notes += map(in_the_way, rivals)
     return Recommendation(
         namespace=namespace,
         subject=f"InferenceEndpoint/{name}",

@@ -87,7 +87,7 @@ class Recommending:
             why = held_back(spec, record.annotations, rivals)
             yield from _present(of_replicas(record.namespace, record.name, record.status, seen, rivals, why=why))
             if (last := self.last_replica_of(record, spec)) is not None:
-                yield from _present(of_last_replica(record.namespace, record.name, spec, *last))
+                yield from _present(of_last_replica(record.namespace, record.name, spec, *last, rivals=rivals))
             advice = self.footprints.advice(record, spec)
             if advice.best is not None:
                 target = spec.target.kind, spec.target.name

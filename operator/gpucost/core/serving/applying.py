@@ -56,13 +56,14 @@ def letting(namespace: str, name: str, rivals: Sequence[Rival], why: HeldBack) -
         listed = " ".join(f"{one.kind.lower()}/{one.name}" for one in rivals)
         command = f"kubectl delete {listed} -n {namespace}"
         return "set the replicas alone", command, ("this endpoint takes over at once",)
-    notes = tuple(_in_the_way(one) for one in rivals)
+    notes = tuple(in_the_way(one) for one in rivals)
     if why is HeldBack.DRY_RUN:
         return "no dry run", f"kubectl annotate inferenceendpoint {name} -n {namespace} {DRY_RUN}-", notes
     return "mode Auto", patch("inferenceendpoint", name, namespace, {"spec": {"mode": "Auto"}}), notes
 
 
-def _in_the_way(rival: Rival) -> str:
+def in_the_way(rival: Rival) -> str:
+    """What has to be done about somebody else who sets the replicas."""
     if rival.made:
         return f"{rival} has made the workload and may set them: set the number there"
     return f"{rival} sets them now: delete it first"

@@ -17,6 +17,7 @@ from gpucost.core.actions import EventNote
 from gpucost.core.clock import SECOND, Instant
 from gpucost.core.model import Key, Pod
 from gpucost.core.serving.behavior import Past, Step
+from gpucost.core.serving.pausing import pause_of
 from gpucost.core.serving.plan import plan
 from gpucost.core.serving.spec import INFERENCE_ENDPOINT, EndpointSpec, Mode, TargetRef
 from gpucost.core.serving.state import Demand, EndpointDecision, EndpointState, Measured, ScaleTarget, Target, Wish
@@ -135,7 +136,9 @@ class EndpointController:
         new = self.endpoints.records.get(record.key)
         if new is None or new.deleting:
             return True
-        return (new.uid, new.spec, new.annotations) != (record.uid, record.spec, record.annotations)
+        # Of its annotations only pauses: a gateway may write the one that wakes it up many times in a second.
+        mine, theirs = ((one.uid, one.spec, pause_of(one.annotations)) for one in (record, new))
+        return mine != theirs
 
     # --- state --------------------------------------------------------------------------------------------------------
 
