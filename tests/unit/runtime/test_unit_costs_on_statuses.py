@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant
+from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant, parse_rfc3339
 from gpucost.core.model import Key, Workload
 from gpucost.core.money import PICO
 from gpucost.core.report import DataQuality
@@ -56,10 +56,24 @@ async def test_endpoints_that_cannot_be_read_take_nobody_s_turn() -> None:
     assert found.lately("broken-0") is None
 
 
+async def test_a_window_ends_at_the_second_that_the_document_writes() -> None:
+    found, asked = of("llama"), list[Interval]()
+
+    async def paid(namespace: str, workload: Workload, span: Interval) -> WorkloadHours:
+        asked.append(span)
+        return await costs(namespace, workload, span)
+
+    found.costs, found.now = paid, lambda: T0 + MINUTE + 123_456
+    shown = await found.one(Interval(T0 - MINUTE, T0 + MINUTE + 123_456), "chat", "llama")
+    assert asked == [Interval(T0 - HOUR, T0 + MINUTE)]
+    assert [parse_rfc3339(one) for one in (shown.window.start, shown.window.end)] == [T0 - HOUR, T0 + MINUTE]
+
+
 async def test_what_is_stored_stays_until_an_endpoint_is_looked_at_after_a_start() -> None:
     found = of("llama")
     prices = {"perMillionInputTokens": "0.41", "perRequest": "0.000100000", "idle": "1.000000"}
-    status = {"cost": {"total": "5.00", **prices}, "readyTimeP95Seconds": 90, "coldStart": {"choice": "Keep"}}
+    status = {"cost": {"total": "5.00", **prices}, "readyTimeP95Seconds": 90}
+    status["coldStart"] = {"choice": "Keep", "kept": "the holder is gone"}
     stored = replace(endpoint("llama"), status=status)
     kept = {"cost": prices, "readyTimeP95Seconds": 90, "coldStart": {"choice": "Keep"}}
     assert found.shown(stored) == kept

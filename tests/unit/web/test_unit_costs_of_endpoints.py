@@ -35,7 +35,7 @@ from gpucost.web import schema_endpoints as schema
 from gpucost.web.endpoint_documents import Account
 from gpucost.web.status import Refused
 from gpucost.web.table import ACCEPT
-from gpucost.web.unit_costs import UnitCosts
+from gpucost.web.unit_costs import UnitCosts, _cells
 
 T0 = 1_764_000_000_000_000 // HOUR * HOUR
 WORK = Work(3000, 2_000_000, 600_000, 700, 2300, 500_000, 2_000_000)
@@ -217,6 +217,17 @@ def test_all_endpoints_fit_a_terminal(capsys: pytest.CaptureFixture[str]) -> Non
     assert lines[0].split()[:3] == ["NAMESPACE", "ENDPOINT", "COST"]
     assert "?" in lines[2]
     assert max(len(line) for line in lines[:3]) <= 80
+
+
+def test_what_pods_did_is_not_known_where_nothing_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing of it is known to be idle, which is no reason to say that none of it was."""
+    silent = account(unit_cost([(HourCost(T0, PICO, HOUR), None)]))
+    unit_costs_view.show_all(
+        documents.listed([silent], "USD", Interval(T0, T0 + HOUR)), Options(output="wide"), with_namespace=False
+    )
+    row = capsys.readouterr().out.splitlines()[1].split()
+    assert row[6:9] == ["?", "?", "100%"]
+    assert _cells(documents.unit_cost(silent))[6] == "unknown"
 
 
 def test_programs_get_everything(capsys: pytest.CaptureFixture[str]) -> None:

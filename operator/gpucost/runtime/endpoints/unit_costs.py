@@ -109,8 +109,12 @@ class UnitCosts:
         return documents.unit_cost(await self.account(key, spec, self._whole_hours(span), by_hour=True))
 
     def _whole_hours(self, span: Interval) -> Interval:
-        """Work is known by the hour: a window is widened to whole ones."""
-        return Interval(floor_to(span.start, HOUR), min(-floor_to(-span.end, HOUR), max(span.end, self.now())))
+        """Work is known by the hour: a window is widened to whole ones, as far as they have gone by.
+
+        It ends at a whole second, as documents write it: whoever asks for another report of it gets the same sum.
+        """
+        end = min(-floor_to(-span.end, HOUR), max(span.end, self.now()))
+        return Interval(floor_to(span.start, HOUR), floor_to(end, SECOND))
 
     async def account(self, key: Key, spec: EndpointSpec, span: Interval, *, by_hour: bool = False) -> Account:
         """Everything about one endpoint in a window of whole hours, with a line for each of them where asked for."""
@@ -230,9 +234,12 @@ def replica_hourly(row: Row | None, size: Fraction = Fraction(1)) -> Pico | None
 
 def _told_before(status: Mapping[str, Any]) -> Mapping[str, Any]:
     """After a start it takes some passes until all endpoints are looked at: until then what is stored stays."""
-    cost = status.get("cost") or {}
-    found = {name: status.get(name) for name in ("coldStart", "readyTimeP95Seconds")}
-    found["cost"] = {name: cost[name] for name in _PRICES if name in cost}
+    cost, cold_start = status.get("cost") or {}, status.get("coldStart") or {}
+    found = {
+        "coldStart": {name: value for name, value in cold_start.items() if name != "kept"},  # others' word, of now
+        "cost": {name: cost[name] for name in _PRICES if name in cost},
+        "readyTimeP95Seconds": status.get("readyTimeP95Seconds"),
+    }
     return {name: value for name, value in found.items() if value}
 
 

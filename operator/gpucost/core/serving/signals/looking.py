@@ -243,6 +243,7 @@ def outdated(signals: Signals, age: Micros) -> Signals:
         since=None,
         work=None,
         tenants={},
+        as_one=None,
         **figures,
     )
 
