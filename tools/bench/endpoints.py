@@ -51,10 +51,12 @@ class ApiServer:
     serving: Serving | None = None
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:  # noqa: ARG002
-        """Discovery, or a workload's scale."""
-        if not path.endswith("/scale"):
+        """Discovery, a workload, which nobody owns, or its scale."""
+        if "/namespaces/" not in path:
             names = ("deployments", "deployments/scale")
             return {"resources": [{"name": name, "kind": "Deployment"} for name in names]}
+        if not path.endswith("/scale"):
+            return {"metadata": {"uid": f"{path}/scale"}}
         number = self.replicas.setdefault(path, PODS)
         metadata = {"uid": path, "resourceVersion": str(next(self.version))}
         return {"metadata": metadata, "spec": {"replicas": number}, "status": {"replicas": number, "selector": "a=b"}}
