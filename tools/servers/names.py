@@ -7,14 +7,17 @@ text that a server really gives.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from gpucost.core.serving.signals.presets import Preset
+from servers.serving import Endpoint
 
 _DERIVED = ("_bucket", "_count", "_sum")
+_ADDED = {"namespace", "pod"}
+"""Labels that the simulation adds for a scraper."""
 _SAMPLE = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)")
-_LABEL = re.compile(r'(\w+)="(?:[^"\\]|\\.)*"')
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 @dataclass
@@ -23,6 +26,8 @@ class Metric:
 
     type: str
     labels: set[str] = field(default_factory=set)
+    bounds: set[float] = field(default_factory=set)
+    """Of buckets."""
     value: float = 0.0
     """The sum over all series, as a preset's `sums` are read."""
 
@@ -42,7 +47,10 @@ def metrics_of(text: str) -> dict[str, Metric]:
             continue
         name, labels, value = match.groups()
         one = found.setdefault(name, Metric(types.get(name, "untyped")))
-        one.labels |= set(_LABEL.findall(labels or ""))
+        told = dict(_LABEL.findall(labels or ""))
+        one.labels |= told.keys()
+        if "le" in told:
+            one.bounds.add(float(told["le"]))
         one.value += float(value)
     return found
 
@@ -85,10 +93,16 @@ def compare(preset: Preset, before: str, after: str) -> list[Match]:
     return matches
 
 
-def excerpt(preset: Preset, text: str) -> str:
-    """The lines of `/metrics` that a preset reads, with their types."""
+def families_of(preset: Preset) -> set[str]:
+    """What a preset reads, as `# TYPE` lines name it."""
     names = {name for _, those in names_of(preset) for name in those}
-    families = names | {name.removesuffix(end) for name in names for end in _DERIVED}
+    return names | {name.removesuffix(end) for name in names for end in _DERIVED}
+
+
+def excerpt(families: Collection[str], text: str) -> str:
+    """The lines of `/metrics` about some metrics, with their types."""
+    ends = ("", *_DERIVED)
+    names = {f"{family}{end}" for family in families for end in ends}
     kept = []
     for line in text.splitlines():
         sample = _SAMPLE.match(line)
@@ -97,16 +111,30 @@ def excerpt(preset: Preset, text: str) -> str:
     return "\n".join(kept) + "\n"
 
 
-def differences(simulated: str, real: str, added: Mapping[str, str]) -> list[str]:
-    """What a simulation of a server says otherwise than the server; `added` are labels that a scraper would add."""
+def families_in(text: str) -> set[str]:
+    """Metrics as `# TYPE` lines name them."""
+    return {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
+
+
+def simulation() -> str:
+    """What `servers.serving` says of one idle pod."""
+    endpoint = Endpoint("chat")
+    endpoint.set_pods({"llama-0": ""})
+    return endpoint.exposition()
+
+
+def differences(simulated: str, real: str) -> list[str]:
+    """What the simulation says otherwise than the server that it stands for."""
     found = []
     theirs = metrics_of(real)
     for name, mine in metrics_of(simulated).items():
         if name.endswith("_created"):
             continue
-        one, labels = theirs.get(name), mine.labels - added.keys()
+        one, labels = theirs.get(name), mine.labels - _ADDED
         if one is None:
             found.append(f"{name}: the server has no such metric")
         elif (one.type, one.labels) != (mine.type, labels):
             found.append(f"{name}: {one.type} with {sorted(one.labels)}, not {mine.type} with {sorted(labels)}")
+        elif one.bounds != mine.bounds:
+            found.append(f"{name}: bounds {sorted(one.bounds)}, not {sorted(mine.bounds)}")
     return found
