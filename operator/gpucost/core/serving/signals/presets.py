@@ -94,7 +94,7 @@ def _prefixed(names: Mapping[str, tuple[str, ...]], prefix: str) -> dict[str, tu
 
 
 def _either(names: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """SGLang's names, which begin with `sglang:` or, in newer versions, with `sglang_`."""
+    """SGLang's names, which begin with `sglang:`, or with `sglang_` where colons have been replaced."""
     return {figure: tuple(f"sglang{mark}{one}" for mark in ":_" for one in those) for figure, those in names.items()}
 
 
