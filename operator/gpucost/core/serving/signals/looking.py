@@ -244,7 +244,6 @@ def outdated(signals: Signals, age: Micros) -> Signals:
         since=None,
         work=None,
         tenants={},
-        as_one=None,
         **figures,
     )
 
