@@ -26,6 +26,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self.replicas = 3
+        self.status: Mapping[str, Any] = {}
         self.meanwhile: Callable[[], None] = lambda: None
 
     async def get(self, path: str, _params: Mapping[str, str] | None = None) -> Any:
@@ -40,8 +41,9 @@ class Cluster:
         self.replicas = body["spec"]["replicas"]
         return {}
 
-    async def apply(self, _path: str, _body: Mapping[str, Any], *, manager: str, force: bool = False) -> Any:
+    async def apply(self, _path: str, body: Mapping[str, Any], *, manager: str, force: bool = False) -> Any:
         del manager, force
+        self.status = body["status"]
         return {}
 
     async def create(self, _path: str, _body: Mapping[str, Any], *, manager: str) -> Any:
@@ -49,11 +51,11 @@ class Cluster:
         return {}
 
 
-def controller(scene: Scene, cluster: Cluster) -> EndpointController:
+def controller(scene: Scene, cluster: Cluster, **spec: Any) -> EndpointController:
     client: Any = cluster
     queue, figures = DirtyKeys(lambda: BEGIN), Figures()
     scene.endpoints.on_dirty = queue.mark
-    scene.endpoints.changed(custom_record(endpoint(mode="Auto")))
+    scene.endpoints.changed(custom_record(endpoint(mode="Auto", **spec)))
     return EndpointController(
         endpoints=scene.endpoints,
         client=client,
@@ -82,6 +84,46 @@ async def test_who_turns_it_off_or_pauses_it_while_the_workload_is_looked_at_is_
         await found.process(LLAMA)
         assert cluster.replicas == 3
         assert await found.queue.take() == LLAMA, "it is looked at again"
+
+
+async def test_who_writes_other_annotations_all_the_time_keeps_nothing_from_being_set() -> None:
+    woken = endpoint(mode="Auto")
+    woken["metadata"] |= {"annotations": {"gpucost.dev/wake": "2026-11-30T00:00:00Z"}}
+    scene, cluster = Scene(), Cluster()
+    found = controller(scene, cluster)
+    cluster.meanwhile = lambda: scene.endpoints.changed(custom_record(woken))
+    await found.process(LLAMA)
+    assert cluster.replicas == 5
+
+
+async def test_who_goes_along_with_a_pass_and_fails_voids_nothing() -> None:
+    cluster = Cluster()
+    found = controller(Scene(), cluster)
+
+    def fail(*_args: Any) -> Any:
+        raise ArithmeticError("no sum")
+
+    found.watchers.append(fail)
+    found.after_scaling.append(fail)
+    found.news.append(fail)
+    found.demand_of = fail
+    await found.process(LLAMA)
+    assert cluster.replicas == 5
+    assert cluster.status["scalingHistory"][0]["after"] == 5
+    assert found.figures.errors["serving"] == 4
+
+
+async def test_what_sleeps_is_woken_up_when_nobody_can_tell_whether_it_may() -> None:
+    cluster, zero = Cluster(), {"enabled": True, "holder": {"type": "Gateway", "name": "gateway"}}
+    found = controller(Scene(), cluster, scaleToZero=zero)
+    cluster.replicas = 0
+
+    def fail(*_args: Any) -> Any:
+        raise ArithmeticError("no sum")
+
+    found.demand_of = fail
+    await found.process(LLAMA)
+    assert cluster.replicas == 1
 
 
 async def test_an_endpoint_that_is_deleted_meanwhile_sets_nothing() -> None:

@@ -262,6 +262,16 @@ def test_a_demand_goes_before_limits_and_rates() -> None:
     assert (woken.action.before, woken.action.replicas, woken.action.reason) == (0, 2, "Waking")
 
 
+def test_what_would_be_put_to_sleep_is_recommended_as_such() -> None:
+    demand = Demand(0, "ScaledToZero", "no request for 1h")
+    decision = decide(spec={"mode": Mode.RECOMMEND}, demand=demand, wish=Wish(1, "FallingLoad", "little arrives"))
+    assert decision.action is None
+    assert condition(decision, "Ready") == (True, "Recommending")
+    shown = decision.status["recommendation"]
+    assert (shown["replicas"], shown["reason"], shown["message"]) == (0, "ScaledToZero", "no request for 1h")
+    assert "4 -> 0 replicas: ScaledToZero: no request for 1h; saves 10.00" in decision.events[0].message
+
+
 def test_who_does_not_want_more_is_not_woken_up_either() -> None:
     asleep, demand = Target("dep-1", "77", 0), Demand(1, "Woken", "3 requests are held")
     held = decide(target=asleep, wish=None, demand=demand, annotations={"gpucost.dev/paused-scale-out": "true"})

@@ -171,9 +171,10 @@ def _demanded(case: Case) -> EndpointDecision | None:
     if demand.replicas > case.target.replicas and case.pause.up:
         message = f"paused by an annotation: {demand.replicas} are not set, though {demand.message}"
         return _told(case, Verdict(True, "Paused", message), desired=demand.replicas)
-    return _set(
-        case, Verdict(True, demand.reason, demand.message, True), demand.replicas, demand.reason, demand.message
-    )
+    verdict = Verdict(True, demand.reason, demand.message, True)
+    if not case.acts and demand.replicas != case.target.replicas:
+        verdict = _recommending(case)
+    return _set(case, verdict, demand.replicas, demand.reason, demand.message)
 
 
 def _at_zero(case: Case) -> EndpointDecision | None:

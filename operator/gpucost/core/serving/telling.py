@@ -19,6 +19,7 @@ from gpucost.core.serving.state import (
     EndpointState,
     ScaleTarget,
     Target,
+    Wish,
 )
 
 HISTORY = 5
@@ -138,7 +139,7 @@ def _step(at: Instant, before: int, after: int, reason: str) -> dict[str, Any]:
 
 
 def _recommendation(state: EndpointState, told: Told, now: Instant) -> Mapping[str, Any] | None:
-    recommended = state.wish
+    recommended = _recommended(state, told)
     if recommended is None or told.desired is None or not state.measured.known:
         return None
     result: dict[str, Any] = {
@@ -152,6 +153,14 @@ def _recommendation(state: EndpointState, told: Told, now: Instant) -> Mapping[s
     if recommended.confidence is not None:
         result["confidence"] = recommended.confidence
     return result
+
+
+def _recommended(state: EndpointState, told: Told) -> Wish | None:
+    """Who says what the number should be, with the reason: a demand, where it is the one that is followed."""
+    demand = state.demand
+    if demand is not None and told.desired == demand.replicas and told.reason in {demand.reason, "Recommending"}:
+        return Wish(demand.replicas, demand.reason, demand.message)
+    return state.wish
 
 
 def _saving(state: EndpointState, replicas: int) -> Decimal | None:
@@ -210,7 +219,7 @@ def _done(state: EndpointState, action: ScaleTarget) -> EventNote:
 
 def _news(state: EndpointState, told: Told, now: Instant) -> Iterator[EventNote]:
     """News against the stored status; the keys keep a repeated pass from telling them again."""
-    spec, recommended = state.spec, state.wish
+    spec, recommended = state.spec, _recommended(state, told)
     if told.reason == "Conflict" and stored_condition(state.status, "Ready").get("reason") != "Conflict":
         yield EventNote("Conflict", told.message, f"{state.generation}/{told.message}", warning=True)
     stored = stored_condition(state.status, "MetricsAvailable")

@@ -64,6 +64,8 @@ def look(
         return {}
     span = Interval(signals.since, signals.at)
     told = {uid: _is_idle(pod) for uid, pod in signals.pods.items() if _speaks(pod)}
+    if signals.as_one is not None:
+        told |= dict.fromkeys(signals.as_one[1], _is_idle(signals.as_one[0]))
     found: dict[Instant, WorkHour] = {}
     for hour in range(floor_to(span.start, HOUR), span.end, HOUR):
         part = span.clip(hour, hour + HOUR)
@@ -93,7 +95,7 @@ def _common(one: Interval, other: Interval) -> Micros:
 
 
 def _speaks(pod: PodSignals) -> bool:
-    return any(isinstance(figure, Known) for figure in (pod.running, pod.served, pod.generation_tokens))
+    return any(isinstance(figure, Known) for figure in (pod.running, pod.served, pod.generation_tokens, pod.arrived))
 
 
 def _is_idle(pod: PodSignals) -> bool:

@@ -11,11 +11,13 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any, TypeVar
 
 from gpucost.core.actions import EventNote
 from gpucost.core.clock import SECOND, Instant
 from gpucost.core.model import Key, Pod
 from gpucost.core.serving.behavior import Past, Step
+from gpucost.core.serving.pausing import pause_of
 from gpucost.core.serving.plan import plan
 from gpucost.core.serving.spec import INFERENCE_ENDPOINT, EndpointSpec, Mode, TargetRef
 from gpucost.core.serving.state import Demand, EndpointDecision, EndpointState, Measured, ScaleTarget, Target, Wish
@@ -42,6 +44,7 @@ _DECIDE_AGAIN = {Result.CONFLICT: SECOND, Result.ENDING: _AFTER_A_FAULT}
 _POLICY = "serving"
 UNMEASURED = Measured(known=False)
 
+T = TypeVar("T")
 Load = tuple[Measured, Wish | None]
 
 
@@ -123,7 +126,7 @@ class EndpointController:
             self.queue.wake_at(key, self.now() + _DECIDE_AGAIN[result])
             return
         for watch in self.watchers:
-            watch(record, state, told)
+            self._aside(record, watch, record, state, told)
         await self._tell(record, told, done=result is Result.APPLIED)
         await self.writer.write(record, told.status, told.conditions)
         self.queue.wake_at(key, told.wake_at if result in {None, Result.APPLIED} else self.now() + _RETRY)
@@ -133,7 +136,9 @@ class EndpointController:
         new = self.endpoints.records.get(record.key)
         if new is None or new.deleting:
             return True
-        return (new.uid, new.spec, new.annotations) != (record.uid, record.spec, record.annotations)
+        # Of its annotations only pauses: a gateway may write the one that wakes it up many times in a second.
+        mine, theirs = ((one.uid, one.spec, pause_of(one.annotations)) for one in (record, new))
+        return mine != theirs
 
     # --- state --------------------------------------------------------------------------------------------------------
 
@@ -173,7 +178,19 @@ class EndpointController:
             wish=wish,
             replica_hourly=self.hourly_of(record.namespace, spec),
         )
-        return replace(state, demand=self.demand_of(state, record))
+        return replace(state, demand=self._demand(state, record))
+
+    def _demand(self, state: EndpointState, record: Custom) -> Demand | None:
+        """The number that goes before every recommendation; where that fails, a replica that may be waited for."""
+        try:
+            return self.demand_of(state, record)
+        except Exception:  # an endpoint must be scaled up, or woken up, all the same
+            log.exception("%s: whether it may sleep, or has to wake up, is not known", record.key)
+            self.figures.errors["serving"] += 1
+        sleeps = isinstance(state.target, Target) and not state.target.replicas
+        if not sleeps or state.spec is None or state.spec.zero is None:
+            return None
+        return Demand(1, "Woken", "nobody knows whether requests are held; the operator's log has the reason")
 
     async def pods(self, record: Custom, spec: EndpointSpec, selector: str) -> tuple[Pod, ...]:
         """Pods that stand for replicas: by who owns them, else those that the selector of the workload finds."""
@@ -213,11 +230,13 @@ class EndpointController:
         now = self.now()
         self.pasts[record.uid] = decision.past.with_step(Step(now, action.before, action.replicas, action.reason))
         for hear in self.after_scaling:
-            hear(record, action)
+            self._aside(record, hear, record, action)
         return result, replace(decision, status=scaled(decision.status, action, now))
 
     async def _tell(self, record: Custom, decision: EndpointDecision, *, done: bool) -> None:
-        notes: tuple[EventNote, ...] = (*decision.events, *(note for say in self.news for note in say(record)))
+        notes: tuple[EventNote, ...] = decision.events
+        for say in self.news:
+            notes += tuple(self._aside(record, say, record) or ())
         if done and decision.success is not None:
             notes += (decision.success,)
         regarding = events.Regarding(INFERENCE_ENDPOINT, record.namespace, record.name, record.uid)
@@ -229,6 +248,15 @@ class EndpointController:
             if occurrence not in told:
                 await events.post(self.client, regarding, note, now=self.now(), instance=self.instance)
                 told.add(occurrence)
+
+    def _aside(self, record: Custom, what: Callable[..., T], *args: Any) -> T | None:
+        """Call somebody who only listens, or has something to add: its failure must not void what was done."""
+        try:
+            return what(*args)
+        except Exception:
+            log.exception("%s: a part that goes along with the pass failed", record.key)
+            self.figures.errors["serving"] += 1
+            return None
 
     def _forget(self, key: Key) -> None:
         self.told.pop(key, None)

@@ -289,6 +289,8 @@ class Signals:
     """Whether some pod's part of `work` is not known, or only as a lower bound."""
     tenants: Mapping[str, Work] = field(default_factory=dict)
     """The same by tenant, where the series name them."""
+    as_one: tuple[PodSignals, tuple[str, ...]] | None = None
+    """A mean pod, and the UIDs of those that it speaks for, where figures come for the endpoint as one."""
 
     @property
     def measured(self) -> Instant | None:
