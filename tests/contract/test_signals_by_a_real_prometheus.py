@@ -131,6 +131,7 @@ async def test_what_is_measured_is_what_was_served() -> None:
             for fault, said in (
                 ("new-names", "the pods export vllm:finished_requests_total, vllm:sequences_running"),
                 ("new-labels", "name the pods in the label 'pod_name': set spec.metrics.podLabel to it"),
+                ("down", "no series of the target's pods at all: is their /metrics scraped?"),
             ):
                 endpoint.set_pods(dict.fromkeys(endpoint.engines, fault))
                 upgraded = await scene.until(Availability.MISSING)
