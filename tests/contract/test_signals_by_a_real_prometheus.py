@@ -132,6 +132,18 @@ async def test_what_is_measured_is_what_was_served() -> None:
             assert (await scene.until(Availability.RESET)).frozen
             await scene.until(Availability.FOUND)
 
+            for fault, said in (
+                ("new-names", "the pods export vllm:finished_requests_total, vllm:sequences_running"),
+                ("new-labels", "name the pods in the label 'pod_name': set spec.metrics.podLabel to it"),
+                ("down", "no series of the target's pods at all: is their /metrics scraped?"),
+            ):
+                endpoint.set_pods(dict.fromkeys(endpoint.engines, fault))
+                upgraded = await scene.until(Availability.MISSING)
+                assert said in upgraded.message, "another reason than the one before"
+                assert upgraded.frozen == upgraded.message
+                endpoint.set_pods(dict.fromkeys(endpoint.engines, ""))
+                await scene.until(Availability.FOUND)
+
 
 async def test_what_is_wrong_with_the_series_is_said() -> None:
     endpoint = Endpoint(NAMESPACE)

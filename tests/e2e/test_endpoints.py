@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from local import wait_for
 from support.operator_world import Json, Team
 from support.served import Served, load
+
+if TYPE_CHECKING:
+    from support.live import Live
 
 pytestmark = pytest.mark.cluster
 
@@ -118,7 +125,7 @@ def test_replicas_follow_the_load_that_prometheus_shows_and_stay_when_it_shows_n
     wait_for(lambda: served.status()["scalingHistory"][0]["reason"] == "FallingLoad", 20, "the status says why")
 
 
-def test_recommend_says_what_it_would_do_and_changes_nothing(served: Served) -> None:
+def test_recommend_says_what_it_would_do_and_changes_nothing(live: Live, served: Served) -> None:
     served.deploy(1)
     served.serve(mode="Recommend", capacity={"requestsPerSecond": "10"}, metrics=load(35))
     [note] = wait_for(lambda: served.events("ActionRecommended"), 60, lambda: f"recommended: {served.status()}")
@@ -127,3 +134,23 @@ def test_recommend_says_what_it_would_do_and_changes_nothing(served: Served) -> 
     assert shown["recommendation"]["replicas"] == shown["desiredReplicas"] > 3
     assert shown["currentReplicas"] == served.replicas() == 1
     assert shown["capacity"] == {"requestsPerSecond": "10.00", "source": "Spec"}
+
+    lines = dry_run(live)
+    place = next(n for n, line in enumerate(lines) if line.startswith(f"{served.team.namespace}/llama: "))
+    assert f"nothing to do: Recommending ({shown['desiredReplicas']} replicas)" in lines[place]
+    assert lines[place + 1 : place + 3] == [
+        "    load: 35.00 requests/s arrive, 35.00 requests/s are served, 0 wait",
+        "    capacity: 10.00 requests/s for each replica (Given)",
+    ]
+
+
+def dry_run(live: Live) -> list[str]:
+    """What a dry run beside the operator prints, with the operator's ledger and Prometheus."""
+    kubeconfig = live.cluster.service_account_kubeconfig("gpucost-system", "gpucost")
+    env = {**live.cluster.env(), **live.settings, "KUBECONFIG": str(kubeconfig)}
+    command = [Path(sys.executable).with_name("gpucost"), "operator", "--dry-run"]
+    done = subprocess.run(
+        command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "InferenceEndpoints" in done.stdout, done.stderr
+    return done.stdout.splitlines()

@@ -40,10 +40,16 @@ def keys_of(live: Live, team: Team) -> set[str]:
 
 
 def groups(served: Served, replicas: int) -> Json:
-    """A LeaderWorkerSet of groups of two pods with a GPU each."""
+    """A LeaderWorkerSet of groups of two pods with a GPU each, once its webhooks are asked in this namespace."""
     template = served.team.template(gpus=1)
     template["metadata"]["labels"] = {"app": served.name}
     spec = {"replicas": replicas, "leaderWorkerTemplate": {"size": 2, "workerTemplate": template}}
+
+    def with_defaults() -> bool:
+        tried = make(served.team, "LeaderWorkerSet", LWS, served.name, spec=spec, query="?dryRun=All")
+        return "networkConfig" in tried["spec"]
+
+    wait_for(with_defaults, 20, "its controller fills in what it cannot do without")
     return make(served.team, "LeaderWorkerSet", LWS, served.name, spec=spec)
 
 

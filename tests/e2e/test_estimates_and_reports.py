@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
 from local import wait_for
 from support.operator_world import ON_DEMAND_PRICE, Team, micro
+from support.plugin import document, kubectl_cost
 
 if TYPE_CHECKING:
     from support.live import Live
@@ -35,21 +34,6 @@ def member(team: Team) -> Path:
     return team.cluster.service_account_kubeconfig(team.namespace, "m")
 
 
-def kubectl_cost(team: Team, config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    env = team.cluster.env()
-    env |= {"KUBECONFIG": str(config), "PATH": f"{Path(sys.executable).parent}:{env['PATH']}", "NO_COLOR": "1"}
-    command = ["kubectl", "cost", *arguments, "-n", team.namespace]
-    return subprocess.run(
-        command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
-    )
-
-
-def document(team: Team, config: Path, *arguments: str) -> Any:
-    done = kubectl_cost(team, config, *arguments, "-o", "json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 def test_a_run_is_estimated_when_it_is_applied_and_reported_when_it_has_run(
     live: Live, team: Team, tmp_path: Path
 ) -> None:
@@ -58,6 +42,7 @@ def test_a_run_is_estimated_when_it_is_applied_and_reported_when_it_has_run(
     template = team.template(gpus=4)
     template["spec"]["nodeSelector"]["node.kubernetes.io/instance-type"] = f"test.{team.mark}"
     config = member(team)
+    ask, typed = partial(document, team, config=config), partial(kubectl_cost, team, config=config)
     wait_for(
         lambda: f"test.{team.mark}" in live.cluster.kubectl("get", "offers", "-n", team.namespace, check=False),
         90,
@@ -74,14 +59,14 @@ def test_a_run_is_estimated_when_it_is_applied_and_reported_when_it_has_run(
 
     file = tmp_path / "job.yaml"
     file.write_text(yaml.safe_dump({key: body[key] for key in ("apiVersion", "kind", "metadata", "spec")}))
-    estimated = document(team, config, "estimate", "-f", str(file))
+    estimated = ask("estimate", "-f", str(file))
     assert estimated["prices"] == "cluster"
     assert estimated["runs"][0]["cost"]["typical"] == "275.200000"
-    assert kubectl_cost(team, config, "estimate", "-f", str(file), "--fail-above", "275").returncode == 1
+    assert typed("estimate", "-f", str(file), "--fail-above", "275").returncode == 1
 
     team.until_runs_on(node)
     report = wait_for(
-        lambda: micro((r := document(team, config, "report", "run", "bert"))["total"]["cost"] or "0.000000") and r,
+        lambda: micro((r := ask("report", "run", "bert"))["total"]["cost"] or "0.000000") and r,
         20,
         "the report has a cost",
     )
@@ -89,11 +74,11 @@ def test_a_run_is_estimated_when_it_is_applied_and_reported_when_it_has_run(
     assert micro(report["placements"][0]["cost"]) == micro(report["total"]["cost"])
     assert report["estimate"]["cost"] == "275.20"
     assert report["total"]["saved"] == "0.000000"
-    assert document(team, config, "savings")["items"] == []
-    simulated = document(team, config, "simulate", "bert", "--deadline", "24h", "--changeover", "1s")
+    assert ask("savings")["items"] == []
+    simulated = ask("simulate", "bert", "--deadline", "24h", "--changeover", "1s")
     on_demand = next(one for one in simulated["courses"] if one["policy"] == "onDemand")
     assert not on_demand["missed"]
     assert simulated["nodeType"] == f"test.{team.mark}"
     assert float(ON_DEMAND_PRICE) > float(on_demand["costHigh"]) > 0
-    refused = kubectl_cost(team, config, "savings", "-A")
+    refused = typed("savings", "-A")
     assert refused.returncode == 2

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gpucost.core.clock import HOUR
 from gpucost.core.serving.signals.model import Work
 from gpucost.core.serving.unit_cost import HourCost, unit_cost
+from gpucost.core.serving.unit_lines import hour_lines
 from gpucost.core.serving.work_hours import WorkHour
 
 amounts = st.one_of(st.none(), st.just(0.0), st.floats(0, 1e9, allow_nan=False, allow_infinity=False))
@@ -40,6 +41,8 @@ def test_parts_add_up_to_the_cost_of_the_pods(found: list[tuple[HourCost, WorkHo
     result = unit_cost(found, rest)
     assert result.split.total == rest + sum(cost.cost for cost, _ in found)
     assert all(part >= 0 for part in result.split)
+    lines = hour_lines(found, rest)
+    assert all(sum(line.split[part] for line in lines) == whole for part, whole in enumerate(result.split))
 
 
 @given(hours)

@@ -61,12 +61,10 @@ def path(team: Team, kind: str, version: str, name: str = "") -> str:
     return f"/apis/{version}/namespaces/{team.namespace}/{kind.lower()}s" + (f"/{name}" if name else "")
 
 
-def make(team: Team, kind: str, version: str, name: str, **parts: Any) -> Json:
-    """Create one; `parts` are what stands beside its metadata, and `annotations`."""
-    annotations = parts.pop("annotations", {})
-    metadata = {"name": name, "namespace": team.namespace, "annotations": annotations}
-    body = {"apiVersion": version, "kind": kind, "metadata": metadata, **parts}
-    return team.cluster.api.create(path(team, kind, version), body)
+def make(team: Team, kind: str, version: str, name: str, *, query: str = "", **parts: Any) -> Json:
+    """Create one; `parts` are what stands beside its metadata."""
+    body = {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": team.namespace}, **parts}
+    return team.cluster.api.create(path(team, kind, version) + query, body)
 
 
 def owner(body: Json) -> Json:

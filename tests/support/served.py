@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,15 +29,22 @@ class Served:
 
     # --- what is made ---
 
-    def deploy(self, replicas: int, kind: str = "Deployment") -> None:
-        """The workload, one GPU for each replica."""
-        template = self.team.template(gpus=1)
+    def deploy(
+        self, replicas: int, kind: str = "Deployment", *, on: Mapping[str, str] | None = None, **simulated: str
+    ) -> None:
+        """The workload, one GPU for each replica; `on` are further labels of its nodes."""
+        template = self.team.template(gpus=1, **simulated)
         template["metadata"]["labels"] = {"app": self.name}
+        template["spec"]["nodeSelector"] |= on or {}
         spec = {"replicas": replicas, "selector": {"matchLabels": {"app": self.name}}, "template": template}
         if kind == "StatefulSet":
             spec |= {"serviceName": self.name, "podManagementPolicy": "Parallel"}
         body = {"apiVersion": DEPLOYMENT, "kind": kind, "metadata": self._metadata(), "spec": spec}
         self.team.cluster.api.create(self._workloads(kind), body)
+
+    def remove(self) -> None:
+        """Delete the workload, with its pods."""
+        self.team.cluster.api.delete(f"{self._workloads('Deployment')}/{self.name}")
 
     def serve(self, **spec: Any) -> Json:
         """The InferenceEndpoint, in mode Auto unless told otherwise."""

@@ -29,6 +29,7 @@ from gpucost.core.recommendations import (
 from gpucost.core.report import Amounts, Row
 from gpucost.core.serving import cold_start as cold
 from gpucost.core.serving.advice import Advice, Confidence, Option
+from gpucost.core.serving.applying import held_back
 from gpucost.core.serving.counterfactual import Compared
 from gpucost.core.serving.spec import EndpointSpec, Holder, HolderKind, Mode, Runtime, ScaleToZero, TargetRef
 from gpucost.core.serving.state import Rival
@@ -62,7 +63,7 @@ def test_replicas_are_told_by_what_was_watched_and_not_by_the_moment() -> None:
     found = of_replicas("prod", "llama", status, seen)
     assert found is not None
     assert (found.saves, found.per, found.confidence) == (73 * PICO, Per.MONTH, Confidence.HIGH)
-    assert found.change == "mode Auto, now 2 in place of 5"
+    assert found.change == "mode Auto, now 5 -> 2"
     assert patch_of(found.command) == {"spec": {"mode": "Auto"}}
     assert found.command.startswith("kubectl patch inferenceendpoint llama -n prod --type merge -p ")
 
@@ -90,19 +91,73 @@ def test_no_replicas_without_a_measured_saving(seen: Compared | None) -> None:
     assert of_replicas("prod", "llama", {"recommendation": {"replicas": 1}, "currentReplicas": 9}, seen) is None
 
 
+ON_L4 = {"nvidia.com/gpu.product": "NVIDIA-L4", "node.kubernetes.io/instance-type": None}
+AUTO = EndpointSpec(TargetRef("Deployment", "llama"), Runtime.VLLM, mode=Mode.AUTO)
+HPA = Rival("HorizontalPodAutoscaler", "their-hpa")
+DRY = {"gpucost.dev/dry-run": "true"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "annotations", "rivals", "command"),
+    [
+        (Mode.AUTO, {}, [], None),
+        (Mode.OFF, {}, [], None),
+        (Mode.AUTO, DRY, [], "kubectl annotate inferenceendpoint llama -n prod gpucost.dev/dry-run-"),
+        (Mode.AUTO, {}, [HPA], "kubectl delete horizontalpodautoscaler/their-hpa -n prod"),
+        (Mode.AUTO, {}, [Rival("InferenceEndpoint", "older")], None),
+        (Mode.AUTO, {}, [Rival("PodCliqueSet", "maker", made=True)], None),
+        (Mode.AUTO, {}, [Rival("PodCliqueSet", "maker", made=True, certain=False)], None),
+        (Mode.RECOMMEND, DRY, [], "kubectl patch inferenceendpoint llama -n prod --type merge -p "),
+    ],
+)
+def test_after_it_was_applied_it_is_not_recommended_and_what_is_in_the_way_is_what_the_command_takes_away(
+    mode: Mode, annotations: dict[str, str], rivals: list[Rival], command: str | None
+) -> None:
+    """The hours of before stay in the window for as long as it is."""
+    seen = Compared(DAY, 0, None, None, None, possible=PICO, possible_time=DAY)
+    why = held_back(replace(AUTO, mode=mode), annotations, rivals)
+    found = of_replicas("prod", "llama", {}, seen, rivals, why=why)
+    assert (found is None) == (command is None)
+    assert found is None or found.command.startswith(str(command))
+
+
+def test_several_small_gpus_for_one_need_as_many_replicas() -> None:
+    target, two = ("Deployment", "llama"), option(for_one=2)
+    found = of_gpu("prod", "llama", target, Advice(two, hourly=Fraction("13.76"), replicas=3), ON_L4)
+    assert found is not None
+    assert patch_of(found.command)["spec"]["replicas"] == 6
+    assert found.notes == ("6 replicas in place of 3: maxReplicas has to allow them",)
+    slices = replace(two, resource="nvidia.com/mig-1g.10gb")
+    found = of_gpu("prod", "llama", target, Advice(slices, hourly=Fraction("13.76"), replicas=3), {})
+    assert found is not None
+    assert "before it: kubectl scale deployment/llama -n prod --replicas=6" in found.notes
+
+
+def test_the_command_is_one_that_the_kind_of_workload_understands() -> None:
+    target, whole = ("LeaderWorkerSet", "llama"), Advice(option(), hourly=Fraction("13.76"), replicas=1)
+    found = of_gpu("prod", "llama", target, whole, ON_L4)
+    assert found is not None
+    selected = {"spec": {"nodeSelector": ON_L4}}
+    assert patch_of(found.command) == {"spec": {"leaderWorkerTemplate": {"workerTemplate": selected}}}
+    slices = replace(whole, best=option(resource="nvidia.com/mig-1g.10gb"))
+    found = of_gpu("prod", "llama", target, slices, {})
+    assert found is not None
+    assert found.command == "kubectl edit leaderworkerset/llama -n prod"
+    assert "nvidia.com/mig-1g.10gb: 1" in found.notes[-1]
+
+
 def test_a_cheaper_gpu_is_selected_by_the_label_of_its_nodes_and_a_slice_by_its_resource() -> None:
     advice = Advice(option(), "it needs 6 GiB", Confidence.HIGH, Fraction("13.76"))
-    found = of_gpu("prod", "llama", ("Deployment", "llama"), advice, "NVIDIA-L4")
+    found = of_gpu("prod", "llama", ("Deployment", "llama"), advice, ON_L4)
     assert found is not None
     assert found.saves == 8_876_800 * PICO // 1000
-    selector = {"nvidia.com/gpu.product": "NVIDIA-L4"}
-    assert patch_of(found.command) == {"spec": {"template": {"spec": {"nodeSelector": selector}}}}
+    assert patch_of(found.command) == {"spec": {"template": {"spec": {"nodeSelector": ON_L4}}}}
     slices = option(name="3g.40gb", resource="nvidia.com/mig-3g.40gb", certain=Fraction("13.76"))
-    found = of_gpu("prod", "llama", ("Deployment", "llama"), Advice(slices, hourly=Fraction("13.76")), "3g.40gb")
+    found = of_gpu("prod", "llama", ("Deployment", "llama"), Advice(slices, hourly=Fraction("13.76")), {})
     assert found is not None
     assert "--limits=nvidia.com/gpu=0,nvidia.com/mig-3g.40gb=1" in found.command
     assert found.notes[0] == "for certain 0.00 a month"
-    assert of_gpu("prod", "llama", ("Deployment", "llama"), Advice(reason="not known"), "") is None
+    assert of_gpu("prod", "llama", ("Deployment", "llama"), Advice(reason="not known"), {}) is None
 
 
 # --- the last replica -------------------------------------------------------------------------------------------------
@@ -132,9 +187,10 @@ def test_an_endpoint_with_long_quiet_times_may_be_without_replicas_once_somebody
 def test_one_that_has_a_holder_needs_the_mode_only_and_one_in_mode_auto_nothing() -> None:
     zero = replace(QUIET, choice=cold.Choice.ZERO)
     ready = replace(ENDPOINT, zero=HOLDER)
-    found = of_last_replica("prod", "llama", ready, zero, DAY)
+    found = of_last_replica("prod", "llama", ready, zero, DAY, rivals=[Rival("ScaledObject", "theirs")])
     assert found is not None
     assert patch_of(found.command) == {"spec": {"mode": "Auto"}}
+    assert found.notes[-1] == "ScaledObject theirs sets them now: delete it first"
     assert of_last_replica("prod", "llama", replace(ready, mode=Mode.AUTO), zero, DAY) is None
 
 

@@ -6,6 +6,8 @@ namespaces that carry the label `local.webhooks.JOINED`.
 
 from __future__ import annotations
 
+import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,15 @@ def _start(cluster: Workbench, name: str, settings: dict[str, Any], *arguments: 
     command: list[str | Path] = [program(name), f"--config={config}", *arguments]
     helper = cluster.helper(name, command).start()
     helper.wait_until_answers(f"http://127.0.0.1:{probe}/readyz", READY_SECONDS)
+    # Not all of them wait with being ready until their webhooks listen.
+    wait_for(lambda: _listens(port), READY_SECONDS, f"webhooks of {name}")
     cluster.apply(webhooks.configurations(name, port, trusted, groups))
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection((webhooks.HOST, port), timeout=1):
+        return True
+    return False
 
 
 def _common(folder: Path, port: int, probe: int) -> dict[str, Any]:

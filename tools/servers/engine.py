@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-LABELS = ("namespace", "pod", "model_name", "engine")
+LABELS = ("namespace", "pod", "model_name", "engine", "tenant")
+"""The last one is empty, which is the same as absent, but for requests that say who asks: a gateway may add it."""
 FIRST_TOKEN_BOUNDS = (
     *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
     *(20.0, 40.0, 80.0, 160.0, 640.0, 2560.0),
@@ -104,10 +105,13 @@ class Engine:
     running: int = 0
     waiting: int = 0
     _places: asyncio.Semaphore = field(init=False)
+    _own: tuple[str, ...] = field(init=False)
+    _labels: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self._places = asyncio.Semaphore(self.hardware.places)
-        self._labels = (self.namespace, self.pod, self.model, "0")
+        self._own = (self.namespace, self.pod, self.model, "0")
+        self._labels = (*self._own, "")
         for metric in self.metrics.all():  # as vLLM does: everything is there from the start, at zero
             if metric is self.metrics.success:
                 for reason in ("stop", "length", "abort", "error", "repetition"):
@@ -123,37 +127,37 @@ class Engine:
     def forget(self) -> None:
         """Take its series away: the pod is gone."""
         for metric in self.metrics.all():
-            metric.remove_by_labels(dict(zip(LABELS, self._labels, strict=True)))
+            metric.remove_by_labels(dict(zip(LABELS, self._own, strict=False)))
 
-    async def answer(self, prompt_tokens: int, max_tokens: int) -> AsyncIterator[int]:
+    async def answer(self, prompt_tokens: int, max_tokens: int, tenant: str = "") -> AsyncIterator[int]:
         """Tokens as they come; the caller waits between them."""
-        begun = time.monotonic()
+        begun, labels = time.monotonic(), (*self._own, tenant)
         async with self._place():
             waited = time.monotonic() - begun
             await asyncio.sleep(prompt_tokens / self.hardware.prefill_rate)
             read = time.monotonic() - begun
-            self._count_prompt(prompt_tokens, waited, read)
+            self._count_prompt(labels, prompt_tokens, waited, read)
             written = 0
             while written < max_tokens:
                 chunk = min(_CHUNK, max_tokens - written)
                 step = self.hardware.between_tokens(self.running)
                 await asyncio.sleep(step * chunk)
-                between = self.metrics.between_tokens.labels(*self._labels)
+                between = self.metrics.between_tokens.labels(*labels)
                 for _ in range(chunk if written else chunk - 1):  # before a request's first token there is none
                     between.observe(step)
                 written += chunk
-                self.metrics.generation_tokens.labels(*self._labels).inc(chunk)
+                self.metrics.generation_tokens.labels(*labels).inc(chunk)
                 yield chunk
-            self.metrics.decode_time.labels(*self._labels).observe(time.monotonic() - begun - read)
-            self.metrics.success.labels(*self._labels, "length").inc()
+            self.metrics.decode_time.labels(*labels).observe(time.monotonic() - begun - read)
+            self.metrics.success.labels(*labels, "length").inc()
 
-    def _count_prompt(self, tokens: int, waited: float, read: float) -> None:
-        self.metrics.queue_time.labels(*self._labels).observe(waited)
-        self.metrics.prefill_time.labels(*self._labels).observe(read - waited)
-        self.metrics.first_token.labels(*self._labels).observe(read)
-        self.metrics.prompt_tokens.labels(*self._labels).inc(tokens)
-        self.metrics.cache_queries.labels(*self._labels).inc(tokens)
-        self.metrics.cache_hits.labels(*self._labels).inc(tokens // 4)
+    def _count_prompt(self, labels: tuple[str, ...], tokens: int, waited: float, read: float) -> None:
+        self.metrics.queue_time.labels(*labels).observe(waited)
+        self.metrics.prefill_time.labels(*labels).observe(read - waited)
+        self.metrics.first_token.labels(*labels).observe(read)
+        self.metrics.prompt_tokens.labels(*labels).inc(tokens)
+        self.metrics.cache_queries.labels(*labels).inc(tokens)
+        self.metrics.cache_hits.labels(*labels).inc(tokens // 4)
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:

@@ -50,6 +50,8 @@ class Load:
     max_tokens: int = 40
     timeout: float = 60.0
     seed: int = 1
+    users: tuple[str, ...] = ()
+    """Who asks, in turn; empty: nobody says."""
     tally: Tally = field(default_factory=Tally)
     _stopped: bool = False
     _open: set[asyncio.Task[None]] = field(default_factory=set)
@@ -83,12 +85,14 @@ class Load:
         if len(self._open) >= self.at_once:
             self.tally.late += 1
             return
-        task = asyncio.create_task(self._request(session))
+        user = {"user": self.users[self.tally.sent % len(self.users)]} if self.users else {}
+        task = asyncio.create_task(self._request(session, user))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
-    async def _request(self, session: aiohttp.ClientSession) -> None:
-        body = {"model": "any", "prompt": "word " * self.prompt_tokens, "max_tokens": self.max_tokens, "stream": True}
+    async def _request(self, session: aiohttp.ClientSession, user: dict[str, str]) -> None:
+        prompt = "word " * self.prompt_tokens
+        body = {"model": "any", "prompt": prompt, "max_tokens": self.max_tokens, "stream": True, **user}
         begun = time.monotonic()
         try:
             async with session.post(f"{self.url}/v1/completions", json=body) as response:
@@ -116,6 +120,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=256, help="open requests at most")
     parser.add_argument("--max-tokens", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--users", default="", help="who asks, in turn, such as sales,research")
     arguments = parser.parse_args()
     load = Load(
         arguments.url,
@@ -124,6 +129,7 @@ def main() -> None:
         arguments.at_once,
         max_tokens=arguments.max_tokens,
         seed=arguments.seed,
+        users=tuple(one for one in arguments.users.split(",") if one),
     )
     tally = asdict(asyncio.run(load.run(arguments.seconds)))
     tally.pop("first_tokens")

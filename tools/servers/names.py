@@ -47,7 +47,7 @@ def metrics_of(text: str) -> dict[str, Metric]:
             continue
         name, labels, value = match.groups()
         one = found.setdefault(name, Metric(types.get(name, "untyped")))
-        told = dict(_LABEL.findall(labels or ""))
+        told = {label: text for label, text in _LABEL.findall(labels or "") if text}  # empty is the same as absent
         one.labels |= told.keys()
         if "le" in told:
             one.bounds.add(float(told["le"]))

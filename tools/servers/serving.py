@@ -1,6 +1,7 @@
 """A SIMULATION of an endpoint: the pods of a Service behind one HTTP server that speaks vLLM's API and metrics.
 
-    POST /v1/completions    {"model", "prompt", "max_tokens", "stream"}: goes to the pod with the fewest requests
+    POST /v1/completions    {"model", "prompt", "max_tokens", "stream", "user"}: goes to the pod with the fewest
+                            requests; the user becomes the label `tenant` of the series
     GET  /metrics           the series of every pod, with the labels that Prometheus would add
     GET  /health            200
 
@@ -9,6 +10,9 @@ are ready serve. A pod's annotation `gpucost.dev/simulated-fault` says what it d
 
     silent       it serves, and has no series
     old-names    it tells its KV cache under the name of older versions
+    new-names    it was upgraded to a version that calls what it counts otherwise
+    new-labels   its series name the pod in another label
+    down         /metrics of all pods answers 503
 """
 
 from __future__ import annotations
@@ -34,6 +38,10 @@ JOB = "inference"
 FAULT = "gpucost.dev/simulated-fault"
 _LOOK_EVERY = 1.0
 _SERIES_OF = 'pod="{}"'
+_UPGRADED = {
+    "new-names": (("vllm:request_success", "vllm:finished_requests"), ("vllm:num_requests_", "vllm:sequences_")),
+    "new-labels": (('pod="', 'pod_name="'),),
+}
 
 
 class Endpoint:
@@ -44,6 +52,8 @@ class Endpoint:
         self.metrics = Metrics()
         self.engines: dict[str, Engine] = {}
         self.silent: set[str] = set()
+        self.faults: dict[str, str] = {}
+        self.is_down = False
 
     def set_pods(self, pods: Mapping[str, str]) -> None:
         """Pods that are ready, with their faults; those that are gone take no more requests, and end what they have."""
@@ -55,6 +65,8 @@ class Endpoint:
                     self.namespace, name, self.model, self.hardware, self.metrics, has_old_names="old-names" in fault
                 )
         self.silent = {name for name, fault in pods.items() if "silent" in fault}
+        self.faults = {name: fault for name, fault in pods.items() if fault in _UPGRADED}
+        self.is_down = "down" in pods.values()
 
     def restart(self, pod: str) -> None:
         """Begin a pod's counters anew, as a container that was killed does."""
@@ -64,10 +76,12 @@ class Endpoint:
     def exposition(self) -> str:
         """Prometheus' text format."""
         text = generate_latest(self.metrics.registry).decode()
-        if not self.silent:
-            return text
+        changed = {_SERIES_OF.format(name): _UPGRADED[fault] for name, fault in self.faults.items()}
         hidden = tuple(_SERIES_OF.format(name) for name in self.silent)
-        return "".join(f"{line}\n" for line in text.splitlines() if not any(one in line for one in hidden))
+        if not changed and not hidden:
+            return text
+        lines = [line for line in text.splitlines() if not any(one in line for one in hidden)]
+        return "".join(f"{_as_upgraded(line, changed)}\n" for line in lines)
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """One completion, whole or as a stream of events."""
@@ -79,13 +93,13 @@ class Endpoint:
         if not self.engines:
             return web.json_response({"error": {"message": "no replica is ready", "code": 503}}, status=503)
         engine = min(self.engines.values(), key=lambda one: one.load)
-        words = max(1, len(prompt.split()))
+        words, user = max(1, len(prompt.split())), str(body.get("user") or "")
         if not body.get("stream"):
-            written = [count async for count in engine.answer(words, most)]
+            written = [count async for count in engine.answer(words, most, user)]
             return web.json_response(_completion(self.model, engine.pod, words, sum(written)))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        async for count in engine.answer(words, most):
+        async for count in engine.answer(words, most, user):
             await response.write(f"data: {json.dumps(_choice(' token' * count))}\n\n".encode())
         await response.write(b"data: [DONE]\n\n")
         return response
@@ -94,6 +108,8 @@ class Endpoint:
         """The HTTP server's routes."""
 
         async def tell(_request: web.Request) -> web.Response:
+            if self.is_down:
+                return web.Response(status=503, text="it is down\n")
             return web.Response(text=self.exposition(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
         async def live(_request: web.Request) -> web.Response:
@@ -104,6 +120,13 @@ class Endpoint:
         application.router.add_get("/metrics", tell)
         application.router.add_get("/health", live)
         return application
+
+
+def _as_upgraded(line: str, changed: Mapping[str, tuple[tuple[str, str], ...]]) -> str:
+    """A line of the exposition as the pod that it is about writes it."""
+    for old, new in next((those for series, those in changed.items() if series in line), ()):
+        line = line.replace(old, new)
+    return line
 
 
 def _choice(text: str) -> dict[str, Any]:

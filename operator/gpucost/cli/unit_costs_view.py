@@ -65,6 +65,7 @@ def _list_footer(document: UnitCostList, options: Options) -> list[str]:
 
 def _row(one: UnitCost, *, wide: bool, with_namespace: bool) -> list[str]:
     shares = {part.part: part.share for part in one.parts}
+    nothing_known = shares.get("unknown") == 1
     average = one.average
 
     def price(text: str | None, none: str = UNKNOWN) -> str:
@@ -78,12 +79,12 @@ def _row(one: UnitCost, *, wide: bool, with_namespace: bool) -> list[str]:
         price(average.per_million_input_tokens),
         price(average.per_million_output_tokens),
         price(average.per_request),
-        figures.percent(shares.get("idle")),
+        figures.UNKNOWN if nothing_known else figures.percent(shares.get("idle")),
     ]
     if wide:
         cold = one.cold_start
         row += [
-            figures.percent(shares.get("starting")),
+            figures.UNKNOWN if nothing_known else figures.percent(shares.get("starting")),
             figures.percent(shares.get("unknown")),
             figures.percent(one.units.cache_hits, none=UNKNOWN),
             _seconds(cold.ready_seconds_p95),
@@ -172,7 +173,7 @@ def _sections(document: UnitCost) -> Iterator[tuple[str, list[str], list[list[st
     rows = [*_parts(document), ["TOTAL", "as the ledger has it", "", total]]
     yield "What was paid for", _PART, rows
     kinds = (
-        ("average", document.average, "everything that was paid"),
+        ("average", document.average, "with idle and starting pods"),
         ("serving", document.serving, "without idle and starting pods"),
         ("marginal", document.marginal, "of more work, once replicas are full"),
     )

@@ -7,9 +7,7 @@ figure to comes last, and is no zero.
 
 from __future__ import annotations
 
-import json
-import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -17,11 +15,12 @@ from fractions import Fraction
 from typing import Any
 
 from gpucost.core.assets import HOURS_PER_MONTH
-from gpucost.core.clock import DAY, HOUR, SECOND, Micros, format_duration
+from gpucost.core.clock import DAY, HOUR, MINUTE, SECOND, Micros, format_duration
 from gpucost.core.money import PICO, Pico
 from gpucost.core.report import Row
 from gpucost.core.serving import cold_start as cold
 from gpucost.core.serving.advice import Advice, Confidence
+from gpucost.core.serving.applying import HeldBack, in_the_way, letting, moving, patch
 from gpucost.core.serving.counterfactual import Compared
 from gpucost.core.serving.spec import EndpointSpec, Mode
 from gpucost.core.serving.state import Rival
@@ -87,40 +86,45 @@ def monthly(found: Iterable[Recommendation]) -> Pico:
 
 
 def of_replicas(
-    namespace: str, name: str, status: Mapping[str, Any], seen: Compared | None, rivals: Iterable[Rival] = ()
+    namespace: str,
+    name: str,
+    status: Mapping[str, Any],
+    seen: Compared | None,
+    rivals: Sequence[Rival] = (),
+    *,
+    why: HeldBack = HeldBack.MODE,
 ) -> Recommendation | None:
     """Let the operator set the replicas of an endpoint, where following it would have saved something.
 
-    The figure is what it would have saved over the time that was watched, not what the present moment promises.
+    The figure is what it would have saved over the time that was watched, not what the present moment promises; hours
+    in which it only recommended stay in the window when it sets them already, and then there is nothing left to do.
     """
     shown = status.get("recommendation") or {}
     current, wanted = status.get("currentReplicas"), shown.get("replicas")
-    if seen is None or not seen.possible_time or (seen.possible or 0) <= 0:
+    if seen is None or not seen.possible_time or (seen.possible or 0) <= 0 or why is HeldBack.NOTHING:
         return None
     monthly = Fraction(seen.possible or 0, seen.possible_time) * HOUR * HOURS_PER_MONTH
-    now = f", now {wanted} in place of {current}" if wanted is not None and wanted != current else ""
+    now = f", now {current} -> {wanted}" if wanted is not None and wanted != current else ""
     days = Fraction(seen.possible_time, DAY)
+    change, command, notes = letting(namespace, name, rivals, why)
     return Recommendation(
         namespace=namespace,
         subject=f"InferenceEndpoint/{name}",
         kind=Kind.REPLICAS,
-        change=f"mode Auto{now}",
+        change=f"{change}{now}",
         saves=round(monthly),
         per=Per.MONTH,
         confidence=_by_days(days),
         why=f"over {_span(seen.possible_time)} of watching, the recommended replicas would have cost that much less",
-        command=_patch("inferenceendpoint", name, namespace, {"spec": {"mode": "Auto"}}),
-        notes=tuple(
-            f"{one} has made the workload and may set them: set the number there"
-            if one.made
-            else f"{one} sets them now: delete it first"
-            for one in rivals
-        ),
+        command=command,
+        notes=notes,
     )
 
 
-def of_gpu(namespace: str, name: str, target: tuple[str, str], advice: Advice, product: str) -> Recommendation | None:
-    """Serve on a cheaper GPU, or on slices; `target` is the workload, `product` the label of nodes with that GPU."""
+def of_gpu(
+    namespace: str, name: str, target: tuple[str, str], advice: Advice, nodes: Mapping[str, str | None]
+) -> Recommendation | None:
+    """Serve on a cheaper GPU, or on slices; `target` is the workload, `nodes` selects those with that GPU."""
     best = advice.best
     if best is None:
         return None
@@ -129,6 +133,7 @@ def of_gpu(namespace: str, name: str, target: tuple[str, str], advice: Advice, p
     notes = list(best.notes)
     if certain < advice.monthly:
         notes.insert(0, f"for certain {float(certain):,.2f} a month")
+    command, said = moving(namespace, target, advice, nodes)
     return Recommendation(
         namespace=namespace,
         subject=f"InferenceEndpoint/{name}",
@@ -138,22 +143,13 @@ def of_gpu(namespace: str, name: str, target: tuple[str, str], advice: Advice, p
         per=Per.MONTH,
         confidence=advice.confidence,
         why=advice.reason,
-        command=_move(namespace, target, best.resource, product),
-        notes=tuple(notes),
+        command=command,
+        notes=(*notes, *said),
     )
 
 
-def _move(namespace: str, target: tuple[str, str], resource: str, product: str) -> str:
-    kind, name = target
-    if resource.startswith("nvidia.com/mig-"):
-        held = f"nvidia.com/gpu=0,{resource}=1"
-        return f"kubectl set resources {kind.lower()}/{name} -n {namespace} --limits={held} --requests={held}"
-    template = {"spec": {"template": {"spec": {"nodeSelector": {"nvidia.com/gpu.product": product}}}}}
-    return _patch(kind.lower(), name, namespace, template)
-
-
 def of_last_replica(
-    namespace: str, name: str, spec: EndpointSpec, advice: cold.Advice, watched: Micros
+    namespace: str, name: str, spec: EndpointSpec, advice: cold.Advice, watched: Micros, *, rivals: Iterable[Rival] = ()
 ) -> Recommendation | None:
     """Be without a replica, or have it sleep, while nobody asks, where its quiet times have paid for the starts.
 
@@ -173,6 +169,7 @@ def of_last_replica(
     if spec.zero is None:
         change["scaleToZero"] = {"enabled": True, "idleAfter": after, "holder": {"type": "Gateway", "name": "GATEWAY"}}
         notes.append("GATEWAY: the Service that holds requests meanwhile; or a holder of type KedaHttp")
+    notes += map(in_the_way, rivals)
     return Recommendation(
         namespace=namespace,
         subject=f"InferenceEndpoint/{name}",
@@ -182,7 +179,7 @@ def of_last_replica(
         per=Per.MONTH,
         confidence=_by_days(Fraction(watched, DAY)),
         why=advice.message,
-        command=_patch("inferenceendpoint", name, namespace, {"spec": change}),
+        command=patch("inferenceendpoint", name, namespace, {"spec": change}),
         notes=tuple(notes),
     )
 
@@ -236,7 +233,7 @@ def _stop(namespace: str, kind: str, name: str) -> str:
     if kind in _SCALED:
         return f"kubectl scale {kind.lower()}/{name} -n {namespace} --replicas=0"
     if kind in {"TrainingJob", "Job"}:
-        return _patch(kind.lower(), name, namespace, {"spec": {"suspend": True}})
+        return patch(kind.lower(), name, namespace, {"spec": {"suspend": True}})
     if kind == "Pod":
         return f"kubectl delete pod {name} -n {namespace}"
     return f"kubectl cost explain {kind}/{name} -n {namespace}"
@@ -272,7 +269,7 @@ def _duplicate(
         per=Per.RUN,
         confidence=Confidence.HIGH,
         why=str(condition.get("message") or "the same run was made before"),
-        command=_patch("trainingjob", name, namespace, {"spec": {"suspend": True}}),
+        command=patch("trainingjob", name, namespace, {"spec": {"suspend": True}}),
     )
 
 
@@ -292,7 +289,7 @@ def _spot(namespace: str, name: str, spec: Mapping[str, Any], status: Mapping[st
         per=Per.RUN,
         confidence=Confidence.MEDIUM,
         why="by the estimate of the run, for the part that is still to be done",
-        command=_patch("trainingjob", name, namespace, {"spec": {"placement": {"policy": policy}}}),
+        command=patch("trainingjob", name, namespace, {"spec": {"placement": {"policy": policy}}}),
         notes=("spot nodes are lost now and then: save checkpoints",),
     )
 
@@ -306,17 +303,14 @@ def _expected(status: Mapping[str, Any]) -> tuple[Pico | None, Pico]:
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
-def _patch(kind: str, name: str, namespace: str, body: Mapping[str, Any]) -> str:
-    text = json.dumps(body, separators=(",", ":"))
-    return f"kubectl patch {kind} {name} -n {namespace} --type merge -p {shlex.quote(text)}"
-
-
 def _by_days(days: Fraction) -> Confidence:
     return Confidence.HIGH if days >= 7 else Confidence.MEDIUM if days >= 1 else Confidence.LOW
 
 
 def _span(length: Micros) -> str:
     hours = length / HOUR
+    if hours < 2:
+        return f"{max(1, round(length / MINUTE))} min"
     return f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.1f} hours"
 
 

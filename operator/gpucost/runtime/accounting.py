@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from gpucost.core.clock import SECOND, Instant, Micros
 from gpucost.core.doubt import UNKNOWN
 from gpucost.core.model import CapacityType, NodeKind, Workload
 from gpucost.core.money import Pico
-from gpucost.core.report import Amounts, Row
+from gpucost.core.report import Amounts, DataQuality, Row
 from gpucost.ledger import Ledger, LedgerError, LedgerFenced, NodeTotal
 from gpucost.runtime.caches import Caches
 from gpucost.runtime.ledger_state import LedgerOverflow, LedgerState
@@ -237,6 +237,11 @@ class Accounting:
             by_capacity=self.ledger.capacity_totals(now, asked),
             difference=self.ledger.conservation(now),
         )
+
+    def aged(self, found: DataQuality) -> DataQuality:
+        """With the age of the newest measurement: the ledger only knows when a value that lasts began."""
+        newest = self.sampling.last_success if self.sampling is not None else None
+        return replace(found, data_age=self.now() - newest if newest is not None else None)
 
     async def sample(self) -> None:
         """Measure once."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from gpucost.core.clock import Instant
 from gpucost.core.model import NodeFact, PriceFact, Workload
-from gpucost.core.report import DataQuality, Explanation, Report
+from gpucost.core.report import Explanation, Report
 from gpucost.core.selector import Selector
 from gpucost.core.timeline import Interval
 from gpucost.ledger import LedgerError
@@ -41,7 +41,7 @@ class LedgerProvider:
         question = partial(books.ledger.report, span, now=now, by=by, namespace=namespace, selector=selector)
         key = (span, by, namespace, selector)
         result = await self.answers.get(now, key, lambda: self._ask(books, question))
-        return replace(result, quality=self._quality(books, result.quality))
+        return replace(result, quality=books.aged(result.quality))
 
     async def workloads(self, namespace: str) -> Sequence[Workload]:
         """See `CostProvider`."""
@@ -58,7 +58,7 @@ class LedgerProvider:
         books = self._accounting()
         question = partial(books.ledger.explain, namespace, workload, span, now=self.clock())
         result = await self._ask(books, question)
-        return replace(result, quality=self._quality(books, result.quality))
+        return replace(result, quality=books.aged(result.quality))
 
     async def lifetime(self, namespace: str, workload: Workload) -> Interval | None:
         """Since when a workload has held anything, and until when; None when it never has."""
@@ -89,8 +89,3 @@ class LedgerProvider:
             return await books.call(question)
         except LedgerError as error:
             raise NotReady(str(error)) from None
-
-    def _quality(self, books: Accounting, found: DataQuality) -> DataQuality:
-        newest = books.sampling.last_success if books.sampling is not None else None
-        age = self.clock() - newest if newest is not None else None
-        return replace(found, data_age=age)

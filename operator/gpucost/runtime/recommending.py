@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from gpucost.core.clock import Micros
+from gpucost.core.clock import HOUR, Micros, floor_to
 from gpucost.core.recommendations import (
     Recommendation,
     of_gpu,
@@ -17,8 +17,10 @@ from gpucost.core.recommendations import (
 )
 from gpucost.core.report import Report
 from gpucost.core.serving import cold_start as cold
+from gpucost.core.serving.applying import held_back
 from gpucost.core.serving.counterfactual import Compared, compared
 from gpucost.core.serving.spec import EndpointSpec
+from gpucost.core.timeline import Interval
 from gpucost.ledger.replicas import Booked
 from gpucost.runtime.endpoints.footprints import Footprints
 from gpucost.runtime.endpoints.otherwise import ReplicaBook
@@ -46,9 +48,13 @@ class Recommending:
     """Whether the last replica of an endpoint is worth keeping, and the time on which that rests."""
 
     async def look(self, report: Report, namespace: str | None) -> tuple[list[Applied], tuple[Recommendation, ...]]:
-        """What was saved by replicas in the window of a report, and what could be saved."""
+        """What was saved by replicas in the window of a report, and what could be saved.
+
+        Replicas are booked by the hour: a window that begins within one has all of it.
+        """
         by_uid: dict[str, list[Booked]] = {}
-        for one in await self.book.hours(report.span, namespace):
+        span = Interval(floor_to(report.span.start, HOUR), report.span.end)
+        for one in await self.book.hours(span, namespace):
             by_uid.setdefault(one.uid, []).append(one)
         seen = {uid: compared(one.hour for one in hours) for uid, hours in by_uid.items()}
         done = [
@@ -78,14 +84,15 @@ class Recommending:
                 continue
             rivals = self.endpoints.rivals(record, spec)
             seen = possible.get(record.uid)
-            yield from _present(of_replicas(record.namespace, record.name, record.status, seen, rivals))
+            why = held_back(spec, record.annotations, rivals)
+            yield from _present(of_replicas(record.namespace, record.name, record.status, seen, rivals, why=why))
             if (last := self.last_replica_of(record, spec)) is not None:
-                yield from _present(of_last_replica(record.namespace, record.name, spec, *last))
+                yield from _present(of_last_replica(record.namespace, record.name, spec, *last, rivals=rivals))
             advice = self.footprints.advice(record, spec)
             if advice.best is not None:
                 target = spec.target.kind, spec.target.name
-                product = self.footprints.product(advice.best.name)
-                yield from _present(of_gpu(record.namespace, record.name, target, advice, product))
+                nodes = self.footprints.selecting(record, spec, advice.best.name)
+                yield from _present(of_gpu(record.namespace, record.name, target, advice, nodes))
 
 
 def _present(one: Recommendation | None) -> Iterable[Recommendation]:

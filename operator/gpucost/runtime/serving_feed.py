@@ -236,6 +236,8 @@ class ServingFeed:
             with self._apart(one):
                 found = find(one, answer, at)
                 memory, signals = looking.look(self._memory(one), one, found, at)
+                if signals.availability.available:
+                    self._reasons.pop(one.uid, None)  # if they go again, it may be for another reason
                 if signals.availability is Availability.MISSING and one.pods and not found.other_models:
                     reason, is_new = await self._reason(group, one, may_ask=reasons < _MOST_REASONS)
                     reasons += is_new

@@ -20,9 +20,13 @@ Json = Mapping[str, Any]
 HOLDS = "gpucost.dev/holds"
 """Annotation on a gateway's Service: the endpoints (`namespace/name`, commas between) for which it holds requests."""
 SKIP = "httpscaledobject.keda.sh/skip-scaledobject-creation"
-_GAUGES = ("interceptor_pending_request_count", "interceptor_request_concurrency")
-"""Of the interceptor: requests that wait or run. The first one names an HTTPScaledObject in `host`, as
-`namespace/name` (the host itself in early versions); the other one, since there are InterceptorRoutes, in two labels.
+_GAUGES = (
+    "interceptor_pending_request_count",
+    "interceptor_pending_requests",
+    "interceptor_request_concurrency",
+)
+"""Of the interceptor, from old to new: requests that wait or run. The first one names an HTTPScaledObject in `host`, as
+`namespace/name` (the host itself in early versions); the others name a route of either kind in two labels.
 """
 _ROUTE_LABELS = ("host", "route_namespace", "route_name")
 PENDING = f'sum by ({", ".join(_ROUTE_LABELS)}) ({{__name__=~"{"|".join(_GAUGES)}"}})'

@@ -5,20 +5,20 @@ The parts of a cost are rounded together, so that they add up to the six decimal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
 from gpucost.core.clock import SECOND, Micros, format_rfc3339
 from gpucost.core.model import Workload
-from gpucost.core.money import PICO, Micro, Pico, format_micro, format_pico, to_micro
+from gpucost.core.money import PICO, Micro, Pico, apportion, format_micro, format_pico, to_micro
 from gpucost.core.report import DataQuality, Row
 from gpucost.core.serving import cold_start as cold
 from gpucost.core.serving.comparison import MILLION, Comparison
 from gpucost.core.serving.ready_times import ReadyTimes
 from gpucost.core.serving.tenants import NOBODY
-from gpucost.core.serving.unit_cost import UnitCost
+from gpucost.core.serving.unit_cost import Split, UnitCost
 from gpucost.core.serving.unit_lines import HourLine
 from gpucost.core.timeline import Interval
 from gpucost.web import documents
@@ -59,6 +59,7 @@ class Account:
 def unit_cost(account: Account) -> schema.UnitCost:
     """One endpoint."""
     costs, row = account.costs, account.row
+    parts = _amounts(costs.split)
     known = row.amounts.known_cost if row is not None else 0
     hourly = row.hourly if row is not None else 0
     return schema.UnitCost(
@@ -68,7 +69,7 @@ def unit_cost(account: Account) -> schema.UnitCost:
         currency=account.currency,
         cost=None if known is None else format_pico(costs.split.total),
         hourly=None if hourly is None else format_pico(hourly),
-        parts=_parts(costs),
+        parts=_parts(costs.split, parts),
         units=_units(costs),
         average=_prices(costs.per_input_token, costs.per_output_token, costs.per_token, costs.per_request),
         serving=_prices(
@@ -79,7 +80,7 @@ def unit_cost(account: Account) -> schema.UnitCost:
         ),
         marginal=_prices(None, None, account.marginal_token, account.marginal_request),
         comparison=None if account.comparison is None else _compared(account.comparison),
-        tenants=tuple(_tenants(costs)),
+        tenants=tuple(_tenants(costs, parts)),
         cold_start=_cold_start(account),
         hours=_hours(account.lines, costs),
         quality=documents.quality(account.quality),
@@ -87,27 +88,32 @@ def unit_cost(account: Account) -> schema.UnitCost:
 
 
 def listed(accounts: Sequence[Account], currency: str, span: Interval) -> schema.UnitCostList:
-    """Several endpoints."""
+    """Several endpoints. Those that are about one workload, such as its models, each show what all of it costs."""
     items = [unit_cost(account) for account in accounts]
+    paid = {(one.metadata.namespace, one.workload): Decimal(one.cost or 0) for one in items}
     items.sort(key=lambda one: (-Decimal(one.cost or 0), one.metadata.namespace or "", one.metadata.name))
     return schema.UnitCostList(
         currency=currency,
         window=window(span),
         items=tuple(items),
-        total=f"{sum((Decimal(one.cost or 0) for one in items), Decimal(0)):.6f}",
+        total=f"{sum(paid.values(), Decimal(0)):.6f}",
     )
 
 
-_PARTS = ("input", "output", "serving", "idle", "starting", "unknown")
+_SERVING = ("input", "output", "serving")
+_PARTS = (*_SERVING, "idle", "starting", "unknown")
 """As `Split` has them."""
 
 
-def _parts(costs: UnitCost) -> tuple[schema.CostPart, ...]:
-    split = costs.split
-    amounts = round_together(split, split.total)
+def _amounts(split: Split) -> dict[str, Micro]:
+    """The parts of a cost as they are written."""
+    return dict(zip(_PARTS, round_together(split, split.total), strict=True))
+
+
+def _parts(split: Split, amounts: Mapping[str, Micro]) -> tuple[schema.CostPart, ...]:
     return tuple(
         schema.CostPart(part=name, cost=format_micro(amount), share=_share(part, split.total))
-        for name, part, amount in zip(_PARTS, split, amounts, strict=True)
+        for (name, amount), part in zip(amounts.items(), split, strict=True)
         if part or name not in {"serving", "unknown"}
     )
 
@@ -193,11 +199,13 @@ def _compared(found: Comparison) -> schema.ComparedCost:
     )
 
 
-def _tenants(costs: UnitCost) -> list[schema.TenantCost]:
+def _tenants(costs: UnitCost, parts: Mapping[str, Micro]) -> list[schema.TenantCost]:
+    """They add up to the parts of serving as these are written."""
     if not costs.tenants.keys() - {NOBODY}:
         return []
     named = sorted(costs.tenants.items(), key=lambda one: (-one[1][0].total, one[0]))
-    amounts = round_together([share.total for _, (share, _) in named], costs.split.serving)
+    serving, whole = sum(parts[name] for name in _SERVING), max(1, costs.split.serving)
+    amounts = apportion([Fraction(share.total * serving, whole) for _, (share, _) in named], serving)
     return [
         schema.TenantCost(
             tenant=name or NONE,

@@ -152,4 +152,4 @@ class UnitCostList(ApiModel):
     currency: str = Field(description="ISO 4217 code of all amounts.")
     window: Window
     items: tuple[UnitCost, ...] = Field(description="Dearest first.")
-    total: Money = Field(description="Cost of all of them.")
+    total: Money = Field(description="Cost of all their workloads, of each once.")

@@ -68,7 +68,9 @@ def _table(items: tuple[UnitCost, ...]) -> dict[str, Any]:
 
 
 def _cells(one: UnitCost) -> list[str]:
-    idle = next((part.cost for part in one.parts if part.part == "idle"), None)
+    parts = {part.part: part for part in one.parts}
+    is_known = "unknown" not in parts or parts["unknown"].share != 1
+    idle = parts["idle"].cost if is_known else None
     average = one.average
     return [
         one.metadata.name,

@@ -85,6 +85,13 @@ def test_what_right_sizing_has_saved_and_against_what(ask: Run) -> None:
     assert document(ask).total == "185.400000", "with 125.40 of spot capacity; nothing of the comparisons"
 
 
+def test_a_window_that_begins_within_an_hour_has_the_hour(ask: Run) -> None:
+    """Of the last half hour something was saved, though replicas are booked by the hour: 48 - 18."""
+    window = f"{format_rfc3339(at(1) + HOUR // 2)},{format_rfc3339(at(2))}"
+    found = SavingList.model_validate_json(ask("savings", "--window", window, "-o", "json").stdout)
+    assert [one.saved for one in found.items if one.policy == "right-sized replicas"] == ["30.000000"]
+
+
 def test_what_could_be_saved_is_ranked_with_commands(ask: Run) -> None:
     """18 an hour are 13,140 a month; the run saves 200 once."""
     found = document(ask)

@@ -164,6 +164,19 @@ def test_of_own_queries_arrivals_are_enough_but_one_that_was_asked_for_and_is_mi
     assert wish.replicas >= 3
 
 
+def test_a_figure_that_goes_missing_ends_what_was_asked_for_before() -> None:
+    scene = Scene()
+    scene.pods(3)
+    assert scene.hear(12.0)[1] is not None
+    scene.now += 15 * SECOND
+    arrived = Known(12.0, scene.now, 12.0, 12.0)
+    found = Signals(scene.now, Availability.FOUND, "", arrived=arrived, waiting=Known(0.0, scene.now, 0.0, 0.0))
+    scene.advisor.heard(scene.asked, found)
+    measured, wish = scene.advisor.of("iep")
+    assert wish is None
+    assert measured.lacking == "how many requests are served is not known"
+
+
 def test_what_is_not_known_is_passed_on_with_its_reason() -> None:
     scene = Scene()
     nothing = Signals(BEGIN, Availability.STALE, "10 minutes old", frozen="stale", unknown_since=BEGIN - MINUTE)

@@ -86,6 +86,16 @@ async def test_who_turns_it_off_or_pauses_it_while_the_workload_is_looked_at_is_
         assert await found.queue.take() == LLAMA, "it is looked at again"
 
 
+async def test_who_writes_other_annotations_all_the_time_keeps_nothing_from_being_set() -> None:
+    woken = endpoint(mode="Auto")
+    woken["metadata"] |= {"annotations": {"gpucost.dev/wake": "2026-11-30T00:00:00Z"}}
+    scene, cluster = Scene(), Cluster()
+    found = controller(scene, cluster)
+    cluster.meanwhile = lambda: scene.endpoints.changed(custom_record(woken))
+    await found.process(LLAMA)
+    assert cluster.replicas == 5
+
+
 async def test_who_goes_along_with_a_pass_and_fails_voids_nothing() -> None:
     cluster = Cluster()
     found = controller(Scene(), cluster)

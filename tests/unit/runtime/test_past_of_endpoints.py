@@ -215,8 +215,10 @@ class Api:
 
     def __init__(self) -> None:
         self.objects: dict[str, Any] = {}
+        self.asked: list[str] = []
 
     async def get(self, path: str, _params: Mapping[str, str] | None = None) -> Any:
+        self.asked.append(path)
         if path not in self.objects:
             raise ApiError(404, reason="NotFound", message=f"{path} not found")
         return self.objects[path]
@@ -347,7 +349,7 @@ async def test_a_start_in_a_moment_of_doubt_wakes_nobody_yet_and_a_doubt_that_la
 async def test_who_cannot_look_at_the_holder_at_all_wakes_it_too() -> None:
     found, state, record, _ = held_by_keda()
 
-    async def broken(_path: str) -> Any:
+    async def broken(_path: str, _params: Mapping[str, str] | None = None) -> Any:
         raise ApiError(500, reason="InternalError", message="oh")
 
     found.client.get = broken  # type: ignore[method-assign, assignment]
@@ -360,6 +362,23 @@ async def test_who_cannot_look_at_the_holder_at_all_wakes_it_too() -> None:
     asked = found.demand_of(state, record)
     assert asked is not None
     assert asked.replicas == 1
+
+
+async def test_one_holder_of_many_endpoints_is_looked_at_once_in_a_pass() -> None:
+    api = Api()
+    names = [f"chat-{number}" for number in range(5)]
+    held = ", ".join(f"serving/{name}" for name in names)
+    api.objects[SERVICE] = {"metadata": {"name": "gateway", "annotations": {HOLDS: held}}}
+    api.objects[SLICES] = {"items": [{"endpoints": [{"conditions": {"ready": True}}]}]}
+    found, _, record = holders(api, HOUR)
+    records = [replace(record, name=name, uid=name) for name in names]
+    found.records = {one.key: one for one in records}
+    await found.once()
+    assert api.asked == [SERVICE, SLICES]
+    assert [found.known[name].problem for name in names] == [""] * 5
+    del api.objects[SERVICE]
+    await found.once()
+    assert all(found.known[name].problem for name in names)
 
 
 async def test_a_holder_of_a_strange_form_is_its_endpoints_trouble_alone() -> None:

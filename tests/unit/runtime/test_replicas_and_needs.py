@@ -19,6 +19,7 @@ from gpucost.core.sampling import Window
 from gpucost.core.serving.behavior import Past
 from gpucost.core.serving.counterfactual import compared
 from gpucost.core.serving.plan import plan
+from gpucost.core.serving.selecting import selecting
 from gpucost.core.serving.signals.model import (
     Availability,
     Evidence,
@@ -276,7 +277,7 @@ def test_from_samples_to_advice() -> None:
     assert spec is not None
     advice = found.advice(one, spec)
     assert advice.best is not None
-    assert (advice.best.name, found.product(advice.best.name)) == ("L4", "NVIDIA-L4")
+    assert advice.best.name == "L4"
     assert advice.monthly == 2 * Fraction("6.08") * 730
     shown = found.shown(one)["advice"]
     assert (shown["gpu"], shown["savesPerMonth"], shown["confidence"]) == ("L4", "8876.80", "Low")
@@ -290,6 +291,55 @@ def test_from_samples_to_advice() -> None:
     again.load({note.uid: note.said for note in found.notes()} | {"broken": "{}"})
     assert again.known == found.known
     assert [note.kind for note in found.notes()] == [], "once an hour"
+    assert [note.kind for note in found.notes(at_once=True)] == ["footprint"], "and when the operator ends"
+
+
+def test_what_was_measured_first_does_not_wait_for_an_hour_because_nothing_was_known_before() -> None:
+    _, found = world_of()
+    assert found.notes() == []
+    feed(found, {"llama-a": 6000.0, "llama-b": 5000.0}, QUIET, hours=1)
+    assert [note.kind for note in found.notes()] == ["footprint"]
+
+
+def test_nodes_are_selected_by_the_label_that_they_have_and_not_by_a_name_of_ours() -> None:
+    endpoints, found = world_of()
+    one = next(iter(endpoints.records.values()))
+    spec = endpoints.specs[one.key].value
+    assert spec is not None
+    product, kind = "nvidia.com/gpu.product", "node.kubernetes.io/instance-type"
+    own = {product: H100, kind: "p5.48xlarge"}
+    world = endpoints.world
+    world.node_by_name["gpu-0"] = replace(world.node_by_name["gpu-0"], labels=own)
+    assert found.selecting(one, spec, "L4") == {product: "NVIDIA-L4", kind: None}, "none there: as it would be called"
+    for name, labels in {
+        "pcie": {product: "NVIDIA-H100-PCIe"},
+        "l4": {product: "NVIDIA-L4-24GB", kind: "g6.xlarge"},
+        "a100": {product: "NVIDIA-A100-SXM4-80GB", "cloud.google.com/gke-accelerator": "nvidia-a100-80gb"},
+    }.items():
+        world.nodes[name] = Node(name, name, 0, Resources(gpus=8), labels)
+    assert found.selecting(one, spec, "L4") == {product: "NVIDIA-L4-24GB", kind: None}
+    assert found.selecting(one, spec, "H100 PCIE") == {product: "NVIDIA-H100-PCIe", kind: None}
+    gke = {"cloud.google.com/gke-accelerator": "nvidia-a100-80gb", product: None, kind: None}
+    assert found.selecting(one, spec, "A100 80GB") == gke
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "value"),
+    [
+        ("karpenter.k8s.aws/instance-gpu-name", "L40S", "l40s"),
+        ("karpenter.k8s.aws/instance-gpu-name", "A100 80GB", "a100"),
+        ("karpenter.azure.com/sku-gpu-name", "T4", "T4"),
+        ("cloud.google.com/gke-accelerator", "L4", "nvidia-l4"),
+        ("cloud.google.com/gke-accelerator", "T4", "nvidia-tesla-t4"),
+        ("nvidia.com/gpu.product", "T4", "Tesla-T4"),
+    ],
+)
+def test_a_gpu_that_no_node_has_yet_is_called_as_whoever_makes_the_nodes_calls_it(
+    key: str, name: str, value: str
+) -> None:
+    own = {key: "whatever", "nvidia.com/gpu.product": H100, "topology.kubernetes.io/zone": "a"}
+    away = {} if key == "nvidia.com/gpu.product" else {"nvidia.com/gpu.product": None}
+    assert selecting(name, own, None) == {key: value, **away}
 
 
 @pytest.mark.parametrize(

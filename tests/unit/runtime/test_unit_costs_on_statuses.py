@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from gpucost.core.clock import HOUR, MINUTE, Instant
+from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant, parse_rfc3339
 from gpucost.core.model import Key, Workload
+from gpucost.core.money import PICO
 from gpucost.core.report import DataQuality
+from gpucost.core.serving.signals.model import Work
 from gpucost.core.serving.spec import EndpointSpec, Runtime, TargetRef
+from gpucost.core.serving.unit_cost import HourCost
 from gpucost.core.serving.work_hours import WorkHour
 from gpucost.core.timeline import Interval
 from gpucost.ledger.workload_hours import WorkloadHours
@@ -50,6 +54,87 @@ async def test_endpoints_that_cannot_be_read_take_nobody_s_turn() -> None:
     await found.refresh()
     assert found.lately("llama") is not None
     assert found.lately("broken-0") is None
+
+
+async def test_a_window_ends_at_the_second_that_the_document_writes() -> None:
+    found, asked = of("llama"), list[Interval]()
+
+    async def paid(namespace: str, workload: Workload, span: Interval) -> WorkloadHours:
+        asked.append(span)
+        return await costs(namespace, workload, span)
+
+    found.costs, found.now = paid, lambda: T0 + MINUTE + 123_456
+    shown = await found.one(Interval(T0 - MINUTE, T0 + MINUTE + 123_456), "chat", "llama")
+    assert asked == [Interval(T0 - HOUR, T0 + MINUTE)]
+    assert [parse_rfc3339(one) for one in (shown.window.start, shown.window.end)] == [T0 - HOUR, T0 + MINUTE]
+
+
+async def test_what_is_stored_stays_until_an_endpoint_is_looked_at_after_a_start() -> None:
+    found = of("llama")
+    prices = {"perMillionInputTokens": "0.41", "perRequest": "0.000100000", "idle": "1.000000"}
+    status = {"cost": {"total": "5.00", **prices}, "readyTimeP95Seconds": 90}
+    status["coldStart"] = {"choice": "Keep", "kept": "the holder is gone"}
+    stored = replace(endpoint("llama"), status=status)
+    kept = {"cost": prices, "readyTimeP95Seconds": 90, "coldStart": {"choice": "Keep"}}
+    assert found.shown(stored) == kept
+    assert found.shown(endpoint("llama")) == {}
+    await found.refresh()
+    assert "perRequest" not in found.shown(stored).get("cost", {}), "now it is known that it is not known"
+
+
+async def test_the_first_price_is_told_soon_and_later_ones_now_and_then() -> None:
+    """A request in an hour that cost a dollar, of a minute in which nothing else was done."""
+    found, clock, asked = of("llama"), [T0 + MINUTE], list[Instant]()
+    done = dict[Instant, WorkHour]()
+
+    async def paid(_namespace: str, _workload: Workload, span: Interval) -> WorkloadHours:
+        asked.append(span.end)
+        return WorkloadHours("USD", span, None, (HourCost(T0, PICO, MINUTE),), 0, DataQuality(span.end))
+
+    async def worked(_uid: str, _span: Interval) -> Mapping[Instant, WorkHour]:
+        return done
+
+    found.now, found.costs, found.hours = lambda: clock[0], paid, worked
+
+    async def passes(seconds: int) -> int:
+        before = len(asked)
+        for _ in range(seconds):
+            clock[0] += SECOND
+            await found.refresh()
+        return len(asked) - before
+
+    await found.refresh()
+    assert "perRequest" not in found.shown(endpoint("llama")).get("cost", {})
+    assert await passes(90) == 3
+    done[T0] = WorkHour(covered=MINUTE, busy=MINUTE, work=Work(requests=1, prompt_tokens=2, generation_tokens=3))
+    assert await passes(30) == 1
+    assert found.shown(endpoint("llama"))["cost"]["perRequest"] == "1.000000000"
+    assert await passes(299) == 0
+    assert await passes(1) == 1
+
+
+async def test_who_waits_for_a_first_price_does_not_wait_for_those_whose_price_is_known() -> None:
+    names = [f"priced-{number}" for number in range(20)]
+    found, clock, asked = of(*names), [T0 + MINUTE], list[str]()
+    done = WorkHour(covered=MINUTE, busy=MINUTE, work=Work(requests=1, prompt_tokens=2, generation_tokens=3))
+
+    async def paid(_namespace: str, _workload: Workload, span: Interval) -> WorkloadHours:
+        return WorkloadHours("USD", span, None, (HourCost(T0, PICO, MINUTE),), 0, DataQuality(span.end))
+
+    async def worked(uid: str, _span: Interval) -> Mapping[Instant, WorkHour]:
+        asked.append(uid)
+        return {} if uid == "new" else {T0: done}
+
+    found.now, found.costs, found.hours = lambda: clock[0], paid, worked
+    await found.refresh()
+    assert sorted(asked) == sorted(names)
+    records = found.records
+    assert isinstance(records, dict)
+    records[Key("chat", "new")] = endpoint("new")
+    for _ in range(3):
+        clock[0] += 40 * SECOND
+        await found.refresh()
+    assert asked[20:] == ["new"] * 3
 
 
 async def test_an_endpoint_whose_costs_fail_takes_its_turn_and_nobody_else_s() -> None:

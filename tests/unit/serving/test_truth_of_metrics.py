@@ -345,3 +345,12 @@ def test_no_pod_at_all_is_unknown() -> None:
     assert signals.arrived == NoSeries()
     assert signals.message == "no pod of the target has been ready for long enough to say anything"
     assert signals.frozen
+
+
+def test_unknown_time_begins_with_the_first_pod() -> None:
+    world = SignalsWorld([])
+    for _ in range(3):
+        asleep = world.look(3600)
+    world.servers = [Server("llama-0", is_ready=False)]
+    starting = world.look(15)
+    assert (asleep.unknown_since, starting.unknown_since) == (asleep.at, asleep.at)

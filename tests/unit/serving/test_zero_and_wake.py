@@ -20,7 +20,7 @@ from gpucost.core.serving.spec import (
     TargetRef,
 )
 from gpucost.core.serving.zero import FRESH, Holding, Situation, zero_or_wake
-from gpucost.sources.holders import HOLDS, SKIP, has_ready, missing, paths, problem_of, route_told, routes_of
+from gpucost.sources.holders import HOLDS, PENDING, SKIP, has_ready, missing, paths, problem_of, route_told, routes_of
 
 NOW = 100 * HOUR
 HOLDER = Holder(HolderKind.KEDA_HTTP, "llama")
@@ -128,6 +128,7 @@ def test_an_http_scaled_object_holds_requests_for_its_own_workload_if_it_does_no
 def test_every_version_of_the_interceptor_tells_of_a_route_in_its_own_way(labels: dict[str, str]) -> None:
     assert route_told(labels) in routes_of(http_scaled_object())
     assert route_told({"host": "serving/mistral"}) not in routes_of(http_scaled_object())
+    assert "interceptor_pending_request_count|interceptor_pending_requests|interceptor_request_concurrency" in PENDING
 
 
 def test_a_gateway_says_itself_for_whom_it_holds_requests() -> None:

@@ -12,6 +12,8 @@ from fractions import Fraction
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpucost.cli import unit_costs_view
 from gpucost.cli.options import Options
@@ -24,7 +26,8 @@ from gpucost.core.serving.comparison import comparison
 from gpucost.core.serving.ready_times import ReadyTimes
 from gpucost.core.serving.signals.model import Work
 from gpucost.core.serving.spec import ApiPrice
-from gpucost.core.serving.unit_cost import HourCost, UnitCost, unit_cost
+from gpucost.core.serving.tenants import Share
+from gpucost.core.serving.unit_cost import HourCost, Split, UnitCost, unit_cost
 from gpucost.core.serving.work_hours import WorkHour
 from gpucost.core.timeline import Interval
 from gpucost.web import endpoint_documents as documents
@@ -32,7 +35,7 @@ from gpucost.web import schema_endpoints as schema
 from gpucost.web.endpoint_documents import Account
 from gpucost.web.status import Refused
 from gpucost.web.table import ACCEPT
-from gpucost.web.unit_costs import UnitCosts
+from gpucost.web.unit_costs import UnitCosts, _cells
 
 T0 = 1_764_000_000_000_000 // HOUR * HOUR
 WORK = Work(3000, 2_000_000, 600_000, 700, 2300, 500_000, 2_000_000)
@@ -73,6 +76,26 @@ def test_parts_add_up_to_the_cost_and_tenants_to_what_was_paid_for_serving() -> 
     assert [one.tenant for one in found.tenants] == ["(none)", "research", "sales"]
 
 
+PICO_AMOUNT = st.integers(0, 10**9)
+
+
+@given(parts=st.tuples(*[PICO_AMOUNT] * 6), cut=st.fractions(0, 1))
+def test_what_is_shown_of_tenants_adds_up_to_what_is_shown_of_serving(parts: tuple[int, ...], cut: Fraction) -> None:
+    """Both are rounded, each to its own total: the parts to the cost, tenants to the parts."""
+    split = Split(*parts)
+    mine = [int(part * cut) for part in split[:3]]
+    tenants = {
+        "a": (Share(*mine), Work(requests=1)),
+        "b": (Share(*(whole - part for whole, part in zip(split[:3], mine, strict=True))), Work(requests=2)),
+    }
+    found = documents.unit_cost(account(UnitCost(split, Work(requests=3), tenants)))
+    shown = {part.part: Decimal(part.cost) for part in found.parts}
+    serving = sum(shown.get(part, Decimal(0)) for part in ("input", "output", "serving"))
+    assert sum(Decimal(one.cost) for one in found.tenants) == serving
+    assert all(Decimal(one.cost) >= 0 for one in found.tenants)
+    assert sum(shown.values()) == Decimal(found.cost or 0)
+
+
 def test_prices_times_units_are_the_known_cost() -> None:
     found = documents.unit_cost(account())
     known = Decimal(found.cost or 0) - next(Decimal(p.cost) for p in found.parts if p.part == "unknown")
@@ -82,6 +105,14 @@ def test_prices_times_units_are_the_known_cost() -> None:
     ) * Decimal("0.6")
     assert abs(sold - known) < Decimal("0.00001")
     assert abs(Decimal(average.per_request or 0) * 3000 - known) < Decimal("0.00001")
+
+
+def test_two_endpoints_of_one_workload_do_not_cost_it_twice() -> None:
+    span = Interval(T0, T0 + 2 * HOUR)
+    other = account(name="mail", workload=Workload("Deployment", "mistral"))
+    found = documents.listed([account(), account(name="compared"), other], "USD", span)
+    assert len(found.items) == 3
+    assert Decimal(found.total) == 2 * Decimal(found.items[0].cost or 0)
 
 
 def test_what_is_not_known_is_null() -> None:
@@ -186,6 +217,17 @@ def test_all_endpoints_fit_a_terminal(capsys: pytest.CaptureFixture[str]) -> Non
     assert lines[0].split()[:3] == ["NAMESPACE", "ENDPOINT", "COST"]
     assert "?" in lines[2]
     assert max(len(line) for line in lines[:3]) <= 80
+
+
+def test_what_pods_did_is_not_known_where_nothing_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing of it is known to be idle, which is no reason to say that none of it was."""
+    silent = account(unit_cost([(HourCost(T0, PICO, HOUR), None)]))
+    unit_costs_view.show_all(
+        documents.listed([silent], "USD", Interval(T0, T0 + HOUR)), Options(output="wide"), with_namespace=False
+    )
+    row = capsys.readouterr().out.splitlines()[1].split()
+    assert row[6:9] == ["?", "?", "100%"]
+    assert _cells(documents.unit_cost(silent))[6] == "unknown"
 
 
 def test_programs_get_everything(capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,6 +108,8 @@ class Advice:
     """What the endpoint costs per hour now."""
     others: tuple[Option, ...] = ()
     """That would do too, the cheapest first."""
+    replicas: int = 0
+    """As many as there are now."""
 
     @property
     def monthly(self) -> Fraction:
@@ -138,7 +140,7 @@ def advise(case: Case) -> Advice:
     if not fitting:
         return Advice(reason="nothing cheaper has the memory and the speed that it needs", hourly=hourly)
     first, *others = sorted(fitting, key=lambda one: (one.hourly, one.slower, one.name))
-    return Advice(first, _why(need, busy, first), _confidence(case, own, first), hourly, tuple(others))
+    return Advice(first, _why(need, busy, first), _confidence(case, own, first), hourly, tuple(others), case.replicas)
 
 
 def _unknown(case: Case) -> str:

@@ -8,7 +8,7 @@ cost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from operator import add
@@ -152,12 +152,9 @@ class UnitCost:
 
 def unit_cost(hours: Iterable[tuple[HourCost, WorkHour | None]], rest: Pico = 0) -> UnitCost:
     """Costs and work of some hours; `rest` is a cost of the window of which no hour is told any more."""
-    hours = list(hours)
     split, work, uncertain, covered = Split(unknown=rest), NO_WORK, 0, 0
-    usual = _phases(sum((done.work for _, done in hours if done is not None), NO_WORK))
     tenants: dict[str, tuple[Share, Work]] = {}
-    for cost, done in hours:
-        part = split_hour(cost, done, usual)
+    for cost, done, part in split_hours(hours):
         split = split.plus(part)
         if done is None or not _counts(cost, part):
             continue
@@ -171,6 +168,16 @@ def unit_cost(hours: Iterable[tuple[HourCost, WorkHour | None]], rest: Pico = 0)
 def _counts(cost: HourCost, part: Split) -> bool:
     """Whether an hour's work has a cost: where pods had no price, a quotient would say that tokens were cheaper."""
     return not cost.unpriced and part.known > 0
+
+
+def split_hours(
+    hours: Iterable[tuple[HourCost, WorkHour | None]],
+) -> Iterator[tuple[HourCost, WorkHour | None, Split]]:
+    """Each hour with the parts of its cost."""
+    hours = list(hours)
+    usual = _phases(sum((done.work for _, done in hours if done is not None), NO_WORK))
+    for cost, done in hours:
+        yield cost, done, split_hour(cost, done, usual)
 
 
 def split_hour(cost: HourCost, done: WorkHour | None, usual: Phases | None = None) -> Split:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gpucost.core.clock import Instant, Micros
 from gpucost.core.money import Pico
-from gpucost.core.serving.unit_cost import HourCost, Split, split_hour
+from gpucost.core.serving.unit_cost import HourCost, Split, split_hours
 from gpucost.core.serving.work_hours import WorkHour
 
 NOTHING_DONE = WorkHour()
@@ -33,5 +33,5 @@ class HourLine:
 def hour_lines(hours: Iterable[tuple[HourCost, WorkHour | None]], rest: Pico = 0) -> tuple[HourLine, ...]:
     """A line for each hour that cost something, the oldest first; `rest` as in `unit_cost`."""
     old = (HourLine(None, 0, NOTHING_DONE, Split(unknown=rest)),) if rest else ()
-    lines = (HourLine(cost.hour, cost.held, done or NOTHING_DONE, split_hour(cost, done)) for cost, done in hours)
+    lines = (HourLine(cost.hour, cost.held, done or NOTHING_DONE, part) for cost, done, part in split_hours(hours))
     return (*old, *(line for line in lines if line.held or line.split.total))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 
@@ -96,7 +97,8 @@ class Accounts:
         self.past.forget = lambda horizon: accounting.call(partial(store.forget, self._living(), horizon))
 
         async def costs(namespace: str, workload: Workload, span: Interval) -> WorkloadHours:
-            return await accounting.call(partial(ledger.workload_hours, namespace, workload, span, now=now()))
+            found = await accounting.call(partial(ledger.workload_hours, namespace, workload, span, now=now()))
+            return replace(found, quality=accounting.aged(found.quality))
 
         self.unit_costs.costs = costs
         self.unit_costs.hours = lambda uid, span: accounting.call(partial(store.hours, uid, span))

@@ -89,14 +89,14 @@ class Advising:
     async def close(self) -> None:
         """Write what is left, as far as the ledger takes it: that is no reason to end badly."""
         try:
-            await self.flush()
+            await self.flush(at_once=True)
         except LedgerError as error:
             log.warning("the last looks at replicas were not written: %s", error)
 
-    async def flush(self) -> None:
+    async def flush(self, *, at_once: bool = False) -> None:
         """Write what is new, and once a day tidy up."""
         await self.book.flush()
-        notes = self.footprints.notes()
+        notes = self.footprints.notes(at_once=at_once)
         if notes and self.book.write is not None:
             await self.book.write((), notes)
         await self.book.forget(self.endpoints.keys)

@@ -109,6 +109,9 @@ class Advisor:
             return replace(measured, lacking=_NO_CAPACITY), _one_more(signals, pods)
         now = self.now()
         served, queue = _flow(asked.spec, signals)
+        untold = [name for name, value in (("are served", served), ("wait", queue)) if value is None]
+        if untold:  # what was asked for before does not hold on without them
+            return replace(measured, lacking=f"how many requests {' and '.join(untold)} is not known"), None
         age, ready_time = self._pace(asked.uid, now - signals.measured)
         observation = replicas.Observation(
             now=signals.measured + (age - 1) * STEP,

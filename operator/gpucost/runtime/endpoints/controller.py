@@ -17,6 +17,7 @@ from gpucost.core.actions import EventNote
 from gpucost.core.clock import SECOND, Instant
 from gpucost.core.model import Key, Pod
 from gpucost.core.serving.behavior import Past, Step
+from gpucost.core.serving.pausing import pause_of
 from gpucost.core.serving.plan import plan
 from gpucost.core.serving.spec import INFERENCE_ENDPOINT, EndpointSpec, Mode, TargetRef
 from gpucost.core.serving.state import Demand, EndpointDecision, EndpointState, Measured, ScaleTarget, Target, Wish
@@ -135,7 +136,9 @@ class EndpointController:
         new = self.endpoints.records.get(record.key)
         if new is None or new.deleting:
             return True
-        return (new.uid, new.spec, new.annotations) != (record.uid, record.spec, record.annotations)
+        # Of its annotations only pauses: a gateway may write the one that wakes it up many times in a second.
+        mine, theirs = ((one.uid, one.spec, pause_of(one.annotations)) for one in (record, new))
+        return mine != theirs
 
     # --- state --------------------------------------------------------------------------------------------------------
 
@@ -164,13 +167,15 @@ class EndpointController:
             unseen = await self.unseen(path, record.namespace, spec.target, target)
             pods = await self.pods(record, spec, target.selector)
         measured, wish = self.load_of(record.uid)
+        ready = [pod.ready_since for pod in pods if pod.ready_since is not None and pod.deleting is None]
         state = replace(
             state,
             target=target,
             rivals=self.endpoints.rivals(record, spec) if self.sees_rivals() and not unseen else None,
             unseen=unseen,
             free=self.free_of(record, spec, pods),
-            ready=sum(pod.ready_since is not None and pod.deleting is None for pod in pods),
+            ready=len(ready),
+            ready_since=min(ready, default=None),
             measured=measured,
             wish=wish,
             replica_hourly=self.hourly_of(record.namespace, spec),

@@ -13,17 +13,20 @@ from fractions import Fraction
 from typing import Any
 
 from gpucost.core.actions import EventNote
+from gpucost.core.capacity import traits
 from gpucost.core.clock import HOUR, MINUTE, Instant, Micros
-from gpucost.core.model import CapacityType, NodeFact, Pod, Unknown
+from gpucost.core.model import CapacityType, Node, NodeFact, Pod, Unknown
 from gpucost.core.owners import replicas_among
 from gpucost.core.quantity import parse_quantity
 from gpucost.core.sampling import Window
 from gpucost.core.serving.advice import Advice, Case, advise
 from gpucost.core.serving.footprint import Footprint, Seen, add, restored, stored
+from gpucost.core.serving.selecting import selecting
 from gpucost.core.serving.signals.model import Evidence, Signals, value_of
 from gpucost.core.serving.spec import EndpointSpec
+from gpucost.core.serving.speeds import speed_of
 from gpucost.core.signals import MEMORY_USED, checked
-from gpucost.core.training.estimating.market import Quote, choose
+from gpucost.core.training.estimating.market import choose
 from gpucost.core.training.estimating.telling import decimal
 from gpucost.core.usage import Held, PodName, Sample, pod_of
 from gpucost.ledger.replicas import Note
@@ -72,12 +75,12 @@ class Footprints:
             except ValueError:
                 continue
 
-    def notes(self) -> list[Note]:
-        """What is to be written, once an hour."""
+    def notes(self, *, at_once: bool = False) -> list[Note]:
+        """What is to be written: once an hour, and at the end, because days of measuring have to outlive restarts."""
         now = self.now()
-        if now - self._noted < HOUR:
+        if now - self._noted < HOUR and not at_once:
             return []
-        self._noted = now
+        self._noted = now if self.known else self._noted
         alive = self.endpoints.keys
         self.known = {uid: one for uid, one in self.known.items() if uid in alive}
         self._advised = {uid: one for uid, one in self._advised.items() if uid in alive}
@@ -181,10 +184,13 @@ class Footprints:
         )
         return advise(case)
 
-    def product(self, name: str) -> str:
-        """How the nodes with a GPU call it, where there are any; else the name itself."""
-        living = [one for one in self.market().quotes or () if one.nodes and _words(name, one)]
-        return living[0].gpu_model if living else name
+    def selecting(self, record: Custom, spec: EndpointSpec, name: str) -> Mapping[str, str | None]:
+        """How the pods of an endpoint come to nodes with another GPU."""
+        nodes = self.endpoints.world.nodes.values()
+        there = next((node.labels for node in nodes if _has(name, node)), None)
+        names = {pod.node_name or "" for pod in self.endpoints.pods_of(record.namespace, spec.target)}
+        own = [found.labels for found in map(self.endpoints.world.node_by_name.get, sorted(names)) if found is not None]
+        return selecting(name, own[0] if own else {}, there)
 
 
 def _as_status(advice: Advice) -> Mapping[str, Any]:
@@ -215,9 +221,9 @@ def declared_gib(record: Custom) -> Fraction | str | None:
     return amount / _GIB
 
 
-def _words(name: str, quote: Quote) -> bool:
-    own = choose((quote,), name, quote.capacity_type)
-    return own is not None
+def _has(name: str, node: Node) -> bool:
+    found = speed_of(traits(node.labels).gpu_model)
+    return found is not None and found.name == name
 
 
 def _most(values: Iterable[float | None]) -> float | None:

@@ -62,6 +62,10 @@ class Holders:
     """Replicas when an endpoint was decided about last, and when the number was changed last."""
     _begun: dict[str, Instant] = field(default_factory=dict)
     """Since when this process has wanted to know of an endpoint's holder."""
+    _answers: dict[tuple[str, tuple[tuple[str, str], ...]], Mapping[str, Any] | ApiError | Unreachable] = field(
+        default_factory=dict
+    )
+    """Of the API server in this pass."""
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
@@ -81,6 +85,7 @@ class Holders:
         for kept in (self.known, self._replicas, self._begun):
             for uid in kept.keys() - self.keys.keys():
                 del kept[uid]
+        self._answers.clear()
         seen = {record.uid: await self._seen(record, spec, holder) for record, spec, holder in wanted}
         pending = await self._pending() if any(one.kind is HolderKind.KEDA_HTTP for _, _, one in wanted) else None
         for record, spec, holder in wanted:
@@ -112,7 +117,7 @@ class Holders:
     async def _looked_at(self, record: Custom, spec: EndpointSpec, holder: Holder) -> Seen | None:
         for path, words in source.paths(holder, record.namespace):
             try:
-                body = await self.client.get(path)
+                body = await self._get(path)
             except ApiError as error:
                 if error.status in {403, 404}:
                     if error.status == 403:
@@ -127,11 +132,24 @@ class Holders:
             return problem, source.routes_of(body)
         return source.missing(holder, record.namespace), ()
 
+    async def _get(self, path: str, params: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+        """Ask the API server once in a pass, however many endpoints have one holder."""
+        question = path, tuple((params or {}).items())
+        if question not in self._answers:
+            try:
+                self._answers[question] = await self.client.get(path, params)
+            except (ApiError, Unreachable) as error:
+                self._answers[question] = error
+        found = self._answers[question]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
     async def _ready(self, holder: Holder, namespace: str) -> Seen | None:
         """A gateway without a ready pod holds nothing."""
         params = {"labelSelector": f"kubernetes.io/service-name={holder.name}"}
         try:
-            listing = await self.client.get(_SLICES.format(namespace=namespace), params)
+            listing = await self._get(_SLICES.format(namespace=namespace), params)
         except (ApiError, Unreachable):
             return None
         ready = source.has_ready(listing.get("items") or ())

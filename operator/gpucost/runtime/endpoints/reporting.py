@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _FLOWING = frozenset({"cost", "slo", "capacity", "coldStart", "readyTimeP95Seconds", "advice", "savings"})
 _FLOWING_WORDS = frozenset({"message", "savingPerHour", "asOf", "confidence"})
+_FIRST_PRICE = "perRequest"
+"""Of the costs, that a request has a price at all is news."""
 _WRITE_SECONDS = 15.0
 
 Part = Callable[[Custom], Mapping[str, Any]]
@@ -96,6 +98,7 @@ def _essence(status: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: value for name, value in status.items() if name not in _FLOWING}
     if isinstance(told := found.get("recommendation"), Mapping):
         found["recommendation"] = {name: value for name, value in told.items() if name not in _FLOWING_WORDS}
+    found["isPriced"] = _FIRST_PRICE in (status.get("cost") or {})
     if isinstance(cold := status.get("coldStart"), Mapping) and cold.get("kept"):
         found["kept"] = cold["kept"]
     conditions = found.get("conditions") or ()

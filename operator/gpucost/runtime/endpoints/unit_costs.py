@@ -42,8 +42,14 @@ log = logging.getLogger(__name__)
 LATELY: Micros = DAY
 """What statuses show."""
 _EVERY: Micros = 5 * MINUTE
+_UNTIL_PRICED: Micros = 30 * SECOND
+"""The first price of a request is news; later ones only change."""
 _AT_ONCE = 20
 """Endpoints that are brought up to date in one pass."""
+
+_PRICES = ("perMillionInputTokens", "perMillionOutputTokens", "perRequest", "idle")
+"""Fields of `status.cost`."""
+_DIME = Decimal("0.1")
 
 Costs = Callable[[str, Workload, Interval], Awaitable[WorkloadHours]]
 Hours = Callable[[str, Interval], Awaitable[Mapping[Instant, WorkHour]]]
@@ -103,8 +109,12 @@ class UnitCosts:
         return documents.unit_cost(await self.account(key, spec, self._whole_hours(span), by_hour=True))
 
     def _whole_hours(self, span: Interval) -> Interval:
-        """Work is known by the hour: a window is widened to whole ones."""
-        return Interval(floor_to(span.start, HOUR), min(-floor_to(-span.end, HOUR), max(span.end, self.now())))
+        """Work is known by the hour: a window is widened to whole ones, as far as they have gone by.
+
+        It ends at a whole second, as documents write it: whoever asks for another report of it gets the same sum.
+        """
+        end = min(-floor_to(-span.end, HOUR), max(span.end, self.now()))
+        return Interval(floor_to(span.start, HOUR), floor_to(end, SECOND))
 
     async def account(self, key: Key, spec: EndpointSpec, span: Interval, *, by_hour: bool = False) -> Account:
         """Everything about one endpoint in a window of whole hours, with a line for each of them where asked for."""
@@ -166,14 +176,15 @@ class UnitCosts:
         for kept in (self._lately, self._tried):
             for uid in kept.keys() - living:
                 del kept[uid]
-        due = [
+        looked = [
             (self._tried.get(record.uid, 0), key)
             for key, record in self.records.items()
             if self.spec_of(key) is not None
         ]
-        for at, key in sorted(due)[:_AT_ONCE]:
+        due = [(at, key) for at, key in looked if now - at >= self._stays(key)]
+        for _, key in sorted(due)[:_AT_ONCE]:
             spec, record = self.spec_of(key), self.records.get(key)
-            if spec is None or record is None or now - at < _EVERY:  # it may have gone while another was asked about
+            if spec is None or record is None:  # it may have gone while another was asked about
                 continue
             span = Interval(floor_to(now - LATELY, HOUR), now)
             try:
@@ -184,6 +195,11 @@ class UnitCosts:
             except Exception:  # what it lacks must not be lacking to all that come after it
                 log.exception("%s: what its tokens cost is not known", key)
             self._tried[record.uid] = now
+
+    def _stays(self, key: Key) -> Micros:
+        """For how long what is known of an endpoint is new enough."""
+        known = self._lately.get(self.records[key].uid)
+        return _EVERY if known is not None and "perRequest" in known.shown.get("cost", {}) else _UNTIL_PRICED
 
     def lately(self, uid: str) -> Account | None:
         """What the last day was like."""
@@ -198,7 +214,7 @@ class UnitCosts:
     def shown(self, record: Custom) -> Mapping[str, Any]:
         """Fields of `status`, of which `cost` is merged into what else is known of the cost."""
         found = self._lately.get(record.uid)
-        return {} if found is None else found.shown
+        return _told_before(record.status) if found is None else found.shown
 
 
 def replica_hourly(row: Row | None, size: Fraction = Fraction(1)) -> Pico | None:
@@ -216,6 +232,17 @@ def replica_hourly(row: Row | None, size: Fraction = Fraction(1)) -> Pico | None
     return int(amounts.cost * HOUR * size / amounts.held_time)
 
 
+def _told_before(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    """After a start it takes some passes until all endpoints are looked at: until then what is stored stays."""
+    cost, cold_start = status.get("cost") or {}, status.get("coldStart") or {}
+    found = {
+        "coldStart": {name: value for name, value in cold_start.items() if name != "kept"},  # others' word, of now
+        "cost": {name: cost[name] for name in _PRICES if name in cost},
+        "readyTimeP95Seconds": status.get("readyTimeP95Seconds"),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
 def _shown(account: Account) -> Mapping[str, Any]:
     document = documents.unit_cost(account)
     found: dict[str, Any] = {"coldStart": _cold_start(document), "cost": _prices(account, document)}
@@ -225,14 +252,25 @@ def _shown(account: Account) -> Mapping[str, Any]:
 
 
 def _prices(account: Account, document: UnitCostDocument) -> dict[str, Any]:
-    idle = Decimal(account.costs.split.idle) * HOUR / PICO / max(account.span.length, 1)
-    found = {
-        "perMillionInputTokens": document.average.per_million_input_tokens,
-        "perMillionOutputTokens": document.average.per_million_output_tokens,
-        "perRequest": document.average.per_request,
-        "idle": f"{idle:.6f}" if account.costs.split.known else None,
-    }
-    return {name: value for name, value in found.items() if value is not None}
+    average, idle = document.average, None
+    if account.costs.split.known and account.costs.covered:
+        idle = Decimal(account.costs.split.idle) * HOUR / PICO / account.costs.covered
+    values = (
+        _readable(average.per_million_input_tokens),
+        _readable(average.per_million_output_tokens),
+        average.per_request,
+        None if idle is None else f"{idle:.2f}",
+    )
+    return {name: value for name, value in zip(_PRICES, values, strict=True) if value is not None}
+
+
+def _readable(price: str | None) -> str | None:
+    """For a column: cents, or three digits that count where these say less."""
+    if price is None:
+        return None
+    amount = Decimal(price)
+    places = 2 if not amount or amount >= _DIME else min(6, 2 - amount.adjusted())
+    return f"{amount:.{places}f}"
 
 
 def _cold_start(document: UnitCostDocument) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from gpucost.core.clock import MINUTE, SECOND, Instant, Micros
 from gpucost.core.serving.signals import presets
-from gpucost.core.serving.signals.joining import Figures, PodLook
+from gpucost.core.serving.signals.joining import MOST_BY_TENANT, Figures, PodLook
 from gpucost.core.serving.signals.model import (
     CounterReset,
     FirstLook,
@@ -29,8 +29,6 @@ from gpucost.core.serving.signals.presets import Preset
 
 STALE: Micros = 2 * MINUTE
 """A scrape that is older says nothing of the present: scrapes are seldom more than a minute apart."""
-_MOST_TENANTS = 1000
-"""Of one pod, whose last counts are remembered."""
 
 _RATES = {"served": presets.REQUESTS, "prompt_tokens": presets.PROMPT, "generation_tokens": presets.GENERATION}
 _WORK = {
@@ -267,7 +265,7 @@ def _tenants(
             found[name] = done
     silent = {} if anew else {name: one for name, one in before.tenants.items() if name not in look.tenants}
     if silent:
-        look = replace(look, tenants=dict([*silent.items(), *look.tenants.items()][-_MOST_TENANTS:]))
+        look = replace(look, tenants=dict([*silent.items(), *look.tenants.items()][-MOST_BY_TENANT:]))
     return found, look
 
 

@@ -62,7 +62,24 @@ def look(memory: Memory, asked: Asked, answers: Answers, at: Instant) -> tuple[M
     elif problem:
         signals = replace(signals, message=problem)
     windows = _windows(memory, asked, signals, whole, at)
+    signals = replace(signals, since=memory.at, **_done(memory, asked, signals, at))
     return replace(memory, at=at, windows=windows, unknown_since=signals.unknown_since), signals
+
+
+def _done(memory: Memory, asked: Asked, signals: Signals, at: Instant) -> dict[str, Any]:
+    """What was done since the last look: rates times time, which is right on average, as rates are."""
+    span = at - memory.at if memory.at is not None else 0
+    requests = value_of(getattr(signals, _served(asked)))
+    if not 0 < span <= STALE or not signals.availability.available or requests is None:
+        return {}
+    seconds, ready = span / SECOND, (ref.uid for ref in asked.pods if ref.ready_since is not None)
+    prompt, tokens = value_of(signals.prompt_tokens), value_of(signals.generation_tokens)
+    work = Work(requests * seconds, _times(prompt, seconds), _times(tokens, seconds))
+    return {"work": work, "is_partial": bool(signals.silent), "as_one": tuple(ready)}
+
+
+def _served(asked: Asked) -> str:
+    return "served" if "servedPerSecond" in asked.spec.metrics.queries else "arrived"
 
 
 def _windows(
@@ -72,7 +89,7 @@ def _windows(
     span = at - memory.at if memory.at is not None else 0
     if not 0 < span <= STALE or not signals.availability.available:
         return memory.windows
-    served = "served" if "servedPerSecond" in asked.spec.metrics.queries else "arrived"
+    served = _served(asked)
     windows, pods = dict(memory.windows), signals.pods
     if served in whole:
         ready = sum(ref.ready_since is not None for ref in asked.pods)

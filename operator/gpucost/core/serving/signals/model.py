@@ -287,6 +287,8 @@ class Signals:
     """Since the last look; None where nothing could be compared."""
     is_partial: bool = False
     """Whether some pod's part of `work` is not known, or only as a lower bound."""
+    as_one: tuple[str, ...] = ()
+    """UIDs of the pods whose `work` it is, where figures may come for the endpoint as one and tell nothing of each."""
     tenants: Mapping[str, Work] = field(default_factory=dict)
     """The same by tenant, where the series name them."""
 
