@@ -157,6 +157,8 @@ def test_what_could_be_saved_is_ranked_and_done_by_its_commands_and_what_was_sav
         )
         wait_for(lambda: team.status().get("estimate", {}).get("cheaper"), 30, "spot capacity would be cheaper")
         before = wait_for(world.saved, 20, "right-sizing has saved something")
+        request = document(team, "endpoint", "mistral")["average"]["perRequest"]
+        assert float(request) == pytest.approx(float(3 * PER_HOUR) / 3600, rel=0.05)  # one a second, on three
         operator.stop()
         world.let_days_go_by()
         operator.start()

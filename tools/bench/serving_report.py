@@ -19,7 +19,7 @@ LEAST_SAVED, MOST_BEHIND, MOST_SECONDS = 0.08, 0.01, 30.0
 
 _HEAD = """# Replicas of an inference server: what the policies cost
 
-Made by `GPUCOST_SERVING_TRACES=FOLDER python -m bench.serving_policies --sizes 5 20 2` on {machine}.
+Made by `GPUCOST_SERVING_TRACES=FOLDER python -m bench.serving_policies --sizes 5 10 20 2` on {machine}.
 
 Every policy has hundreds of settings, from which the same tuner chooses on the first 7 days of a trace; the days after
 that are what is shown. Figures are GPU-hours at equal late fraction, interpolated in the logarithm of it on each

@@ -58,8 +58,8 @@ class Fleet:
         self.most = most
         begin = min(max(1, int(np.ceil(float(self.work[:40].mean())))), most)
         self.total = np.full(count, begin, dtype=np.int64)
-        self.totals = np.full((max(1, ready_steps), count), begin, dtype=np.int64)
-        """Of the last steps, in a ring; `step` is where the oldest is."""
+        self.least = np.full((max(1, ready_steps), count), begin, dtype=np.int32)
+        """The smallest total since each of the last steps, in a ring; `step` is where the oldest is."""
         self.queue = np.zeros(count)
         self.served_before = [np.full(count, float(self.work[0]))] * AGE
         self.queue_before = [np.zeros(count)] * AGE
@@ -68,7 +68,7 @@ class Fleet:
     def take(self, columns: Chosen) -> None:
         """Go on with these settings only."""
         self.total, self.queue = self.total[columns], self.queue[columns]
-        self.totals = self.totals[:, columns]
+        self.least = self.least[:, columns]
         self.served_before = [one[columns] for one in self.served_before]
         self.queue_before = [one[columns] for one in self.queue_before]
 
@@ -124,15 +124,12 @@ class Fleet:
 
     def _course(self, *, ahead: bool = False) -> tuple[Counts, Floats]:
         """Ready replicas now, and (`ahead`) the replica-steps until a new one would be ready, if the total stays."""
-        ready_steps = self.times.ready
-        if ready_steps == 0:
+        if self.times.ready == 0:
             return self.total, np.zeros(len(self.total))
+        ready = self.least[self.step % self.times.ready].astype(np.int64)
         if not ahead:
-            return self.totals.min(axis=0), np.zeros(len(self.total))
-        newest = (self.step - 1) % ready_steps
-        order = (newest - np.arange(ready_steps)) % ready_steps
-        course = np.minimum.accumulate(self.totals[order], axis=0)
-        return course[-1], course.sum(axis=0).astype(np.float64)
+            return ready, np.zeros(len(self.total))
+        return ready, np.add.reduce(self.least, axis=0, dtype=np.int32).astype(np.float64)
 
     def _seen(self, step: int, ready: Counts, coming: Floats) -> Seen:
         oldest = step % AGE
@@ -143,7 +140,9 @@ class Fleet:
         self.total = decided
         if self.times.ready == 0:
             return decided
-        self.totals[self.step % self.times.ready] = decided
+        fewest = decided.astype(np.int32)
+        np.minimum(self.least, fewest, out=self.least)
+        self.least[self.step % self.times.ready] = fewest
         found: Counts = np.minimum(ready, decided)
         return found
 

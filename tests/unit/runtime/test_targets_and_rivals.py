@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -100,6 +101,16 @@ def test_of_two_endpoints_the_older_one_scales_and_the_other_follows_when_it_goe
     scene.endpoints.gone(Key("chat", "llama"))
     assert rivals(scene, younger) == ()
     assert younger in scene.marked
+
+
+def test_a_pod_that_loses_its_owner_is_no_replica_any_more() -> None:
+    scene = Scene()
+    scene.pods(2)
+    pod = scene.world.pods["pod-0"]
+    orphan = replace(pod, owner=None)
+    scene.world.pods[pod.uid] = orphan
+    scene.endpoints.pod_changed(Change(pod, orphan))
+    assert [one.name for one in scene.endpoints.pods_of("chat", LLAMA)] == ["llama-1"]
 
 
 def test_nothing_is_set_before_it_is_known_who_else_sets_it() -> None:

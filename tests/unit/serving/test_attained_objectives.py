@@ -44,6 +44,7 @@ def test_growth_is_a_difference_and_after_a_restart_all_that_there_is() -> None:
     now = {1.0: 12.0, math.inf: 15.0}
     assert grown(now, {1.0: 10.0, math.inf: 10.0}) == {1.0: 2.0, math.inf: 5.0}
     assert grown(now, {1.0: 40.0, math.inf: 50.0}) == now
+    assert grown(now, {1.0: 40.0, math.inf: 50.0}, anew=False) is None, "a model was unloaded, and nobody began anew"
     assert grown(now, {2.0: 10.0, math.inf: 10.0}) is None
     assert grown(now, None) is None
 

@@ -10,7 +10,7 @@ import pytest
 from gpucost.core.clock import SECOND
 from gpucost.core.serving.signals import looking
 from gpucost.core.serving.signals.joining import find
-from gpucost.core.serving.signals.model import CounterReset, FirstLook, Known, Signals, value_of
+from gpucost.core.serving.signals.model import Availability, CounterReset, FirstLook, Known, Signals, value_of
 from gpucost.core.serving.spec import MetricSettings, Runtime
 from support.signals_world import Server, SignalsWorld, spec, vllm
 
@@ -219,6 +219,15 @@ def test_a_pod_keeps_the_counts_of_so_many_tenants_and_no_more() -> None:
         tenants.look()
     [memory] = tenants.world.memory.pods.values()
     assert len(memory.look.tenants) <= 1000
+
+
+def test_a_hundred_tenants_are_no_explosion() -> None:
+    tenants = Tenants(**{f"t{index}": 1.0 for index in range(300)})
+    tenants.look()
+    tenants.tokens["t7"] = 4.0
+    assert tenants.look().availability is Availability.FOUND
+    tenants.tokens |= {f"u{index}": 1.0 for index in range(9000)}
+    assert "more than 1000 series" in tenants.look().message
 
 
 def test_names_of_tenants_are_kept_as_far_as_a_name_goes() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import ceil
 
 from gpucost.core.clock import HOUR, MINUTE, Instant, Micros, floor_to
 from gpucost.core.serving.signals.model import WORK, Known, PodSignals, Signals, Work
@@ -63,9 +64,7 @@ def look(
     if signals.since is None or not 0 < signals.at - signals.since <= LONGEST_LOOK:
         return {}
     span = Interval(signals.since, signals.at)
-    told = {uid: _is_idle(pod) for uid, pod in signals.pods.items() if _speaks(pod)}
-    if signals.as_one is not None:
-        told |= dict.fromkeys(signals.as_one[1], _is_idle(signals.as_one[0]))
+    told = {uid: _is_idle(pod) for uid, pod in signals.pods.items() if _speaks(pod)} or _told_as_one(signals)
     found: dict[Instant, WorkHour] = {}
     for hour in range(floor_to(span.start, HOUR), span.end, HOUR):
         part = span.clip(hour, hour + HOUR)
@@ -95,7 +94,16 @@ def _common(one: Interval, other: Interval) -> Micros:
 
 
 def _speaks(pod: PodSignals) -> bool:
-    return any(isinstance(figure, Known) for figure in (pod.running, pod.served, pod.generation_tokens, pod.arrived))
+    figures = (pod.running, pod.arrived, pod.served, pod.generation_tokens)
+    return any(isinstance(figure, Known) for figure in figures)
+
+
+def _told_as_one(signals: Signals) -> dict[str, bool]:
+    """Of pods that have one figure together: no more of them work than requests are worked on, unless some wait."""
+    running, waiting = signals.running, signals.waiting
+    queue = isinstance(waiting, Known) and waiting.value > 0
+    busy = ceil(running.value) if isinstance(running, Known) and not queue else len(signals.as_one)
+    return {uid: number >= busy for number, uid in enumerate(signals.as_one)}
 
 
 def _is_idle(pod: PodSignals) -> bool:

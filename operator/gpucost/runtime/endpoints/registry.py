@@ -114,10 +114,10 @@ class Endpoints:
         """A pod of some workload appeared, changed or went."""
         record = change.new or change.old
         assert record is not None
-        if record.owner is None or record.owner.kind == "Job":
-            return
         if change.old is not None and change.new is not None and change.old.owner != change.new.owner:
             self.pod_changed(Change(change.old, None))
+        if record.owner is None or record.owner.kind == "Job":
+            return
         owner = record.namespace, self.world.workload_of(record)
         if change.new is not None:
             self._pods.setdefault(owner, set()).add(record.uid)

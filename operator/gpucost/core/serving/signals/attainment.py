@@ -46,12 +46,12 @@ def around(bounds: Iterable[float], limit: float) -> tuple[float, ...]:
     return tuple(sorted({*([max(below)] if below else []), *([min(above)] if above else []), math.inf}))
 
 
-def grown(now: Buckets, before: Buckets | None) -> Buckets | None:
-    """Events between two looks; after a restart those since then. None: nothing to compare with."""
+def grown(now: Buckets, before: Buckets | None, *, anew: bool = True) -> Buckets | None:
+    """Events between two looks; after a restart (`anew`) those since then. None: nothing to compare with."""
     if before is None or before.keys() != now.keys():
         return None
     if any(value < before[bound] for bound, value in now.items()):
-        return now
+        return now if anew else None  # series have vanished: what is left is the past of the others
     return {bound: value - before[bound] for bound, value in now.items()}
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from gpucost.core.clock import MINUTE, SECOND, Instant, Micros
 from gpucost.core.serving.signals import presets
-from gpucost.core.serving.signals.joining import Figures, PodLook
+from gpucost.core.serving.signals.joining import MOST_BY_TENANT, Figures, PodLook
 from gpucost.core.serving.signals.model import (
     CounterReset,
     FirstLook,
@@ -29,8 +29,6 @@ from gpucost.core.serving.signals.presets import Preset
 
 STALE: Micros = 2 * MINUTE
 """A scrape that is older says nothing of the present: scrapes are seldom more than a minute apart."""
-_MOST_TENANTS = 1000
-"""Of one pod, whose last counts are remembered."""
 
 _RATES = {"served": presets.REQUESTS, "prompt_tokens": presets.PROMPT, "generation_tokens": presets.GENERATION}
 _WORK = {
@@ -161,9 +159,10 @@ def _with_lazy_counters(look: PodLook, preset: Preset, before: PodLook | None) -
 def _signals(name: str, look: PodLook, before: PodLook | None) -> PodSignals:
     rates = {field: rate(look, before, figure) for field, figure in _RATES.items()}
     running, waiting = _gauge(look, presets.RUNNING), _gauge(look, presets.WAITING)
-    if presets.STAYED in look.figures:  # it has no gauges: the time spent in a second is how many there are
+    if presets.STAYED in look.figures:  # it has no gauge of these: the time spent in a second is how many there are
         waited, stayed = rate(look, before, presets.WAITED), rate(look, before, presets.STAYED)
-        waiting = waited
+        if presets.WAITING not in look.figures:
+            waiting = waited
         running = stayed
         if isinstance(stayed, Known) and isinstance(waited, Known):
             running = _known(max(0.0, stayed.value - waited.value), look.at)
@@ -266,7 +265,7 @@ def _tenants(
             found[name] = done
     silent = {} if anew else {name: one for name, one in before.tenants.items() if name not in look.tenants}
     if silent:
-        look = replace(look, tenants=dict([*silent.items(), *look.tenants.items()][-_MOST_TENANTS:]))
+        look = replace(look, tenants=dict([*silent.items(), *look.tenants.items()][-MOST_BY_TENANT:]))
     return found, look
 
 

@@ -62,38 +62,24 @@ def look(memory: Memory, asked: Asked, answers: Answers, at: Instant) -> tuple[M
     elif problem:
         signals = replace(signals, message=problem)
     windows = _windows(memory, asked, signals, whole, at)
-    signals = replace(signals, **_work(memory, asked, signals, whole))
+    signals = replace(signals, since=memory.at, **_done(memory, asked, signals, at))
     return replace(memory, at=at, windows=windows, unknown_since=signals.unknown_since), signals
 
 
-def _work(memory: Memory, asked: Asked, signals: Signals, whole: Mapping[str, Reading]) -> dict[str, Any]:
-    """What was done since the last look, by the rates of now: there are no counters to be told apart."""
-    span = signals.at - memory.at if memory.at is not None else 0
-    if not 0 < span <= STALE or not signals.availability.available:
+def _done(memory: Memory, asked: Asked, signals: Signals, at: Instant) -> dict[str, Any]:
+    """What was done since the last look: rates times time, which is right on average, as rates are."""
+    span = at - memory.at if memory.at is not None else 0
+    requests = value_of(getattr(signals, _served(asked)))
+    if not 0 < span <= STALE or not signals.availability.available or requests is None:
         return {}
-    served = _served(asked)
-    requests, prompt, tokens = (
-        _least(one) for one in (getattr(signals, served), signals.prompt_tokens, signals.generation_tokens)
-    )
-    seconds = span / SECOND
-    done = Work(_times(requests, seconds), _times(prompt, seconds), _times(tokens, seconds))
-    ready = tuple(ref.uid for ref in asked.pods if ref.ready_since is not None)
-    is_whole = served in whole
-    return {
-        "since": memory.at,
-        "work": done,
-        "is_partial": not is_whole and not set(ready) <= signals.pods.keys(),
-        "as_one": (_mean_pod(whole, len(ready)), ready) if is_whole and ready else None,
-    }
+    seconds, ready = span / SECOND, (ref.uid for ref in asked.pods if ref.ready_since is not None)
+    prompt, tokens = value_of(signals.prompt_tokens), value_of(signals.generation_tokens)
+    work = Work(requests * seconds, _times(prompt, seconds), _times(tokens, seconds))
+    return {"work": work, "is_partial": bool(signals.silent), "as_one": tuple(ready)}
 
 
 def _served(asked: Asked) -> str:
-    """The figure that tells what is served; who names none says that what arrives is served at once."""
     return "served" if "servedPerSecond" in asked.spec.metrics.queries else "arrived"
-
-
-def _least(reading: Reading) -> float | None:
-    return reading.least if isinstance(reading, Known) else None
 
 
 def _windows(

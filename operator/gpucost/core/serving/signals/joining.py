@@ -26,7 +26,9 @@ SUMS, PEAKS, STAMPS, NOW, BUCKETS = "sum", "max", "stamp", "now", "bucket"
 MOST_LETTERS = 253
 """Of a tenant: names are kept for each hour, and a label may be of any length."""
 MOST_SERIES = 64
-"""Of one pod: models and tenants multiply them. More means that a label explodes."""
+"""Of one pod and metric: models multiply them. More means that a label explodes."""
+MOST_BY_TENANT = 1000
+"""The same where tenants are told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ class Group:
     def preset(self) -> Preset:
         """Names of the metrics."""
         return PRESETS[self.runtime]
+
+    @property
+    def most_series(self) -> int:
+        """Of one pod and metric."""
+        return MOST_BY_TENANT if self.tenant_label else MOST_SERIES
 
     @staticmethod
     def of(asked: Asked) -> Group:
@@ -158,7 +165,7 @@ def find(asked: Asked, answer: Answer, at: Instant) -> Found:
         one = answer.pods.get((asked.namespace, ref.name))
         if one is None or not one.series:
             continue
-        if len(one.series) > MOST_SERIES:
+        if len(one.series) > group.most_series:
             most = max(most, len(one.series) / len({name for name, *_ in one.series}))
         series = one.series
         if wanted:
@@ -168,7 +175,7 @@ def find(asked: Asked, answer: Answer, at: Instant) -> Found:
         if series and not _is_earlier(ref, scraped):
             stamp = scraped if one.stamp is None else round(one.stamp * SECOND)
             looks[ref.uid] = PodLook(scraped, stamp, *_figures(names, series, by_tenant=bool(group.tenant_label)))
-    crowded = math.ceil(most) if most > MOST_SERIES else 0
+    crowded = math.ceil(most) if most > group.most_series else 0
     others = tuple(name for name, _ in models.most_common(3)) if wanted and models and wanted not in models else ()
     return Found({} if crowded else looks, crowded, others, answer.unnamed)
 

@@ -15,7 +15,7 @@ from gpucost.core.serving.signals import totals
 from gpucost.core.serving.signals.attainment import KEPT, Buckets, Span, attained, grown, in_time, limits_of, together
 from gpucost.core.serving.signals.capacity import FULL_KV, Learned, Window, capacity, learn
 from gpucost.core.serving.signals.counting import PodCount, PodMemory, count
-from gpucost.core.serving.signals.joining import MOST_SERIES, Found, Group
+from gpucost.core.serving.signals.joining import Found, Group
 from gpucost.core.serving.signals.model import (
     FIGURES,
     Asked,
@@ -112,7 +112,7 @@ def summed(
         availability,
         message,
         frozen=frozen,
-        unknown_since=None if availability.available else _first(memory.unknown_since, at),
+        unknown_since=None if availability.available else _unknown_since(memory, asked, at),
         **figures,
         pods=pods,
         silent=silent,
@@ -133,6 +133,11 @@ def _tells(pod: PodSignals | None) -> bool:
 
 def _first(before: Instant | None, at: Instant) -> Instant:
     return before if before is not None else at
+
+
+def _unknown_since(memory: Memory, asked: Asked, at: Instant) -> Instant:
+    """Without a pod there is no load to be known: unknown time begins when there is one."""
+    return _first(memory.unknown_since if asked.pods else None, at)
 
 
 def _message(worst: tuple[str, Reading] | None, refs: list[PodRef], silent: tuple[str, ...]) -> str:
@@ -160,8 +165,9 @@ def _full(pod: PodSignals) -> str:
 def _explained(signals: Signals, asked: Asked, found: Found) -> Signals:
     """Say what is wrong with the series themselves, where something is."""
     if found.crowded:
+        most = Group.of(asked).most_series
         message = (
-            f"more than {MOST_SERIES} series for each metric of one pod ({found.crowded}); drop the label that "
+            f"more than {most} series for each metric of one pod ({found.crowded}); drop the label that "
             "multiplies them when scraping, or leave spec.metrics.tenantLabel empty"
         )
         return replace(signals, availability=Availability.TOO_MANY, message=message, frozen=message)
@@ -214,7 +220,7 @@ def nothing(
     memory: Memory, asked: Asked, availability: Availability, message: str, at: Instant
 ) -> tuple[Memory, Signals]:
     """A look that brought no answer at all: the engine was silent, or there is none."""
-    since = _first(memory.unknown_since, at)
+    since = _unknown_since(memory, asked, at)
     signals = Signals(
         at,
         availability,
@@ -243,7 +249,6 @@ def outdated(signals: Signals, age: Micros) -> Signals:
         since=None,
         work=None,
         tenants={},
-        as_one=None,
         **figures,
     )
 
@@ -256,7 +261,12 @@ def end_minute(
 ) -> Memory:
     """Take in the histograms of all pods, and learn from the pod-minutes that end now. None: they could not be read."""
     limits = limits_of(asked.spec.slo)
-    seen = {uid: _in_time(limits, memory.buckets.get(uid, {}), those) for uid, those in (buckets or {}).items()}
+    since = memory.buckets_at if memory.buckets_at is not None else at
+    anew = {ref.uid for ref in asked.pods if ref.started is not None and ref.started + SECOND > since}
+    seen = {
+        uid: _in_time(limits, memory.buckets.get(uid, {}), those, anew=uid in anew)
+        for uid, those in (buckets or {}).items()
+    }
     spans = memory.spans
     if limits and buckets is not None and memory.buckets_at is not None:
         parts = {name: [one[name] for one in seen.values() if name in one] for name in limits}
@@ -285,11 +295,11 @@ def _told(memory: Memory, buckets: Mapping[str, Mapping[str, Buckets]], uid: str
 
 
 def _in_time(
-    limits: Mapping[str, float], before: Mapping[str, Buckets], now: Mapping[str, Buckets]
+    limits: Mapping[str, float], before: Mapping[str, Buckets], now: Mapping[str, Buckets], *, anew: bool
 ) -> dict[str, InTime]:
     found = {}
     for name, limit in limits.items():
-        events = grown(now[name], before.get(name)) if name in now else None
+        events = grown(now[name], before.get(name), anew=anew) if name in now else None
         share = in_time(events, limit) if events is not None else None
         if share is not None:
             found[name] = share

@@ -287,10 +287,10 @@ class Signals:
     """Since the last look; None where nothing could be compared."""
     is_partial: bool = False
     """Whether some pod's part of `work` is not known, or only as a lower bound."""
+    as_one: tuple[str, ...] = ()
+    """UIDs of the pods whose `work` it is, where figures may come for the endpoint as one and tell nothing of each."""
     tenants: Mapping[str, Work] = field(default_factory=dict)
     """The same by tenant, where the series name them."""
-    as_one: tuple[PodSignals, tuple[str, ...]] | None = None
-    """A mean pod, and the UIDs of those that it speaks for, where figures come for the endpoint as one."""
 
     @property
     def measured(self) -> Instant | None:
