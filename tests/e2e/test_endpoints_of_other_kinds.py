@@ -10,7 +10,7 @@ from local import queues, wait_for
 from local.webhooks import JOINED
 from support import session_cluster
 from support.foreign_kinds import define, make, owner, path
-from support.operator_world import COSTS, Json, Team, costs, fetch, last_hour
+from support.operator_world import COSTS, Json, Team, costs, fetch
 from support.served import Served, load
 
 if TYPE_CHECKING:
@@ -30,10 +30,16 @@ def served(team: Team) -> Served:
     return Served(team)
 
 
-def keys_of(live: Live, team: Team) -> set[str]:
-    """Workloads under which the team's costs are booked."""
-    found = costs(live.api_url, team.namespace, "workload", last_hour()[1])
-    return {item["key"].removeprefix(f"{team.namespace}/") for item in found["items"]}
+def until_booked_on(live: Live, team: Team, *workloads: str) -> None:
+    """Wait until the team's costs are booked on these workloads and no others."""
+    seen: list[set[str]] = []
+
+    def is_so() -> bool:
+        found = costs(live.api_url, team.namespace, "workload", "1h")
+        seen[:] = [{item["key"].removeprefix(f"{team.namespace}/") for item in found["items"]}]
+        return seen == [set(workloads)]
+
+    wait_for(is_so, 15, lambda: f"booked on {workloads}: {seen}")
 
 
 # --- groups of pods ---------------------------------------------------------------------------------------------------
@@ -63,7 +69,7 @@ def test_groups_of_pods_are_replicas_and_cost_what_all_their_pods_cost(live: Liv
     served.serve(scaleTargetRef=target, minReplicas=2)
     wait_for(lambda: len(served.pods()) == 4, 60, lambda: f"two groups: {served.status()}")
     wait_for(lambda: served.status().get("cost", {}).get("hourly") == "27.52", 30, lambda: f"costs: {served.status()}")
-    assert keys_of(live, team) == {f"LeaderWorkerSet/{served.name}"}
+    until_booked_on(live, team, f"LeaderWorkerSet/{served.name}")
     unit = fetch(f"{live.api_url}{COSTS}/namespaces/{team.namespace}/unitcosts/{served.name}?window=1h")
     assert (unit["workload"], unit["hourly"]) == (f"LeaderWorkerSet/{served.name}", "27.520000")
     explained = fetch(f"{live.api_url}{COSTS}/namespaces/{team.namespace}/allocations/lws.{served.name}?window=1h")
@@ -100,7 +106,7 @@ def test_pods_are_found_by_their_owners_or_else_by_the_selector_of_the_workload(
             return replicas == 3 and one.status().get("cost", {}).get("hourly") == "6.88"
 
         wait_for(is_done, 40, lambda one=one: f"it is scaled and costs something: {one.status()}")
-    assert keys_of(live, team) == {f"Rollout/{served.name}", f"Rollout/{other.name}"}
+    until_booked_on(live, team, f"Rollout/{served.name}", f"Rollout/{other.name}")
 
 
 def owned_set(served: Served, name: str, by: Json, labels: dict[str, str]) -> None:
