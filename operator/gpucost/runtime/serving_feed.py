@@ -25,6 +25,7 @@ from gpucost.core.usage import Sample
 from gpucost.runtime.metrics import Figures
 from gpucost.sources.promql import PrometheusError, PromQL
 from gpucost.sources.serving_metrics import (
+    NOT_SCRAPED,
     Bounds,
     Question,
     ask,
@@ -42,6 +43,8 @@ NO_ENGINE = "the operator knows no Prometheus; set prometheus.url in the chart"
 NOT_ALLOWED = "spec.metrics.queries: queries of users are turned off (settings.metricsQueries in the chart)"
 _BOUNDS_STAY: Micros = 10 * MINUTE
 _REASON_STAYS: Micros = 5 * MINUTE
+_NO_REASON_STAYS: Micros = MINUTE
+"""While nothing is there that could be wrong: the first scrape may be near, and show what is."""
 _MOST_REASONS = 4
 """Endpoints a pass of which it is asked why they have no series."""
 _APART: Micros = 2 * MINUTE
@@ -249,7 +252,8 @@ class ServingFeed:
         """Why an endpoint has no series, asked for now and then; and whether it was asked for now."""
         at, reason = self._reasons.get(asked.uid, (0, ""))
         speaking = [one.name for one in asked.pods if one.ready_since is not None]
-        if self.now() - at < _REASON_STAYS or not may_ask or self.engine is None or not speaking:
+        stays = _NO_REASON_STAYS if reason in {"", NOT_SCRAPED} else _REASON_STAYS
+        if self.now() - at < stays or not may_ask or self.engine is None or not speaking:
             return reason, False
         try:
             reason = await diagnose(self.engine, group, asked.namespace, speaking)
