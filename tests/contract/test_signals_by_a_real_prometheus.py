@@ -7,22 +7,26 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from gpucost.core.clock import MINUTE, SECOND, Instant
+from gpucost.core.serving.signals.joining import Group
 from gpucost.core.serving.signals.model import Asked, Availability, Known, PodRef, Signals, value_of
 from gpucost.core.serving.spec import EndpointSpec, MetricSettings, Runtime, Slo, TargetRef
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.serving_feed import ServingFeed
 from gpucost.sources.promql import PromQL
+from gpucost.sources.serving_metrics import ask
 from servers.engine import Hardware
 from servers.load import Load
 from servers.serving import Endpoint
 from support.scraping_prometheus import prometheus_scraping
 
 NAMESPACE = "chat"
+SGLANG = Path(__file__).resolve().parents[1] / "data/servers/sglang-0.5.23-priorities.prom"
 SPEC = EndpointSpec(TargetRef("Deployment", "llama"), Runtime.VLLM, slo=Slo(1 * SECOND, 50_000))
 
 
@@ -31,8 +35,8 @@ def now() -> Instant:
 
 
 @asynccontextmanager
-async def served(endpoint: Endpoint) -> AsyncIterator[str]:
-    runner = web.AppRunner(endpoint.application())
+async def served(application: web.Application) -> AsyncIterator[str]:
+    runner = web.AppRunner(application)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -88,7 +92,7 @@ def twice_scraped(address: str) -> Iterator[str]:
 async def test_what_is_measured_is_what_was_served() -> None:
     endpoint = Endpoint(NAMESPACE, hardware=Hardware(places=4))
     endpoint.set_pods({"llama-0": "", "llama-1": "old-names"})
-    async with served(endpoint) as address:
+    async with served(endpoint.application()) as address:
         with twice_scraped(address) as prometheus:
             scene = Scene(endpoint, address, prometheus)
             idle = await scene.until(Availability.FOUND)
@@ -145,7 +149,7 @@ async def test_what_is_wrong_with_the_series_is_said(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("gpucost.runtime.serving_feed._NO_REASON_STAYS", 2 * SECOND)
     endpoint = Endpoint(NAMESPACE)
     endpoint.set_pods({"llama-0": "silent"})
-    async with served(endpoint) as address:
+    async with served(endpoint.application()) as address:
         with prometheus_scraping(("pod", address)) as prometheus:
             scene = Scene(endpoint, address, prometheus)
             assert "is their /metrics scraped?" in (await scene.until(Availability.MISSING)).message
@@ -193,7 +197,7 @@ async def test_the_objective_comes_from_the_buckets_around_it(monkeypatch: pytes
     monkeypatch.setattr("gpucost.runtime.serving_feed.MINUTE", 2 * SECOND)
     endpoint = Endpoint(NAMESPACE, hardware=Hardware(places=1, token_seconds=0.02))
     endpoint.set_pods({"llama-0": ""})
-    async with served(endpoint) as address:
+    async with served(endpoint.application()) as address:
         with prometheus_scraping(("pod", address)) as prometheus:
             scene = Scene(endpoint, address, prometheus)
             await scene.until(Availability.FOUND)
@@ -214,3 +218,31 @@ async def test_the_objective_comes_from_the_buckets_around_it(monkeypatch: pytes
             assert last.slo.first_token.at_least * tally.sent == pytest.approx(tally.in_time, abs=1.01)
             assert last.slo.between_tokens is not None
             assert last.slo.between_tokens.at_least == 1.0
+
+
+async def test_parts_of_a_gauge_are_not_added_to_the_whole() -> None:
+    """SGLang with priorities tells its queue whole (3 run, 7 wait) and once more by priority."""
+    said = SGLANG.read_text().replace("{", '{namespace="chat",pod="llama-0",')
+
+    async def tell(_request: web.Request) -> web.Response:
+        return web.Response(text=said, headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    application = web.Application()
+    application.router.add_get("/metrics", tell)
+    async with served(application) as address:
+        with twice_scraped(address) as prometheus:
+            engine, group = PromQL(prometheus), Group(Runtime.SGLANG)
+            deadline = time.monotonic() + 15
+            while not (pods := (await ask(engine, group, ["chat"])).pods):
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.5)
+    values = {name: value for name, _, _, value in pods["chat", "llama-0"].series}
+    assert values == {
+        "sglang:num_running_reqs": 3.0,
+        "sglang:num_queue_reqs": 7.0,
+        "sglang:token_usage": 0.25,
+        "sglang:num_requests_total": 1.0,
+        "sglang:prompt_tokens_total": 10.0,
+        "sglang:generation_tokens_total": 5.0,
+        "sglang:cached_tokens_total": 4.0,
+    }

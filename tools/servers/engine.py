@@ -17,8 +17,18 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 LABELS = ("namespace", "pod", "model_name", "engine", "tenant")
 """The last one is empty, which is the same as absent, but for requests that say who asks: a gateway may add it."""
-FIRST_TOKEN_BOUNDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0)
-BETWEEN_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+FIRST_TOKEN_BOUNDS = (
+    *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
+    *(20.0, 40.0, 80.0, 160.0, 640.0, 2560.0),
+)
+BETWEEN_BOUNDS = (
+    *(0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
+    *(20.0, 40.0, 80.0),
+)
+REQUEST_BOUNDS = (
+    *(0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0),
+    *(40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0),
+)
 _CHUNK = 8
 """Tokens that are written at a time: fewer would only cost this machine's time."""
 
@@ -63,9 +73,9 @@ class Metrics:
         )
         self.first_token = self._histogram("time_to_first_token_seconds", FIRST_TOKEN_BOUNDS)
         self.between_tokens = self._histogram("inter_token_latency_seconds", BETWEEN_BOUNDS)
-        self.queue_time = self._histogram("request_queue_time_seconds", FIRST_TOKEN_BOUNDS)
-        self.prefill_time = self._histogram("request_prefill_time_seconds", FIRST_TOKEN_BOUNDS)
-        self.decode_time = self._histogram("request_decode_time_seconds", FIRST_TOKEN_BOUNDS)
+        self.queue_time = self._histogram("request_queue_time_seconds", REQUEST_BOUNDS)
+        self.prefill_time = self._histogram("request_prefill_time_seconds", REQUEST_BOUNDS)
+        self.decode_time = self._histogram("request_decode_time_seconds", REQUEST_BOUNDS)
 
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(f"vllm:{name}", text, LABELS, registry=self.registry)
@@ -104,7 +114,7 @@ class Engine:
         self._labels = (*self._own, "")
         for metric in self.metrics.all():  # as vLLM does: everything is there from the start, at zero
             if metric is self.metrics.success:
-                for reason in ("stop", "length", "abort"):
+                for reason in ("stop", "length", "abort", "error", "repetition"):
                     metric.labels(*self._labels, reason)
             elif metric is not (self.metrics.kv_cache if self.has_old_names else self.metrics.kv_cache_before):
                 metric.labels(*self._labels)
@@ -132,9 +142,11 @@ class Engine:
                 chunk = min(_CHUNK, max_tokens - written)
                 step = self.hardware.between_tokens(self.running)
                 await asyncio.sleep(step * chunk)
+                between = self.metrics.between_tokens.labels(*labels)
+                for _ in range(chunk if written else chunk - 1):  # before a request's first token there is none
+                    between.observe(step)
                 written += chunk
                 self.metrics.generation_tokens.labels(*labels).inc(chunk)
-                self.metrics.between_tokens.labels(*labels).observe(step)
                 yield chunk
             self.metrics.decode_time.labels(*labels).observe(time.monotonic() - begun - read)
             self.metrics.success.labels(*labels, "length").inc()

@@ -45,8 +45,7 @@ def question(group: Group, namespaces: Collection[str]) -> str:
     """One request for the load of all endpoints of a group."""
     preset, where = group.preset, _where(group, namespaces)
     kept = _kept(group)
-    sums = _names(preset.sums.values())
-    parts = [_part(_summed(_selector(sums, where), kept), SUMS)]
+    parts = [_part(_summed(selector, kept), SUMS) for selector in _sums(group, where)]
     if preset.peaks:
         peaks = _names(preset.peaks.values())
         parts.append(_part(f"max by ({', '.join(kept)}) ({_named(_selector(peaks, where))})", PEAKS))
@@ -54,6 +53,14 @@ def question(group: Group, namespaces: Collection[str]) -> str:
     for name in preset.alive:
         parts.append(_part(f"max by ({pod}) (timestamp({_selector((name,), where)}))", STAMPS))
     return " or ".join([*parts, _part("vector(time())", NOW)])
+
+
+def _sums(group: Group, where: Sequence[str]) -> list[str]:
+    """One selector for all figures, and one more for each matcher that some of them need."""
+    by_matcher: dict[str, list[str]] = {}
+    for name in _names(group.preset.sums.values()):
+        by_matcher.setdefault(group.preset.only.get(name, ""), []).append(name)
+    return [_selector(names, (*where, matcher) if matcher else where) for matcher, names in by_matcher.items()]
 
 
 async def ask_bounds(engine: PromQL, group: Group, namespaces: Collection[str]) -> Bounds:

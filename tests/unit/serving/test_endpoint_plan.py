@@ -177,6 +177,25 @@ def test_at_least_raises_after_a_while_without_metrics_and_not_before() -> None:
     assert decide(NOW + HOUR, **unknown, **stored, target=Target("dep-1", "1", 9)).action is None
 
 
+def test_sleep_and_the_start_after_it_are_no_time_without_metrics() -> None:
+    missing = MissingMetrics(OnMissing.AT_LEAST, 5 * MINUTE, 8)
+    known = {"conditions": [{"type": "MetricsAvailable", "status": "True"}]}
+    gone = Measured(False, "MetricsMissing", "no pod", since=NOW - 8 * HOUR)
+    asleep = decide(
+        target=Target("dep-1", "77", 0), demand=Demand(0, "ScaledToZero", ""), measured=gone, wish=None, status=known
+    )
+    assert asleep.events == ()
+    assert "missingSince" not in asleep.status
+    past = Past(NOW - HOUR, (), (Step(NOW - 20 * MINUTE, 0, 2, "Woken"),))
+    woken = {"measured": gone, "wish": None, "past": past, "spec": {"missing": missing, "least": 1}}
+    one = Target("dep-1", "78", 2)
+    assert decide(target=one, ready=0, **woken).action is None
+    assert decide(target=one, ready=1, ready_since=NOW - MINUTE, **woken).action is None
+    overdue = decide(target=one, ready=1, ready_since=NOW - 5 * MINUTE, **woken)
+    assert overdue.action is not None
+    assert overdue.action.replicas == 8
+
+
 def test_at_least_raises_to_no_more_than_a_schedule_allows() -> None:
     missing = MissingMetrics(OnMissing.AT_LEAST, 0, 8)
     night = ReplicaWindow("0 10 * * *", HOUR, "UTC", most=5)

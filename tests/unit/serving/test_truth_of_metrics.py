@@ -298,6 +298,24 @@ def test_triton_tells_how_many_wait_by_the_time_they_have_waited() -> None:
     assert value_of(signals.running) == pytest.approx(5.0)
 
 
+def test_triton_that_tells_how_many_wait_is_believed_before_they_are_served() -> None:
+    """A real one's figures, early in a burst of 30: by the time that those who are served have waited it would be 2."""
+    names = ("request_success", "queue_duration_us", "request_duration_us", "pending_request_count")
+    server = Server("llama-0", {f"nv_inference_{name}": 0.0 for name in names})
+    world = SignalsWorld([server], spec(Runtime.TRITON))
+    world.look()
+    server.series |= {
+        "nv_inference_request_success": 7.0,
+        "nv_inference_queue_duration_us": 2_362_356.0,
+        "nv_inference_request_duration_us": 3_105_928.0,
+        "nv_inference_pending_request_count": 22.0,
+    }
+    signals = world.look(1)
+    assert value_of(signals.waiting) == 22.0
+    assert value_of(signals.running) == pytest.approx(0.743572)
+    assert value_of(signals.arrived) == pytest.approx(29.0)
+
+
 def test_tenants_are_counted_apart_and_together() -> None:
     server = vllm("llama-0")
     world = SignalsWorld([server], spec(metrics=MetricSettings(tenant_label="tenant")))
@@ -327,3 +345,12 @@ def test_no_pod_at_all_is_unknown() -> None:
     assert signals.arrived == NoSeries()
     assert signals.message == "no pod of the target has been ready for long enough to say anything"
     assert signals.frozen
+
+
+def test_unknown_time_begins_with_the_first_pod() -> None:
+    world = SignalsWorld([])
+    for _ in range(3):
+        asleep = world.look(3600)
+    world.servers = [Server("llama-0", is_ready=False)]
+    starting = world.look(15)
+    assert (asleep.unknown_since, starting.unknown_since) == (asleep.at, asleep.at)

@@ -70,8 +70,9 @@ class Case:
 
     @cached_property
     def missing_since(self) -> Instant | None:
-        """Since when the load is unknown."""
-        if self.state.measured.known:
+        """Since when the load is unknown; without a replica there is none to be measured."""
+        asleep = isinstance(self.state.target, Target) and not self.state.target.replicas
+        if self.state.measured.known or asleep:
             return None
         stored, said = self.state.status.get("missingSince"), self.state.measured.since
         known = [parse_rfc3339(str(stored))] if stored else []
@@ -209,11 +210,17 @@ def _floor(case: Case) -> tuple[int, str]:
     missing, least, since = case.spec.missing, case.limits[0], case.missing_since
     if since is None:
         return least, f"what a replica serves is not known, and at least {least} replicas are asked for"
-    overdue = case.now >= since + missing.after
+    overdue = not _is_waking(case) and case.now >= max(since, case.state.ready_since or 0) + missing.after
     raised = min(missing.replicas or 0, case.limits[1])
     if missing.behavior is OnMissing.AT_LEAST and overdue and least < raised:
         return raised, f"the load is unknown: at least {raised} replicas, as onMissingMetrics says"
     return least, f"the load is unknown, and at least {least} replicas are asked for"
+
+
+def _is_waking(case: Case) -> bool:
+    """Whether the first replica after none is not ready yet: until then nobody can know the load."""
+    steps = case.state.past.steps
+    return case.state.ready == 0 and bool(steps) and steps[-1].before == 0
 
 
 # --- the recommendation -----------------------------------------------------------------------------------------------

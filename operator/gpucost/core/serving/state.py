@@ -112,6 +112,8 @@ class EndpointState:
     """Why that is not known, where there is more to say than that autoscalers cannot be listed."""
     ready: int = 0
     """Pods of the workload that are ready."""
+    ready_since: Instant | None = None
+    """Since when the first of them is: before that none was there to tell of its load."""
     free: int | None = None
     """Replicas that may go now without cutting off an answer; None: nobody asked for that, or who goes is not ours."""
     measured: Measured = Measured(known=False)

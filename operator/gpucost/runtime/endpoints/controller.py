@@ -167,13 +167,15 @@ class EndpointController:
             unseen = await self.unseen(path, record.namespace, spec.target, target)
             pods = await self.pods(record, spec, target.selector)
         measured, wish = self.load_of(record.uid)
+        ready = [pod.ready_since for pod in pods if pod.ready_since is not None and pod.deleting is None]
         state = replace(
             state,
             target=target,
             rivals=self.endpoints.rivals(record, spec) if self.sees_rivals() and not unseen else None,
             unseen=unseen,
             free=self.free_of(record, spec, pods),
-            ready=sum(pod.ready_since is not None and pod.deleting is None for pod in pods),
+            ready=len(ready),
+            ready_since=min(ready, default=None),
             measured=measured,
             wish=wish,
             replica_hourly=self.hourly_of(record.namespace, spec),

@@ -159,9 +159,10 @@ def _with_lazy_counters(look: PodLook, preset: Preset, before: PodLook | None) -
 def _signals(name: str, look: PodLook, before: PodLook | None) -> PodSignals:
     rates = {field: rate(look, before, figure) for field, figure in _RATES.items()}
     running, waiting = _gauge(look, presets.RUNNING), _gauge(look, presets.WAITING)
-    if presets.STAYED in look.figures:  # it has no gauges: the time spent in a second is how many there are
+    if presets.STAYED in look.figures:  # it has no gauge of these: the time spent in a second is how many there are
         waited, stayed = rate(look, before, presets.WAITED), rate(look, before, presets.STAYED)
-        waiting = waited
+        if presets.WAITING not in look.figures:
+            waiting = waited
         running = stayed
         if isinstance(stayed, Known) and isinstance(waited, Known):
             running = _known(max(0.0, stayed.value - waited.value), look.at)

@@ -112,7 +112,7 @@ def summed(
         availability,
         message,
         frozen=frozen,
-        unknown_since=None if availability.available else _first(memory.unknown_since, at),
+        unknown_since=None if availability.available else _unknown_since(memory, asked, at),
         **figures,
         pods=pods,
         silent=silent,
@@ -133,6 +133,11 @@ def _tells(pod: PodSignals | None) -> bool:
 
 def _first(before: Instant | None, at: Instant) -> Instant:
     return before if before is not None else at
+
+
+def _unknown_since(memory: Memory, asked: Asked, at: Instant) -> Instant:
+    """Without a pod there is no load to be known: unknown time begins when there is one."""
+    return _first(memory.unknown_since if asked.pods else None, at)
 
 
 def _message(worst: tuple[str, Reading] | None, refs: list[PodRef], silent: tuple[str, ...]) -> str:
@@ -215,7 +220,7 @@ def nothing(
     memory: Memory, asked: Asked, availability: Availability, message: str, at: Instant
 ) -> tuple[Memory, Signals]:
     """A look that brought no answer at all: the engine was silent, or there is none."""
-    since = _first(memory.unknown_since, at)
+    since = _unknown_since(memory, asked, at)
     signals = Signals(
         at,
         availability,

@@ -23,7 +23,7 @@ DECODE = "decode_seconds"
 CACHE_HITS = "cache_hits"
 CACHE_QUERIES = "cache_queries"
 WAITED = "waited_seconds"
-"""Time that requests waited, together: its rate is how many wait."""
+"""Time that requests waited, together: its rate is how many wait, but for those that have not ended."""
 STAYED = "stayed_seconds"
 """Time that requests were there, waiting and worked on: its rate is how many are there."""
 # Gauges.
@@ -56,6 +56,8 @@ class Preset:
     """By metric; what a value is multiplied by."""
     bound_scale: Mapping[str, float] = field(default_factory=dict)
     """By histogram; what its bounds are multiplied by to get seconds."""
+    only: Mapping[str, str] = field(default_factory=dict)
+    """By metric of `sums`; the matcher of the series that tell the whole, where others tell parts of it again."""
     creates_lazily: bool = False
     """Whether counters have no series before the first request."""
 
@@ -84,6 +86,7 @@ _VLLM_HISTOGRAMS: Mapping[str, tuple[str, ...]] = {
     FIRST_TOKEN: ("time_to_first_token_seconds",),
     BETWEEN_TOKENS: ("inter_token_latency_seconds", "time_per_output_token_seconds"),
 }
+_SGLANG_GAUGES: Mapping[str, tuple[str, ...]] = {RUNNING: ("num_running_reqs",), WAITING: ("num_queue_reqs",)}
 
 
 def _prefixed(names: Mapping[str, tuple[str, ...]], prefix: str) -> dict[str, tuple[str, ...]]:
@@ -91,7 +94,7 @@ def _prefixed(names: Mapping[str, tuple[str, ...]], prefix: str) -> dict[str, tu
 
 
 def _either(names: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """SGLang's names, which begin with `sglang:` or, in newer versions, with `sglang_`."""
+    """SGLang's names, which begin with `sglang:`, or with `sglang_` where colons have been replaced."""
     return {figure: tuple(f"sglang{mark}{one}" for mark in ":_" for one in those) for figure, those in names.items()}
 
 
@@ -117,14 +120,14 @@ PRESETS: Mapping[Runtime, Preset] = {
                 PROMPT: ("prompt_tokens_total",),
                 GENERATION: ("generation_tokens_total",),
                 CACHE_HITS: ("cached_tokens_total",),
-                RUNNING: ("num_running_reqs",),
-                WAITING: ("num_queue_reqs",),
+                **_SGLANG_GAUGES,
             }
         ),
         peaks=_either({KV_CACHE: ("token_usage",)}),
         histograms=_either(_VLLM_HISTOGRAMS),
         alive=("sglang:num_running_reqs", "sglang_num_running_reqs"),
         prefix="sglang",
+        only={name: 'priority=""' for names in _either(_SGLANG_GAUGES).values() for name in names},
         creates_lazily=True,
     ),
     Runtime.TGI: Preset(
@@ -145,6 +148,7 @@ PRESETS: Mapping[Runtime, Preset] = {
     Runtime.TRITON: Preset(
         sums={
             REQUESTS: ("nv_inference_request_success",),
+            WAITING: ("nv_inference_pending_request_count",),  # times only tell of requests that have ended
             WAITED: ("nv_inference_queue_duration_us",),
             STAYED: ("nv_inference_request_duration_us",),
         },
