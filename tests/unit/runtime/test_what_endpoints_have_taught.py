@@ -100,7 +100,7 @@ async def test_what_another_workload_has_taught_does_not_come_back() -> None:
     assert await first.flush()
     first.feed._memories.clear()  # as when the endpoint is about another workload
     assert await first.flush()
-    assert shelf.kept == {f"{PREFIX}iep": ""}
+    assert shelf.kept == {}
 
 
 def test_packing_is_short_and_reading_is_bounded() -> None:
