@@ -22,6 +22,7 @@ from gpucost.core.serving.signals.joining import Answer, Group, bound_of, bucket
 from gpucost.core.serving.signals.model import Asked, Availability, Signals, Unusable
 from gpucost.core.serving.spec import Runtime
 from gpucost.core.usage import Sample
+from gpucost.runtime.endpoints.turning import Turns
 from gpucost.runtime.metrics import Figures
 from gpucost.sources.promql import PrometheusError, PromQL
 from gpucost.sources.serving_metrics import (
@@ -77,6 +78,7 @@ class ServingFeed:
     """Users' queries that the engine refused, or did not finish in time."""
     _crowded: dict[tuple[Group, str], tuple[Instant, PrometheusError]] = field(default_factory=dict)
     """Namespaces whose series the engine does not give, such as because they are too many."""
+    _turns: Turns = field(default_factory=Turns)
     _minute_at: Instant = 0
 
     @property
@@ -118,6 +120,9 @@ class ServingFeed:
         """One look at every endpoint."""
         endpoints = list(self.asked())
         self._forget(endpoints)
+        for one in endpoints:
+            if self._turns.is_new(one.uid, one.spec.target):
+                self._memories.pop(one.uid, None)
         ends_minute = self.now() - self._minute_at >= MINUTE
         if ends_minute:
             self._minute_at = self.now()
@@ -146,6 +151,7 @@ class ServingFeed:
         ):
             for uid in kept.keys() - alive:
                 del kept[uid]
+        self._turns.forget(asked | set(self.living()))
         lately = self.now() - _APART
         self._refused = {one: why for one, why in self._refused.items() if why[0] > lately}
         self._crowded = {one: why for one, why in self._crowded.items() if why[0] > lately}
