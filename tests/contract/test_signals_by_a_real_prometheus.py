@@ -145,12 +145,22 @@ async def test_what_is_measured_is_what_was_served() -> None:
                 await scene.until(Availability.FOUND)
 
 
-async def test_what_is_wrong_with_the_series_is_said() -> None:
+async def test_what_is_wrong_with_the_series_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpucost.runtime.serving_feed._NO_REASON_STAYS", 2 * SECOND)
     endpoint = Endpoint(NAMESPACE)
-    endpoint.set_pods({"llama-0": ""})
+    endpoint.set_pods({"llama-0": "silent"})
     async with served(endpoint.application()) as address:
         with prometheus_scraping(("pod", address)) as prometheus:
             scene = Scene(endpoint, address, prometheus)
+            assert "is their /metrics scraped?" in (await scene.until(Availability.MISSING)).message
+            endpoint.set_pods({"llama-0": "new-names"})
+            for _ in range(30):
+                if "have names changed?" in (await scene.look()).message:
+                    break
+                await asyncio.sleep(0.5)
+            else:
+                pytest.fail("what is wrong with the first series is not said")
+            endpoint.set_pods({"llama-0": ""})
             await scene.until(Availability.FOUND)
 
             async def told(spec: EndpointSpec) -> Signals:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -129,14 +129,15 @@ class Engine:
         for metric in self.metrics.all():
             metric.remove_by_labels(dict(zip(LABELS, self._own, strict=False)))
 
-    async def answer(self, prompt_tokens: int, max_tokens: int, tenant: str = "") -> AsyncIterator[int]:
+    async def answer(self, prompt_tokens: int, max_tokens: int, tenant: str = "") -> AsyncGenerator[int, None]:
         """Tokens as they come; the caller waits between them."""
         begun, labels = time.monotonic(), (*self._own, tenant)
         async with self._place():
             waited = time.monotonic() - begun
             await asyncio.sleep(prompt_tokens / self.hardware.prefill_rate)
             read = time.monotonic() - begun
-            self._count_prompt(labels, prompt_tokens, waited, read)
+            self.metrics.first_token.labels(*labels).observe(read)
+            self._count_prompt(labels, prompt_tokens)
             written = 0
             while written < max_tokens:
                 chunk = min(_CHUNK, max_tokens - written)
@@ -148,13 +149,13 @@ class Engine:
                 written += chunk
                 self.metrics.generation_tokens.labels(*labels).inc(chunk)
                 yield chunk
+            # As vLLM does: times are told at the end, and of a request whose client has gone away there is none.
+            self.metrics.queue_time.labels(*labels).observe(waited)
+            self.metrics.prefill_time.labels(*labels).observe(read - waited)
             self.metrics.decode_time.labels(*labels).observe(time.monotonic() - begun - read)
             self.metrics.success.labels(*labels, "length").inc()
 
-    def _count_prompt(self, labels: tuple[str, ...], tokens: int, waited: float, read: float) -> None:
-        self.metrics.queue_time.labels(*labels).observe(waited)
-        self.metrics.prefill_time.labels(*labels).observe(read - waited)
-        self.metrics.first_token.labels(*labels).observe(read)
+    def _count_prompt(self, labels: tuple[str, ...], tokens: int) -> None:
         self.metrics.prompt_tokens.labels(*labels).inc(tokens)
         self.metrics.cache_queries.labels(*labels).inc(tokens)
         self.metrics.cache_hits.labels(*labels).inc(tokens // 4)

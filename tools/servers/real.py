@@ -15,6 +15,7 @@ otherwise than was sent.
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import shutil
@@ -42,6 +43,8 @@ REQUESTS, AT_ONCE = 40, 16
 SHARED, OWN, WRITTEN = 160, 8, 24
 """Tokens of a prompt that all requests share, those of its own, and those that are asked for. vLLM's blocks on a CPU
 have 128 tokens, and only whole ones are found again."""
+CUT, _CUT_AFTER = 6, 0.3
+"""Clients that go away, and after how many seconds: two of them still wait then."""
 _LOADED = 5.0
 _STARTS_WITHIN = 300.0
 _TINY_MODEL = Path(__file__).with_name("tiny_model.py")
@@ -82,6 +85,8 @@ class Program:
     """What the figures have to count after the load."""
     may_lack: frozenset[str] = frozenset()
     """Figures that only other versions tell, or other kinds of models."""
+    cut: Callable[[], None] | None = None
+    """Send requests of clients that go away before they are answered."""
 
 
 def free_port() -> int:
@@ -125,6 +130,15 @@ def vllm(environment: Path, directory: Path) -> Program:
         asked = {"model": "tiny", "prompt": prompt, "max_tokens": WRITTEN, "temperature": 0, "ignore_eos": True}
         ask(f"{url}/v1/completions", asked)
 
+    def cut() -> None:
+        asked = {"model": "tiny", "prompt": "w1 w2 w3", "max_tokens": 240, "ignore_eos": True, "stream": True}
+        clients = [http.client.HTTPConnection(url.removeprefix("http://"), timeout=60) for _ in range(CUT)]
+        for client in clients:
+            client.request("POST", "/v1/completions", json.dumps(asked), {"Content-Type": "application/json"})
+        time.sleep(_CUT_AFTER)
+        for client in clients:
+            client.close()
+
     prompts = REQUESTS * (SHARED + OWN)
     return Program(
         command,
@@ -139,6 +153,7 @@ def vllm(environment: Path, directory: Path) -> Program:
             presets.CACHE_QUERIES: prompts,
             presets.GENERATION: REQUESTS * WRITTEN,
         },
+        cut=cut,
     )
 
 
@@ -256,6 +271,25 @@ def observe(program: Program, preset: Preset) -> Seen:
         time.sleep(0.2)
 
 
+def tell_of_cut(program: Program, preset: Preset, before: str) -> list[str]:
+    """What is counted of clients that go away, which is not what documentation leads to expect."""
+    assert program.cut is not None
+    program.cut()
+    deadline = time.monotonic() + _LOADED
+    while True:
+        matches = {one.figure: one for one in compare(preset, before, ask(program.metrics))}
+        left = sum(one.value for name in (presets.RUNNING, presets.WAITING) if (one := matches[name].after))
+        if not left or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    grown = {
+        figure: one.after.value - one.before.value
+        for figure, one in matches.items()
+        if figure in presets.COUNTERS and one.after is not None and one.before is not None
+    }
+    return [f"of {CUT} clients that went away: {figure} +{value:g}" for figure, value in grown.items()]
+
+
 def _problems(program: Program, preset: Preset, seen: Seen) -> list[str]:
     matches = {one.figure: one for one in compare(preset, seen.before, seen.after)}
     found = [
@@ -289,8 +323,10 @@ def main() -> int:
         with running(program, directory / "log"):
             print(f"{arguments.server} {program.version()}, {REQUESTS} requests, {AT_ONCE} at once")
             seen = observe(program, preset)
+            gone = tell_of_cut(program, preset, seen.after) if program.cut is not None else []
     for match in compare(preset, seen.before, seen.after):
         print(match.line())
+    print("".join(f"{line}\n" for line in gone), end="")
     for metric, value in sorted(seen.most.items()):
         print(f"at most             {metric}  {value:g}")
     problems = _problems(program, preset, seen)

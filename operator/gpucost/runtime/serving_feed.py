@@ -22,9 +22,11 @@ from gpucost.core.serving.signals.joining import Answer, Group, bound_of, bucket
 from gpucost.core.serving.signals.model import Asked, Availability, Signals, Unusable
 from gpucost.core.serving.spec import Runtime
 from gpucost.core.usage import Sample
+from gpucost.runtime.endpoints.turning import Turns
 from gpucost.runtime.metrics import Figures
 from gpucost.sources.promql import PrometheusError, PromQL
 from gpucost.sources.serving_metrics import (
+    NOT_SCRAPED,
     Bounds,
     Question,
     ask,
@@ -42,6 +44,8 @@ NO_ENGINE = "the operator knows no Prometheus; set prometheus.url in the chart"
 NOT_ALLOWED = "spec.metrics.queries: queries of users are turned off (settings.metricsQueries in the chart)"
 _BOUNDS_STAY: Micros = 10 * MINUTE
 _REASON_STAYS: Micros = 5 * MINUTE
+_NO_REASON_STAYS: Micros = MINUTE
+"""While nothing is there that could be wrong: the first scrape may be near, and show what is."""
 _MOST_REASONS = 4
 """Endpoints a pass of which it is asked why they have no series."""
 _APART: Micros = 2 * MINUTE
@@ -74,6 +78,7 @@ class ServingFeed:
     """Users' queries that the engine refused, or did not finish in time."""
     _crowded: dict[tuple[Group, str], tuple[Instant, PrometheusError]] = field(default_factory=dict)
     """Namespaces whose series the engine does not give, such as because they are too many."""
+    _turns: Turns = field(default_factory=Turns)
     _minute_at: Instant = 0
 
     @property
@@ -115,6 +120,9 @@ class ServingFeed:
         """One look at every endpoint."""
         endpoints = list(self.asked())
         self._forget(endpoints)
+        for one in endpoints:
+            if self._turns.is_new(one.uid, one.spec.target):
+                self._memories.pop(one.uid, None)
         ends_minute = self.now() - self._minute_at >= MINUTE
         if ends_minute:
             self._minute_at = self.now()
@@ -143,6 +151,7 @@ class ServingFeed:
         ):
             for uid in kept.keys() - alive:
                 del kept[uid]
+        self._turns.forget(asked | set(self.living()))
         lately = self.now() - _APART
         self._refused = {one: why for one, why in self._refused.items() if why[0] > lately}
         self._crowded = {one: why for one, why in self._crowded.items() if why[0] > lately}
@@ -249,7 +258,8 @@ class ServingFeed:
         """Why an endpoint has no series, asked for now and then; and whether it was asked for now."""
         at, reason = self._reasons.get(asked.uid, (0, ""))
         speaking = [one.name for one in asked.pods if one.ready_since is not None]
-        if self.now() - at < _REASON_STAYS or not may_ask or self.engine is None or not speaking:
+        stays = _NO_REASON_STAYS if reason in {"", NOT_SCRAPED} else _REASON_STAYS
+        if self.now() - at < stays or not may_ask or self.engine is None or not speaking:
             return reason, False
         try:
             reason = await diagnose(self.engine, group, asked.namespace, speaking)

@@ -193,6 +193,7 @@ async def ask_custom(engine: PromQL, questions: Sequence[Question]) -> dict[Ques
 
 # --- when nothing is found --------------------------------------------------------------------------------------------
 
+NOT_SCRAPED = "Prometheus has no series of the target's pods at all: is their /metrics scraped?"
 _PREFIXES = {"vllm:": "vllm", "sglang[:_]": "sglang", "tgi_": "tgi", "nv_inference_": "triton", "num_request": "nim"}
 _POD_LABELS = ("exported_pod", "kubernetes_pod_name", "k8s_pod_name", "pod_name", "pod")
 _MOST_PODS = 20
@@ -225,7 +226,7 @@ async def diagnose(engine: PromQL, group: Group, namespace: str, pods: Sequence[
     scraped = await engine.query(f"max by ({group.pod_label}) (up{{{', '.join(mine)}}})")
     if any(one.value == 0 for one in scraped):
         return "Prometheus cannot scrape the target's pods (up is 0)"
-    return "" if scraped else "Prometheus has no series of the target's pods at all: is their /metrics scraped?"
+    return "" if scraped else NOT_SCRAPED
 
 
 def _like(label: str, pattern: str) -> str:

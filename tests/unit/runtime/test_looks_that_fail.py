@@ -11,6 +11,7 @@ from gpucost.core.model import Key
 from gpucost.core.serving.signals.joining import NAME, NOW, PART, STAMPS, SUMS, Group
 from gpucost.core.serving.signals.model import Asked, Availability, PodRef, Signals, Stale, value_of
 from gpucost.core.serving.spec import EndpointSpec, MetricSettings, Runtime, Slo, TargetRef
+from gpucost.core.serving.state import Measured, Wish
 from gpucost.core.usage import Sample
 from gpucost.runtime.endpoints.advisor import Advisor
 from gpucost.runtime.endpoints.registry import Endpoints
@@ -164,6 +165,29 @@ def test_what_was_learned_is_kept_while_the_mode_is_off() -> None:
     feed._forget(advisor.asked())
     assert feed.learned() == {}
     assert advisor.states == {}
+
+
+async def test_nothing_that_was_known_of_another_workload_is_set_on_this_one() -> None:
+    """The target is corrected from an idle workload to a busy one, and is decided about before it is looked at."""
+    endpoints = Endpoints(World())
+    metadata = {"name": "llama", "namespace": "chat", "uid": "iep", "creationTimestamp": "2026-11-30T00:00:00Z"}
+    spec = {"scaleTargetRef": {"name": "idle"}, "runtime": "vllm", "capacity": {"requestsPerSecond": "10"}}
+    body = {"kind": "InferenceEndpoint", "metadata": metadata, "spec": spec}
+    endpoints.changed(custom_record(body))
+    advisor = Advisor(endpoints, lambda: BORN, lambda _key: None)
+    feed = ServingFeed(advisor.asked, None, Figures(), lambda: BORN, heard=advisor.heard, living=endpoints.keys.keys)
+    await feed.once()
+    learned = {"levels": [[141, 10.0, 0.0, 0.0, 0.3]], "at": 1, "inTokens": True, "work": 600.0, "requests": 3.0}
+    feed.load({"iep": learned})
+    advisor.states["iep"] = object()
+    advisor.answers["iep"] = Measured(True, "MetricsFound"), Wish(1, "FallingLoad", "nobody asks")
+    assert advisor.of("iep")[1] is not None
+    endpoints.changed(custom_record({**body, "spec": {**spec, "scaleTargetRef": {"name": "busy"}}}))
+    measured, wish = advisor.of("iep")
+    assert (measured.known, wish) == (False, None)
+    await feed.once()
+    assert advisor.of("iep")[1] is None
+    assert (feed.learned(), advisor.states) == ({}, {})
 
 
 # --- one namespace's trouble ------------------------------------------------------------------------------------------

@@ -9,7 +9,9 @@ from test_endpoint_advice import BEGIN, Scene, endpoint
 from test_targets_and_rivals import KINDS
 
 from gpucost.core.model import Key
+from gpucost.core.serving.behavior import Past
 from gpucost.core.serving.state import Measured, Wish
+from gpucost.kube.errors import ApiError
 from gpucost.runtime.endpoints.controller import EndpointController
 from gpucost.runtime.endpoints.reporting import StatusWriter
 from gpucost.runtime.endpoints.targets import Targets
@@ -32,7 +34,8 @@ class Cluster:
     async def get(self, path: str, _params: Mapping[str, str] | None = None) -> Any:
         if path == "/apis/apps/v1":
             return KINDS
-        assert path == SCALE
+        if path != SCALE:
+            raise ApiError(404)
         self.meanwhile()
         return {"metadata": {"uid": "dep", "resourceVersion": "7"}, "spec": {"replicas": self.replicas}}
 
@@ -94,6 +97,16 @@ async def test_who_writes_other_annotations_all_the_time_keeps_nothing_from_bein
     cluster.meanwhile = lambda: scene.endpoints.changed(custom_record(woken))
     await found.process(LLAMA)
     assert cluster.replicas == 5
+
+
+async def test_what_was_recommended_for_another_workload_is_forgotten() -> None:
+    scene, cluster = Scene(), Cluster()
+    found = controller(scene, cluster)
+    await found.process(LLAMA)
+    assert found.pasts["iep"].steps
+    scene.endpoints.changed(custom_record(endpoint(mode="Auto", scaleTargetRef={"name": "mistral"})))
+    await found.process(LLAMA)
+    assert found.pasts["iep"] == Past()
 
 
 async def test_who_goes_along_with_a_pass_and_fails_voids_nothing() -> None:

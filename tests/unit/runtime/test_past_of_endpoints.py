@@ -17,7 +17,7 @@ from gpucost.core.serving.signals.model import Asked, Availability, Known, PodSi
 from gpucost.core.serving.spec import EndpointSpec, Holder, HolderKind, Mode, Runtime, ScaleToZero, TargetRef
 from gpucost.core.serving.state import EndpointState, Target
 from gpucost.core.serving.work_hours import WorkHour
-from gpucost.core.serving.work_json import Memory
+from gpucost.core.serving.work_json import Memory, memory_from_json, memory_to_json
 from gpucost.core.serving.zero import WAKE
 from gpucost.core.usage import Sample
 from gpucost.kube.errors import ApiError
@@ -198,6 +198,23 @@ def test_a_quiet_time_goes_on_while_it_sleeps_and_ends_when_it_is_woken(world: W
     look(32)
     [gap] = world.past.of("uid").quiet.gaps
     assert (gap.start, gap.end) == (T0 + MINUTE, T0 + 30 * MINUTE)
+
+
+async def test_an_endpoint_that_turns_to_another_workload_begins_anew(world: World) -> None:
+    world.pods = [pod("a", -HOUR, -MINUTE)]
+    world.look(15 * SECOND, running=1, requests=3)
+    await world.past.flush(at_once=True)
+    other = replace(ASKED, spec=replace(SPEC, target=TargetRef("Deployment", "mistral")))
+    world.pods = [pod("b", 0, 30 * SECOND)]
+    world.past.heard(other, signals(60 * SECOND, running=1, requests=2))
+    assert [start.pod for start in world.past.of("uid").starts] == ["b"]
+    stored = {T0 - HOUR: WorkHour(covered=HOUR), T0: WorkHour(covered=HOUR)}
+    found = world.past.with_present("uid", stored)
+    assert {hour: done.work.requests for hour, done in found.items()} == {T0: 2}
+    await world.past.flush(at_once=True)
+    assert memory_from_json(memory_to_json(world.memories["uid"])) == world.memories["uid"]
+    world.past = world.start()
+    assert world.past.with_present("uid", stored).keys() == {T0}
 
 
 def test_a_pod_that_goes_does_not_start(world: World) -> None:

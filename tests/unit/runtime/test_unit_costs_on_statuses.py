@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
+
 from gpucost.core.clock import HOUR, MINUTE, SECOND, Instant, parse_rfc3339
 from gpucost.core.model import Key, Workload
 from gpucost.core.money import PICO
@@ -16,7 +18,7 @@ from gpucost.core.serving.work_hours import WorkHour
 from gpucost.core.timeline import Interval
 from gpucost.ledger.workload_hours import WorkloadHours
 from gpucost.runtime.endpoints.past import EndpointsPast
-from gpucost.runtime.endpoints.unit_costs import UnitCosts
+from gpucost.runtime.endpoints.unit_costs import UnitCosts, _readable
 from gpucost.runtime.world import Custom, custom_record
 
 T0 = 1_764_000_000_000_000 // HOUR * HOUR
@@ -169,3 +171,34 @@ async def test_an_endpoint_that_goes_while_its_costs_are_read_is_no_failure() ->
     assert found.lately("mistral") is not None
     account = await found.account(Key("chat", "mistral"), SPEC, Interval(T0, T0 + HOUR))
     assert account.name == "mistral"
+
+
+@pytest.mark.parametrize(
+    ("exact", "shown"),
+    [
+        ("281.164313", "281.16"),
+        ("0.412345", "0.41"),
+        ("0.041234", "0.0412"),
+        ("0.000012", "0.000012"),
+        ("0.000000", "0.00"),
+        (None, None),
+    ],
+)
+def test_a_price_in_a_column_has_the_digits_that_count(exact: str | None, shown: str | None) -> None:
+    assert _readable(exact) == shown
+
+
+async def test_idle_is_a_rate_of_the_time_that_was_watched_and_not_of_the_whole_day() -> None:
+    """Half an hour was watched, in which a dollar went to pods that nobody asked: two an hour."""
+    found = of("llama")
+    half = WorkHour(covered=HOUR // 2, idle=HOUR // 2)
+
+    async def paid(_namespace: str, _workload: Workload, span: Interval) -> WorkloadHours:
+        return WorkloadHours("USD", span, None, (HourCost(T0, PICO, HOUR // 2),), 0, DataQuality(span.end))
+
+    async def worked(_uid: str, _span: Interval) -> Mapping[Instant, WorkHour]:
+        return {T0: half}
+
+    found.costs, found.hours = paid, worked
+    await found.refresh()
+    assert found.shown(endpoint("llama"))["cost"]["idle"] == "2.00"

@@ -93,6 +93,16 @@ async def test_what_is_gone_leaves_nothing_behind_and_nonsense_is_no_knowledge()
     assert shelf.writes == writes, "what is gone is not written again"
 
 
+async def test_what_another_workload_has_taught_does_not_come_back() -> None:
+    shelf = Shelf()
+    first = scene(shelf)
+    first.feed.load({"iep": CAPACITY})
+    assert await first.flush()
+    first.feed._memories.clear()  # as when the endpoint is about another workload
+    assert await first.flush()
+    assert shelf.kept == {}
+
+
 def test_packing_is_short_and_reading_is_bounded() -> None:
     document = {"policy": {"habits": [round(index % 7 / 7, 3) for index in range(5000)]}}
     assert unpacked(packed(document)) == document

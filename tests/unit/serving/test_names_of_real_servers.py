@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 
 from gpucost.core.serving.signals import presets
 from gpucost.core.serving.signals.model import Work, value_of
 from gpucost.core.serving.signals.presets import PRESETS
 from gpucost.core.serving.spec import Runtime
+from servers.engine import Engine, Hardware, Metrics
 from servers.names import Metric, compare, differences, metrics_of, simulation
 from support.signals_world import Server, SignalsWorld, spec
 
@@ -63,6 +65,30 @@ def test_what_triton_counted_is_what_it_was_sent() -> None:
 
 def test_the_simulation_of_vllm_says_nothing_otherwise_than_vllm() -> None:
     assert differences(simulation(), VLLM) == []
+
+
+async def test_the_simulation_counts_clients_that_go_away_as_vllm_does() -> None:
+    """What they were given and when it began is counted; that they ended, and their times, are not."""
+    metrics = Metrics()
+    engine = Engine("chat", "llama-0", "llama", Hardware(places=1, token_seconds=0.0001), metrics)
+    whole = engine.answer(3, 24)
+    assert [count async for count in whole] == [8, 8, 8]
+    gone = engine.answer(3, 24)
+    assert await anext(gone) == 8
+    await gone.aclose()
+    told = metrics_of(generate_latest(metrics.registry).decode())
+
+    def value(name: str) -> float:
+        return told[f"vllm:{name}"].value
+
+    assert (value("request_success_total"), value("generation_tokens_total"), value("prompt_tokens_total")) == (
+        1,
+        32,
+        6,
+    )
+    assert (value("time_to_first_token_seconds_count"), value("inter_token_latency_seconds_count")) == (2, 23 + 7)
+    assert {value(f"request_{part}_time_seconds_count") for part in ("queue", "prefill", "decode")} == {1}
+    assert value("num_requests_running") == 0
 
 
 def test_a_difference_is_said() -> None:

@@ -23,6 +23,8 @@ class Memory:
 
     starts: tuple[Start, ...] = ()
     quiet: QuietTimes = field(default_factory=QuietTimes)
+    since: Instant = 0
+    """Since which hour the endpoint is about the workload that it is about now."""
 
     @property
     def last(self) -> Instant:
@@ -60,6 +62,7 @@ def memory_to_json(memory: Memory) -> str:
         "quiet": [times.watched, times.counted, times.requests, times.since, times.is_whole, times.is_busy],
         "looked": times.looked,
         "gaps": [list(gap) for gap in times.gaps],
+        "since": memory.since,
     }
     return json.dumps(found, separators=(",", ":"))
 
@@ -70,4 +73,4 @@ def memory_from_json(text: str) -> Memory:
     watched, counted, requests, since, is_whole, is_busy = found["quiet"]
     gaps = tuple(Interval(*gap) for gap in found["gaps"])
     quiet = QuietTimes(watched, counted, requests, gaps, since, is_whole, is_busy, found["looked"])
-    return Memory(tuple(Start(*one) for one in found["starts"]), quiet)
+    return Memory(tuple(Start(*one) for one in found["starts"]), quiet, found.get("since", 0))

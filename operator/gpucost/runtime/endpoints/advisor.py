@@ -21,6 +21,7 @@ from gpucost.core.serving.signals.model import Asked, Availability, Evidence, Po
 from gpucost.core.serving.spec import EndpointSpec, Mode, Runtime
 from gpucost.core.serving.state import Measured, Wish
 from gpucost.runtime.endpoints.registry import Endpoints
+from gpucost.runtime.endpoints.turning import Turns
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Advisor:
     """When an endpoint was looked at last."""
     stale_after: Micros = STALE
     """How old a look may be before nothing follows from it any more."""
+    turns: Turns = field(default_factory=Turns)
 
     def asked(self) -> Sequence[Asked]:
         """Endpoints whose load is to be measured, with the pods that are expected to speak."""
@@ -76,9 +78,13 @@ class Advisor:
         ):
             for uid in kept.keys() - alive:
                 del kept[uid]
+        self.turns.forget(self.endpoints.keys)
 
     def heard(self, asked: Asked, signals: Signals) -> None:
         """Take one look at an endpoint in, and have it looked at."""
+        if self.turns.is_new(asked.uid, asked.spec.target):
+            for kept in (self.states, self.answers, self.stepped, self.later):
+                kept.pop(asked.uid, None)
         self.answers[asked.uid] = self._answer(asked, signals)
         self.heard_at[asked.uid] = self.now()
         if (key := self.endpoints.keys.get(asked.uid)) is not None:
@@ -86,6 +92,10 @@ class Advisor:
 
     def of(self, uid: str) -> tuple[Measured, Wish | None]:
         """Whether the load of an endpoint is known, and what the policy asks for; an answer does not hold for ever."""
+        key = self.endpoints.keys.get(uid)
+        spec = self.endpoints.spec_of(key) if key is not None else None
+        if spec is not None and not self.turns.is_about(uid, spec.target):
+            return _UNASKED, None  # the last look was at another workload
         measured, wish = self.answers.get(uid, (_UNASKED, None))
         at = self.heard_at.get(uid, 0)
         if not measured.known or self.now() - at <= self.stale_after:

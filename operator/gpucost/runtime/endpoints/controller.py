@@ -30,6 +30,7 @@ from gpucost.runtime.endpoints.least_used import Postponed
 from gpucost.runtime.endpoints.registry import Endpoints
 from gpucost.runtime.endpoints.reporting import StatusWriter
 from gpucost.runtime.endpoints.targets import Targets
+from gpucost.runtime.endpoints.turning import Turns
 from gpucost.runtime.metrics import Figures
 from gpucost.runtime.queue import DirtyKeys
 from gpucost.runtime.world import Custom
@@ -87,6 +88,7 @@ class EndpointController:
     """Who is told of every look, with the decision as it is told."""
     pasts: dict[str, Past] = field(default_factory=dict)
     """By UID."""
+    turns: Turns = field(default_factory=Turns)
     told: dict[Key, set[tuple[str, str, str]]] = field(default_factory=dict)
     """Events posted since the start."""
 
@@ -155,7 +157,7 @@ class EndpointController:
             annotations=record.annotations,
             status=record.status,
             currency=self.currency,
-            past=self._past(record),
+            past=self._past(record, spec),
         )
         if spec is None or spec.mode is Mode.OFF:
             return state
@@ -202,7 +204,9 @@ class EndpointController:
             self.endpoints.adopt(namespace, target, selected)
         return self.endpoints.replicas_of(namespace, target)
 
-    def _past(self, record: Custom) -> Past:
+    def _past(self, record: Custom, spec: EndpointSpec | None) -> Past:
+        if spec is not None and self.turns.is_new(record.uid, spec.target):
+            self.pasts[record.uid] = Past()  # what was recommended and done was about another workload
         known = self.pasts.get(record.uid)
         if known is not None:
             return known
@@ -265,3 +269,4 @@ class EndpointController:
         self.queue.forget(key)
         self.writer.forget(key)
         self.pasts = {uid: past for uid, past in self.pasts.items() if uid in self.endpoints.keys}
+        self.turns.forget(self.endpoints.keys)

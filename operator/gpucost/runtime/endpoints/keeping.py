@@ -55,7 +55,7 @@ class Kept:
         """Write what has changed; False when the ledger did not take it: it is tried again."""
         found = await asyncio.to_thread(_all_packed, self._documents())  # milliseconds each, of hundreds of endpoints
         new = {name: text for name, text in found.items() if self._written.get(name) != text}
-        gone = {name: "" for name in self._written if not self._is_living(name)}
+        gone = {name: "" for name in self._written if name not in found or not self._is_living(name)}
         changes = {**new, **gone}
         if not changes:
             return True

@@ -23,6 +23,7 @@ from gpucost.core.serving.spec import EndpointSpec, Mode
 from gpucost.core.serving.state import EndpointDecision, EndpointState, Target
 from gpucost.core.timeline import Interval
 from gpucost.ledger.replicas import GONE, SAVED, Booked, Note
+from gpucost.runtime.endpoints.turning import Turns
 from gpucost.runtime.world import Custom
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class ReplicaBook:
     """Since the beginning, by UID."""
     _turned: set[str] = field(default_factory=set)
     """Endpoints that the operator has begun to set, or sets no more, which the ledger does not know yet."""
+    _turns: Turns = field(default_factory=Turns)
     _tidied: Instant = 0
 
     def load(
@@ -74,6 +76,10 @@ class ReplicaBook:
         """After a pass: `decision` is as it was told, with the number that is set now."""
         spec, now = state.spec, self.now()
         self._close(record, now)
+        if spec is not None and self._turns.is_new(record.uid, spec.target):
+            self._shadows.pop(record.uid, None)
+            if self._before.pop(record.uid, None) is not None:
+                self._turned.add(record.uid)
         if spec is None or not isinstance(state.target, Target):
             return
         applied = spec.mode is Mode.AUTO and not state.rivals and not pause_of(record.annotations).dry_run
@@ -175,6 +181,7 @@ class ReplicaBook:
         alive = frozenset(living)
         await self.tidy(alive, now - KEPT)
         self._tidied = now
+        self._turns.forget(alive)
         for memory in (self._looks, self._before, self._shadows):
             for uid in memory.keys() - alive:
                 del memory[uid]

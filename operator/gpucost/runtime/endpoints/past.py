@@ -21,6 +21,7 @@ from gpucost.core.serving.work_json import Memory
 from gpucost.core.timeline import Interval
 from gpucost.ledger import LedgerError, LedgerFenced
 from gpucost.ledger.endpoints import HourKey
+from gpucost.runtime.endpoints.turning import Turns
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class EndpointsPast:
     _written: Instant = 0
     _noted: dict[str, Instant] = field(default_factory=dict)
     """When a memory was last given to be written."""
+    _turns: Turns = field(default_factory=Turns)
     _asleep: set[str] = field(default_factory=set)
     """Endpoints that had no replica at the last look, and that nobody asked."""
 
@@ -73,6 +75,8 @@ class EndpointsPast:
     def heard(self, asked: Asked, signals: Signals) -> None:
         """A look at an endpoint."""
         uid, pods = asked.uid, self.pods_of(asked)
+        if self._turns.is_new(uid, asked.spec.target):
+            self._begin_anew(uid, signals.at)
         self._starts(uid, pods, signals.at)
         for hour, done in look(signals, _starting(pods, signals.at), self.size_of(asked)).items():
             key = uid, hour
@@ -82,6 +86,17 @@ class EndpointsPast:
         requests = _requests(signals, memory.quiet.looked)
         quiet = with_look(memory.quiet, signals.at, self._is_idle(uid, pods, signals), requests)
         self._remember(uid, replace(memory, quiet=quiet), signals.at)
+
+    def _begin_anew(self, uid: str, at: Instant) -> None:
+        """The endpoint is about another workload: neither its starts nor its work of before are that one's."""
+        hour = floor_to(at, HOUR)
+        self.memories[uid] = Memory(since=hour)
+        self._dirty.add(uid)
+        for kept in (self._unready, self._looked, self._noted):
+            kept.pop(uid, None)
+        if (uid, hour) in self.hours:
+            self.hours[uid, hour] = WorkHour()
+            self._dirty_hours.add((uid, hour))
 
     def _is_idle(self, uid: str, pods: Sequence[Pod], signals: Signals) -> bool | None:
         """Whether nobody asks. Pods that are on their way out do not count, and who is woken up was asked for."""
@@ -123,8 +138,10 @@ class EndpointsPast:
         return self.memories.get(uid, _NOTHING)
 
     def with_present(self, uid: str, stored: Mapping[Instant, WorkHour]) -> dict[Instant, WorkHour]:
-        """Hours from the ledger, with what is newer here."""
-        return {**stored, **{hour: done for (one, hour), done in self.hours.items() if one == uid}}
+        """Hours from the ledger, with what is newer here, of the workload that the endpoint is about now."""
+        found = {**stored, **{hour: done for (one, hour), done in self.hours.items() if one == uid}}
+        since = self.of(uid).since
+        return {hour: done for hour, done in found.items() if hour >= since}
 
     # --- the ledger ---------------------------------------------------------------------------------------------------
 
@@ -162,6 +179,7 @@ class EndpointsPast:
             del self.hours[key]
         alive = set(self.living())
         self._asleep &= alive
+        self._turns.forget(alive)
         for kept in (self.memories, self._unready, self._looked, self._noted):
             for uid in kept.keys() - alive - self._dirty:
                 del kept[uid]
