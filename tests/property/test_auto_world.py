@@ -78,9 +78,33 @@ def perform(world: AutoWorld, fate: str, steps: int) -> None:
     world.live(steps * MINUTE, STEP)
 
 
+def silent(work: Micros, slack: Micros, start_up: Micros) -> AutoWorld:
+    """A run that tells nothing, and is known to save every 10 minutes."""
+    placement = PlacementSpec(PlacementPolicy.AUTO, scheduling_timeout=10 * MINUTE)
+    spec = TrainingSpec(
+        template=TEMPLATE,
+        workers=1,
+        placement=placement,
+        complete_by=NOW + work + slack,
+        expected_duration=work,
+        checkpoint_interval=10 * MINUTE,
+    )
+    capacity = {SPOT: True, "on-demand": True}
+    return AutoWorld(spec, NOW, work=work, start_up=start_up, boot=0, speaks=False, capacity=capacity)
+
+
 @settings(max_examples=60, deadline=None)
 @given(worlds(), HISTORY)
 def test_no_deadline_is_missed_by_our_fault(world: AutoWorld, history: list[tuple[str, int]]) -> None:
+    keep_the_deadline(world, history)
+
+
+def test_a_checkpoint_that_was_due_by_the_containers_time_was_not_made() -> None:
+    history = [("go on", 1), ("go on", 5), ("go on", 15), ("spot off", 1)]
+    keep_the_deadline(silent(20 * MINUTE, 55 * MINUTE, 90 * SECOND), history)
+
+
+def keep_the_deadline(world: AutoWorld, history: list[tuple[str, int]]) -> None:
     for fate, steps in history:
         perform(world, fate, steps)
         assert len(world.placements()) <= 1, f"two placements at once: {world}"

@@ -48,7 +48,7 @@ class Course:
 def play(work: list[float], totals: list[int], ready_steps: int = 2) -> tuple[Fleet, Told, Course, float]:
     """Arrivals in replicas' worth; the first step decides how many there are at the beginning."""
     fleet = Fleet(np.array(work) * UNIT, 10.0, ready_steps, 1, 100)
-    fleet.total[:], fleet.totals[:] = totals[0], totals[0]
+    fleet.total[:], fleet.least[:] = totals[0], totals[0]
     policy, course = Told(totals), Course()
     span = fleet.play(policy, len(work), course)
     return fleet, policy, course, float(span.late[0])

@@ -44,6 +44,15 @@ def test_what_its_owner_says_of_its_checkpoints_is_kept() -> None:
     assert found.at_risk == 10 * MINUTE
 
 
+def test_a_checkpoint_that_nobody_told_of_counts_when_it_must_have_been_complete() -> None:
+    """Training begins some time after the containers run: two hours and half a minute are not yet two hours of it."""
+    lost = replace(FIRST, ended=2 * MINUTE + 2 * HOUR + MINUTE // 2)
+    assert left(stays=(lost,), saves_every=HOUR).left == 9 * HOUR
+    assert left(stays=(replace(lost, ended=2 * MINUTE + 2 * HOUR + MINUTE),), saves_every=HOUR).left == 8 * HOUR
+    assert left(stays=(HERE,), saves_every=HOUR, now=192 * MINUTE + MINUTE // 2).at_risk == HOUR + MINUTE // 2
+    assert left(stays=(HERE,), saves_every=HOUR, now=193 * MINUTE).at_risk == MINUTE
+
+
 def test_work_is_kept_up_to_the_last_checkpoint_of_a_stay() -> None:
     told = Progress((), (Checkpoint(92 * MINUTE), Checkpoint(180 * MINUTE)))
     found = left(told, (FIRST, HERE))

@@ -17,13 +17,14 @@ _TARGETS = (0.2, 0.3, 0.4, 0.46, 0.52, 0.58, 0.64, 0.7, 0.75, 0.8, 0.85, 0.9, 0.
 _DOWN = (1, 4, 10, 20, 40, 80)
 """Steps: none, 1, 2.5, 5 (the default of an HPA), 10, 20 minutes."""
 _KEEP = (1e-5, 1e-4, 5e-4, 2e-3, 5e-3, 0.015, 0.05, 0.3)
-_ADD = (1e-4, 5e-3, 0.015, 0.04, 0.1, 0.3, 0.7)
+_ADD = (5e-3, 0.015, 0.04, 0.1, 0.3, 0.7)
+_DRAIN = (2.0, 6.0, 30.0)
 
 AXES: Mapping[str, Mapping[str, Sequence[float]]] = {
     "gpucost": {
         "keep": _KEEP,
         "add": _ADD,
-        "drain": (2.0, 6.0, 30.0),
+        "drain": _DRAIN,
         "busy": (0.93, 1.02),
         "floor": (0.0, 0.35, 0.5, 0.65, 0.8, 0.95),
     },
@@ -59,10 +60,24 @@ class Times:
 
 
 def settings(policy: str) -> list[dict[str, float]]:
-    """Every combination of what may be tuned that makes sense: a floor is for those who want to be safe."""
+    """Every combination of what may be tuned that makes sense."""
     axes = AXES[policy]
     found = (dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
-    return [one for one in found if not one.get("floor") or (one["busy"] < 1 and one["drain"] == min(axes["drain"]))]
+    return [one for one in found if policy != "gpucost" or _of_one_mind(one)]
+
+
+def _of_one_mind(one: Mapping[str, float]) -> bool:
+    """Whether one price of a late request speaks from all parts of a setting.
+
+    Whoever keeps what is seldom needed also adds early and empties queues quickly, and only such ones want a floor.
+    Days of tuning without a queue cannot tell these apart, and the cheapest there is then one that bears no queue.
+    """
+    keep, add, drain = one["keep"], one["add"], one["drain"]
+    if one["floor"] and (one["busy"] > 1 or drain > _DRAIN[0]):
+        return False
+    if (drain > _DRAIN[0] and keep < 2e-3) or (drain > _DRAIN[1] and keep < 0.015):
+        return False
+    return not (keep <= 5e-4 and add >= 0.1) and not (keep >= 0.05 and add <= 0.015)
 
 
 def columns(policy: str, chosen: Sequence[Mapping[str, float]], times: Times) -> Policy:

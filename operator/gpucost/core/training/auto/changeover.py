@@ -14,11 +14,11 @@ from statistics import median
 
 from gpucost.core.clock import MINUTE, SECOND, Instant, Micros
 from gpucost.core.training.auto.stays import Stay
-from gpucost.core.training.auto.work import lost_span
+from gpucost.core.training.auto.work import RESTORING, lost_span
 from gpucost.core.training.progress import Progress
 
-SCHEDULING, STARTING, RESTORING = 90 * SECOND, MINUTE, MINUTE
-"""Priors: a node is bought and boots, the image is pulled, the program starts and reads its checkpoint."""
+SCHEDULING, STARTING = 90 * SECOND, MINUTE
+"""Priors, and RESTORING: a node is bought and boots, the image is pulled, the program starts and reads a checkpoint."""
 _PRIOR_WEIGHT = 1
 _OUTLIER = 3
 _RECENT = 12

@@ -22,6 +22,8 @@ _FULL_TRUST = 0.05
 _LEAST_SEEN = 0.005
 _LONGEST_SILENCE = 10 * MINUTE
 """How far progress is extrapolated beyond the last report."""
+RESTORING: Micros = MINUTE
+"""From running containers to training, where nobody tells: until then the next checkpoint has not even begun."""
 _CURVE = 64
 """Reports of one stay that the speed is measured on, at its end."""
 
@@ -167,7 +169,7 @@ def _by_time(
 ) -> Work:
     """Time of training that still counts: up to the last checkpoint of each stay, and all of the present one."""
     here = current(stays)
-    kept = sum(_kept(stay, progress, saves_every) for stay in stays if stay is not here)
+    kept = sum(_surely_kept(stay, progress, saves_every) for stay in stays if stay is not here)
     present = max(0, now - here.running) if here is not None and here.running is not None else 0
     left = max(expected - kept - present, expected // _LEAST_LEFT)
     saved = progress.saved
@@ -176,6 +178,16 @@ def _by_time(
     else:
         source, as_of = (Source.TIME if stays else Source.EXPECTED), None
     return Work(expected, left, source, as_of, at_risk=_since_saved(progress, here, saves_every, now))
+
+
+def _surely_kept(stay: Stay, progress: Progress, saves_every: Micros | None) -> Micros:
+    """As `_kept`; a checkpoint that nobody told of counts only when it must have been complete."""
+    kept = _kept(stay, progress, saves_every)
+    if not saves_every or stay.cause is None or stay.running is None or stay.ended is None:
+        return kept
+    if _saved_until(stay, progress, stay.running, stay.ended) is not None:
+        return kept
+    return max(0, stay.ended - stay.running - RESTORING) // saves_every * saves_every
 
 
 def _kept(stay: Stay, progress: Progress, saves_every: Micros | None) -> Micros:
@@ -210,7 +222,9 @@ def _since_saved(progress: Progress, here: Stay | None, saves_every: Micros | No
     if saved is not None:
         return max(0, now - saved)
     if saves_every is not None:
-        return (now - here.running) % saves_every
+        trained = now - here.running
+        doubtful = saves_every if trained >= saves_every and trained % saves_every < RESTORING else 0
+        return trained % saves_every + doubtful
     return max(0, now - here.running) if progress.checkpoints else None
 
 
