@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from gpucost.core.capacity import KARPENTER
 from gpucost.core.clock import HOUR, MINUTE, SECOND, Micros, format_duration, parse_rfc3339
 from gpucost.core.training import jobset
+from gpucost.core.training.auto.view import LOOK_EVERY
 from gpucost.core.training.spec import PlacementPolicy, PlacementSpec, TrainingSpec, WorkloadRef
 from support.auto_world import SPOT, AutoWorld
 from support.jobset_world import JobSetWorld
 
 TEMPLATE = {"spec": {"containers": [{"name": "train", "image": "bert"}]}}
 NOW = parse_rfc3339("2026-11-24T18:45:00Z")
-STEP = 2 * MINUTE
+STEP = LOOK_EVERY
 SURE = 50 * MINUTE
 """Slack at the beginning with which the deadline is ours to keep: two changeovers and the looks between."""
 
@@ -102,6 +103,14 @@ def test_no_deadline_is_missed_by_our_fault(world: AutoWorld, history: list[tupl
 def test_a_checkpoint_that_was_due_by_the_containers_time_was_not_made() -> None:
     history = [("go on", 1), ("go on", 5), ("go on", 15), ("spot off", 1)]
     keep_the_deadline(silent(20 * MINUTE, 55 * MINUTE, 90 * SECOND), history)
+
+
+def test_a_run_leaves_spot_that_it_could_lose_at_a_worse_moment() -> None:
+    """It waited for spot as long as it could and lost it once: the next loss may come just before a checkpoint."""
+    world = silent(20 * MINUTE, 110 * MINUTE, 90 * SECOND)
+    world.capacity[SPOT] = False
+    history = [("go on", 90), ("spot on", 11), ("lose spot", 11), ("lose spot", 11), ("lose spot", 1)]
+    keep_the_deadline(world, history)
 
 
 def keep_the_deadline(world: AutoWorld, history: list[tuple[str, int]]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from gpucost.core.clock import MINUTE, SECOND, Instant, Micros
+from gpucost.core.model import CapacityType
 from gpucost.core.training.auto.stays import Stay
 from gpucost.core.training.auto.work import RESTORING, lost_span
 from gpucost.core.training.progress import Progress
@@ -21,6 +22,8 @@ SCHEDULING, STARTING = 90 * SECOND, MINUTE
 """Priors, and RESTORING: a node is bought and boots, the image is pulled, the program starts and reads a checkpoint."""
 _PRIOR_WEIGHT = 1
 _OUTLIER = 3
+_WAITING: Micros = 10 * MINUTE
+"""Nodes of spot that come later than that were waited for."""
 _RECENT = 12
 """Stays that are looked at: images and checkpoints change over the months."""
 
@@ -63,7 +66,7 @@ def measured(
 ) -> Changeover:
     """The changeover of a run; `interval` is the time between its checkpoints, of which half is lost on the average."""
     recent = [stay for stay in stays[-_RECENT:] if stay.bound is not None]
-    scheduling = [stay.bound - stay.start for stay in recent if stay.bound is not None]
+    scheduling = [stay.bound - stay.start for stay in recent if stay.bound is not None and not _waited(stay)]
     starting = [stay.running - stay.bound for stay in recent if stay.running is not None and stay.bound is not None]
     restoring = [first - stay.running for stay in recent if (first := _first(stay, progress)) and stay.running]
     spans = [lost_span(stay, progress, saves_every) for stay in recent]
@@ -79,6 +82,11 @@ def measured(
         for samples, mean in zip((scheduling, starting, restoring, lost), parts, strict=True)
     )
     return Changeover(*parts, samples=len(recent), worst=worst)
+
+
+def _waited(stay: Stay) -> bool:
+    """Whether its nodes came late for want of spot, which tells nothing of how long nodes take otherwise."""
+    return stay.capacity is CapacityType.SPOT and stay.bound is not None and stay.bound - stay.start > _WAITING
 
 
 def _first(stay: Stay, progress: Progress) -> Instant | None:

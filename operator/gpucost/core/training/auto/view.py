@@ -200,14 +200,18 @@ def _choice(state: TrainingState, context: TrainingContext, spec: TrainingSpec, 
         message = "less work is left than a changeover would take"
         return Choice(Capacity.ON_DEMAND, Reason.SPOT_NOT_WORTH_MOVING, message, outlook.now + LOOK_EVERY)
     chosen = _as_it_is(outlook, view, spec) or context.choose(outlook)
-    if chosen.capacity is Capacity.SPOT and not _may_try(outlook, view, spec):
-        return Choice(
-            Capacity.ON_DEMAND,
-            Reason.DEADLINE_NEAR,
-            f"another attempt on spot could miss the deadline if it found no nodes: {chosen.message}",
-            outlook.now + LOOK_EVERY,
-        )
+    if chosen.capacity is Capacity.SPOT and (against := _against_spot(outlook, view, spec)):
+        message = f"{against}: {chosen.message}"
+        return Choice(Capacity.ON_DEMAND, Reason.DEADLINE_NEAR, message, outlook.now + LOOK_EVERY)
     return chosen
+
+
+def _against_spot(outlook: Outlook, view: View, spec: TrainingSpec) -> str:
+    if not _may_try(outlook, view, spec):
+        return "another attempt on spot could miss the deadline if it found no nodes"
+    if _must_leave(outlook, view, spec):
+        return "losing its nodes just before a checkpoint would miss the deadline, and going now does not"
+    return ""
 
 
 def _as_it_is(outlook: Outlook, view: View, spec: TrainingSpec) -> Choice | None:
@@ -230,6 +234,20 @@ def _as_it_is(outlook: Outlook, view: View, spec: TrainingSpec) -> Choice | None
         message = "an attempt on spot could miss the deadline if it found no nodes"
         return Choice(Capacity.ON_DEMAND, Reason.DEADLINE_NEAR, message, soon)
     return None
+
+
+def _must_leave(outlook: Outlook, view: View, spec: TrainingSpec) -> bool:
+    """Whether spot nodes can be given up in time now, and cannot be lost in time at the worst moment.
+
+    What a loss costs grows until the next checkpoint, and the policy knows one figure for it. Slack does not change
+    while a run trains, so this is found out right after the loss that left so little, when going costs least.
+    """
+    every, start = spec.checkpoint_interval, view.changeover.start
+    works_there = view.standing.running is Capacity.SPOT and not view.standing.trying
+    if every is None or not works_there or outlook.work_left <= start:
+        return False
+    least = start + (view.work.at_risk or 0) + LOOK_EVERY
+    return least <= outlook.slack < start + min(every, outlook.work_left) + 2 * LOOK_EVERY
 
 
 def _may_try(outlook: Outlook, view: View, spec: TrainingSpec) -> bool:
