@@ -76,6 +76,7 @@ def test_the_operator_may_do_its_work_and_nothing_else(cluster: LocalCluster, na
         ("patch", "pricebooks.gpucost.dev", "--subresource=status"),
         ("patch", "inferenceendpoints.gpucost.dev", "--subresource=status", *everywhere),
         ("patch", "deployments.apps", "--subresource=scale", *everywhere),
+        ("get", "deployments.apps", *everywhere),  # who owns the workload of an endpoint
         ("watch", "horizontalpodautoscalers.autoscaling", *everywhere),
         ("create", "leases.coordination.k8s.io", "-n", namespace),
         ("update", "leases.coordination.k8s.io/gpucost-operator", "-n", namespace),
@@ -89,7 +90,7 @@ def test_the_operator_may_do_its_work_and_nothing_else(cluster: LocalCluster, na
         ("patch", "trainingjobs.gpucost.dev", *everywhere),
         ("patch", "inferenceendpoints.gpucost.dev", *everywhere),
         ("patch", "deployments.apps", *everywhere),
-        ("get", "deployments.apps", *everywhere),
+        ("list", "deployments.apps", *everywhere),
         ("update", "leases.coordination.k8s.io/another", "-n", namespace),
         ("create", "leases.coordination.k8s.io", "-n", "default"),
         ("create", "clusterrolebindings.rbac.authorization.k8s.io"),
