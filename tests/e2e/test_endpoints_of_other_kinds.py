@@ -72,8 +72,13 @@ def test_groups_of_pods_are_replicas_and_cost_what_all_their_pods_cost(live: Liv
     until_booked_on(live, team, f"LeaderWorkerSet/{served.name}")
     unit = fetch(f"{live.api_url}{COSTS}/namespaces/{team.namespace}/unitcosts/{served.name}?window=1h")
     assert (unit["workload"], unit["hourly"]) == (f"LeaderWorkerSet/{served.name}", "27.520000")
-    explained = fetch(f"{live.api_url}{COSTS}/namespaces/{team.namespace}/allocations/lws.{served.name}?window=1h")
-    assert {line["pod"] for line in explained["lines"]} == {pod["metadata"]["name"] for pod in served.pods()}
+    names = {pod["metadata"]["name"] for pod in served.pods()}
+
+    def explained() -> set[str]:
+        where = f"{COSTS}/namespaces/{team.namespace}/allocations/lws.{served.name}?window=1h"
+        return {line["pod"] for line in fetch(f"{live.api_url}{where}")["lines"]}
+
+    wait_for(lambda: explained() == names, 20, lambda: f"all pods are booked on it: {explained()}")
 
     served.annotate(paused_replicas="1")
     [note] = wait_for(lambda: [one for one in served.events("ReplicasRightSized") if "2 -> 1" in one], 30, "fewer")

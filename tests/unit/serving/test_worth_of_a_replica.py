@@ -60,6 +60,17 @@ def test_a_rise_is_followed_when_it_is_seen() -> None:
     assert "requests would wait when a replica asked for now is ready in 3m" in answers[1].message
 
 
+def test_replicas_that_serve_more_than_they_should_have_no_queue_to_empty() -> None:
+    """One replica that is worth 40 requests/s serves 140 and nothing waits: about four do, and none for a queue."""
+    state = None
+    for step in range(60):
+        state, answer = decide(state, at(step, arrived=140.0, served=140.0, ready=1))
+    assert 4 <= answer.replicas <= 7
+    assert answer.reason is Reason.RISING_LOAD
+    _, answer = decide(state, at(60, arrived=140.0, served=140.0, ready=1, queue=40.0 * 15 * 5))
+    assert answer.reason is Reason.DRAINING_QUEUE
+
+
 def test_a_queue_is_drained_after_the_start_of_what_is_asked_for() -> None:
     state, _ = watch(noisy(200, 1500))
     _, answer = decide(state, at(1500, queue=40.0 * 15 * 5))  # 5 replica-steps of work wait

@@ -12,7 +12,7 @@ import numpy as np
 from gpucost.core.clock import SECOND, Instant, format_duration
 from gpucost.core.serving.replicas.habits import FIRST, exceeded
 from gpucost.core.serving.replicas.outlook import STEP, Limits, Observation, Params, Reason, Recommendation
-from gpucost.core.serving.replicas.own import Own
+from gpucost.core.serving.replicas.own import FREE, Own
 from gpucost.core.serving.replicas.policies import AXES, DEFAULTS, Times, columns
 from gpucost.core.serving.replicas.seen import Policy, Seen
 
@@ -103,7 +103,13 @@ def _columns(seen: Observation, state: State) -> Seen:
         ready=np.array([seen.ready]),
         total=np.array([seen.total]),
         coming=np.array([_coming(seen, state.times.ready)]),
+        pace=_pace(seen.served / seen.throughput, seen.queue / unit, seen.ready),
     )
+
+
+def _pace(served: float, queue: float, ready: int) -> float:
+    """Replicas that serve more than they should are late, but while nothing waits there will be no queue to empty."""
+    return max(1.0, served / ready) if ready and queue <= FREE * ready else 1.0
 
 
 def _coming(seen: Observation, ready_steps: int) -> float:

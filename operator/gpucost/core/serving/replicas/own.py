@@ -69,7 +69,8 @@ class Own:
         """What will wait when a replica that is asked for now is ready, if nothing is changed."""
         if self.lead <= self.age:
             return seen.queue
-        left: Floats = np.maximum(seen.queue + load * self.lead - seen.coming - self.age * seen.ready, 0.0)
+        done = (seen.coming + self.age * seen.ready) * seen.pace
+        left: Floats = np.maximum(seen.queue + load * self.lead - done, 0.0)
         return left
 
     def _now(self, load: float, seen: Seen) -> Floats:

@@ -35,6 +35,8 @@ class Seen:
     coming: Floats
     """Replica-steps that ready replicas would give until one asked for now is ready, if the total stayed.
     0 for policies that do not ask."""
+    pace: float = 1.0
+    """What a ready replica is seen to serve, in replicas' worth, where that is above 1 and nothing waits."""
 
 
 class Policy(Protocol):
