@@ -1,6 +1,6 @@
 """Writes docs/results/serving.md: what replica policies cost on recorded traffic, beside what was promised.
 
-    GPUCOST_SERVING_TRACES=FOLDER python -m bench.serving_policies [--rows FILE] [--sizes 5 20 2] [--output FILE]
+    GPUCOST_SERVING_TRACES=FOLDER python -m bench.serving_policies [--rows FILE] [--sizes 5 10 20 2] [--output FILE]
 
 FOLDER holds traces as `gpucost simulate serving` takes them (*.csv; files with other columns are left out). Each is
 played with replicas of such a size that so many are busy on average, and with each ready time. With `--rows`, finished
