@@ -9,16 +9,13 @@ from gpucost.cli.costs_view import OF_A_NAMESPACE, View
 from gpucost.cli.endpoints import endpoint
 from gpucost.cli.estimate import estimate, predict
 from gpucost.cli.export_days import cost_export
-from gpucost.cli.options import NO_NAMESPACE, PRINTED, current, flags, shared
-from gpucost.cli.questions import Asker
+from gpucost.cli.options import NO_NAMESPACE, PRINTED, SETTINGS, current, flags, shared
+from gpucost.cli.questions import Asker, names
 from gpucost.cli.resume import resume
 from gpucost.cli.runs import report, savings, simulate
 from gpucost.cli.windows import before
 from gpucost.core.grouping import LABEL
-from gpucost.web.names import canonical
-
-_ENDPOINT = "inferenceendpoint"
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+from gpucost.core.serving.spec import INFERENCE_ENDPOINT
 
 _EXAMPLES = """\b
 Examples:
@@ -37,7 +34,7 @@ Examples:
 
 @click.group(
     "cost",
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     invoke_without_command=True,
     epilog=_EXAMPLES,
     short_help="What workloads cost.",
@@ -57,7 +54,7 @@ def cost(context: click.Context) -> None:
 
 
 @cost.command(
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     short_help="Cost by namespace.",
     epilog="\b\nExamples:\n  kubectl cost namespace --sort-by wasted\n  kubectl cost namespace research --window today",
 )
@@ -71,7 +68,7 @@ def namespace(name: str | None) -> None:
 
 
 @cost.command(
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     short_help="Cost by workload.",
     epilog="\b\nExamples:\n  kubectl cost workload -A --idle\n"
     "  kubectl cost workload TrainingJob/bert -n research -o json",
@@ -89,7 +86,7 @@ def workload(name: str | None) -> None:
 
 
 @cost.command(
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     short_help="Cost by pod.",
     epilog="\b\nExamples:\n  kubectl cost pod -n research --sort-by wasted\n"
     "  kubectl cost pod bert-0 -n research -o wide",
@@ -104,7 +101,7 @@ def pod(name: str | None) -> None:
 
 
 @cost.command(
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     short_help="Cost by node.",
     epilog="\b\nExamples:\n  kubectl cost node --window today\n  kubectl cost node gpu-0 -o json",
 )
@@ -120,7 +117,7 @@ def node(name: str | None) -> None:
 
 
 @cost.command(
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     short_help="Cost by cost driver.",
     epilog="\b\nExamples:\n  kubectl cost category --window month\n  kubectl cost category training -n research",
 )
@@ -137,7 +134,7 @@ def category(name: str | None) -> None:
 
 
 @cost.command(
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     short_help="Cost by the value of a label.",
     epilog="\b\nExamples:\n  kubectl cost label gpucost.dev/team --window month\n"
     "  kubectl cost label team nlp -n research",
@@ -156,7 +153,7 @@ def label(key: str, value: str | None) -> None:
 
 
 @cost.command(
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     short_help="Which nodes cost money for nothing.",
     epilog="\b\nExamples:\n  kubectl cost idle\n  kubectl cost idle --window 24h -o wide\n"
     "  kubectl cost idle -o csv > idle.csv",
@@ -174,7 +171,7 @@ def idle() -> None:
 
 
 @cost.command(
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     short_help="What costs more or less than before.",
     epilog="\b\nExamples:\n  kubectl cost diff                        the last 7 days and the 7 before\n"
     "  kubectl cost diff --by workload -n research --against lastmonth --rate day\n"
@@ -211,7 +208,7 @@ def diff(by: str, against: str | None, fail_above: str | None) -> None:
 
 
 @cost.command(
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     short_help="The arithmetic behind a cost.",
     epilog="\b\nExamples:\n  kubectl cost explain TrainingJob/bert -n research\n"
     "  kubectl cost explain tj/bert -n research --window 24h -o wide\n"
@@ -232,7 +229,7 @@ def explain(workload: str) -> None:
     if not (slash and kind and name) or "/" in name:
         raise click.UsageError(f"{workload!r} is not KIND/NAME, such as TrainingJob/bert or deploy/chat")
     asker = Asker(current())
-    if canonical(kind).removesuffix("s") == _ENDPOINT:
+    if names(kind, INFERENCE_ENDPOINT):
         unit = asker.unit_cost(asker.one_namespace(), name)
         paid = asker.over(f"{unit.window.start},{unit.window.end}").explanation(*unit.workload.split("/", 1))
         endpoint_explained_view.show(unit, paid, asker.options)

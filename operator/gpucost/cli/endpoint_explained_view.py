@@ -17,11 +17,10 @@ from gpucost.cli.grid import Grid, markdown, print_grid, print_line
 from gpucost.cli.options import Options
 from gpucost.core.clock import parse_rfc3339
 from gpucost.web.schema import Explanation
-from gpucost.web.schema_endpoints import HourPart, UnitCost
+from gpucost.web.schema_endpoints import PARTS, HourPart, UnitCost
 
 _HOURS = ("HOUR", "PART", "POD-HOURS", "OF", "WORK", "COST")
 _PRICES = ("PRICE", "ARITHMETIC", "RESULT")
-_PARTS = ("input", "output", "serving", "idle", "starting", "unknown")
 _EARLIER = "(earlier)"
 
 
@@ -65,7 +64,7 @@ def _hour_rows(unit: UnitCost) -> Iterator[list[str]]:
     """A line for each part of each hour."""
     for hour in unit.hours:
         when = _EARLIER if hour.start is None else figures.moment(parse_rfc3339(hour.start))[5:]
-        for part in _PARTS:
+        for part in PARTS:
             cost = Decimal(getattr(hour, part))
             if cost:
                 yield [when, part, *_times(hour, part), figures.money(cost, unit.currency, places=6)]
@@ -103,7 +102,7 @@ def _sums(unit: UnitCost) -> Iterator[list[str]]:
 
 
 def _price_rows(unit: UnitCost) -> Iterator[list[str]]:
-    cost = {name: Decimal(0) for name in _PARTS} | {part.part: Decimal(part.cost) for part in unit.parts}
+    cost = {name: Decimal(0) for name in PARTS} | {part.part: Decimal(part.cost) for part in unit.parts}
     known = sum(cost.values()) - cost["unknown"]
     served = cost["input"] + cost["output"] + cost["serving"]
     units, average, serving = unit.units, unit.average, unit.serving

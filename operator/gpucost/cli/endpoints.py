@@ -5,15 +5,13 @@ from __future__ import annotations
 import click
 
 from gpucost.cli import unit_costs_view
-from gpucost.cli.options import PRINTED, current, flags
+from gpucost.cli.options import PRINTED, SETTINGS, current, flags
 from gpucost.cli.questions import Asker, bare
-
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 @click.command(
     "endpoint",
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     short_help="What tokens and requests cost.",
     epilog="\b\nExamples:\n  kubectl cost endpoint -A\n  kubectl cost endpoint chat -n serving\n"
     "  kubectl cost endpoint chat -n serving --window 7d -o json | jq .average",

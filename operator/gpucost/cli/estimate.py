@@ -21,7 +21,7 @@ from gpucost.cli import estimate_view
 from gpucost.cli.failures import Failure
 from gpucost.cli.known_runs import KnownRuns
 from gpucost.cli.manifests import Document, read
-from gpucost.cli.options import OF_A_RUN, Options, current, flags
+from gpucost.cli.options import OF_A_RUN, SETTINGS, Options, current, flags
 from gpucost.cli.questions import Asker
 from gpucost.core.clock import Instant, parse_rfc3339
 from gpucost.core.model import CapacityType
@@ -35,7 +35,6 @@ from gpucost.core.training.spec import TrainingSpec
 from gpucost.core.training.validate import problems
 from gpucost.web.schema_estimates import OfferList
 
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _KIND = "TrainingJob"
 _EXAMPLES = """\b
 Examples:
@@ -68,7 +67,7 @@ class Run:
 
 @click.command(
     "estimate",
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     short_help="What a TrainingJob will cost, before it runs.",
     epilog=_EXAMPLES,
 )
@@ -250,7 +249,7 @@ def _hold_against(total: Range | None, limit: Decimal | None, currency: str) -> 
 
 predict = click.Command(
     "predict",
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     callback=estimate.callback,
     params=estimate.params,
     help=estimate.help,

@@ -5,20 +5,16 @@ The lines end in a total that is exactly their sum: amounts have all six decimal
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
 import click
-import yaml
 
 from gpucost.cli import figures, footers
 from gpucost.cli.figures import UNPRICED
-from gpucost.cli.formats import as_document
+from gpucost.cli.formats import as_document, print_csv, print_json, print_yaml
 from gpucost.cli.grid import Grid, markdown, print_grid, print_line
 from gpucost.cli.options import Options
 from gpucost.core.clock import DAY, format_duration, parse_rfc3339
@@ -206,21 +202,16 @@ def _as_document(document: Explanation) -> dict[str, Any]:
 
 
 def _json(document: Explanation, _: Options) -> None:
-    click.echo(json.dumps(_as_document(document), indent=2, ensure_ascii=False))
+    print_json(_as_document(document))
 
 
 def _yaml(document: Explanation, _: Options) -> None:
-    click.echo(yaml.safe_dump(_as_document(document), sort_keys=False, allow_unicode=True), nl=False)
+    print_yaml(_as_document(document))
 
 
 def _csv(document: Explanation, options: Options) -> None:
-    text = io.StringIO()
     titles = [field.alias or name for name, field in Line.model_fields.items()]
-    writer = csv.DictWriter(text, titles, lineterminator="\n")
-    if not options.no_headers:
-        writer.writeheader()
-    writer.writerows(as_document(line) for line in document.lines)
-    click.echo(text.getvalue(), nl=False)
+    print_csv(titles, [as_document(line) for line in document.lines], headers=not options.no_headers)
 
 
 _FORMATS: dict[str, Callable[[Explanation, Options], None]] = {

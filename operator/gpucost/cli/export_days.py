@@ -16,14 +16,11 @@ from typing import Any
 import click
 
 from gpucost.cli.failures import Failure
-from gpucost.cli.options import CLUSTER, Options, current, flags
+from gpucost.cli.options import CLUSTER, SETTINGS, Options, current, flags
 from gpucost.cli.questions import Asker
 from gpucost.core.clock import DAY, floor_to, format_rfc3339, to_datetime
 from gpucost.core.timeline import Interval
 from gpucost.core.window import WindowError, parse_window
-
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
 
 _FIELDS = (
     "cost",
@@ -45,7 +42,7 @@ _TITLES = ("day", "namespace", "workload", "category", "name", "currency", *_FIE
 
 @click.command(
     "export",
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     short_help="Costs by day as CSV.",
     epilog="\b\nExamples:\n  kubectl cost export --window lastmonth > november.csv\n"
     "  kubectl cost export --by workload -n research --window 30d > research.csv",

@@ -36,6 +36,8 @@ class Options:
     api_url: str | None = None
 
 
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+"""Of every command of `kubectl cost`."""
 CLUSTER = ("context", "kubeconfig", "api_url")
 PRINTED = ("output", "no_headers", *CLUSTER)
 OF_A_RUN = ("namespace", *PRINTED)

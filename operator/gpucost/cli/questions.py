@@ -197,12 +197,17 @@ class Asker:
         return Answer(from_statuses(listed.get("items") or [], by), namespace, fallback=reason)
 
 
+def names(given: str, kind: str) -> bool:
+    """Whether `tj`, `trainingjobs` or `TrainingJob` was given for TrainingJob."""
+    return canonical(given).removesuffix("s") == kind.lower()
+
+
 def bare(name: str, kind: str, example: str) -> str:
     """`bert` of `bert`, `tj/bert` or `TrainingJob/bert`. Raises `UsageError` with the example for another kind."""
     given, slash, rest = name.partition("/")
     if not slash:
         return name
-    if canonical(given) not in {kind.lower(), f"{kind.lower()}s"} or not rest or "/" in rest:
+    if not names(given, kind) or not rest or "/" in rest:
         raise click.UsageError(f"{name!r} is no {kind}: give its name, such as {example}")
     return rest
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import click
 
 from gpucost.cli import run_view, savings_view, simulation_view
-from gpucost.cli.options import OF_A_RUN, PRINTED, current, flags
+from gpucost.cli.options import OF_A_RUN, PRINTED, SETTINGS, current, flags
 from gpucost.cli.questions import Asker, bare
 from gpucost.core.clock import parse_duration, parse_rfc3339
 
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _A_RUN = ("TrainingJob", "bert or tj/bert")
 
 
 @click.group(
     "report",
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     short_help="What one run has cost for what.",
     epilog="\b\nExamples:\n  kubectl cost report run bert -n research",
 )
@@ -26,7 +25,7 @@ def report() -> None:
 
 @report.command(
     "run",
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     short_help="What a training run has cost for what.",
     epilog="\b\nExamples:\n  kubectl cost report run bert -n research\n"
     "  kubectl cost report run bert -n research -o markdown > bert.md\n"
@@ -45,7 +44,7 @@ def run(name: str) -> None:
 
 @click.command(
     "simulate",
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     short_help="What a run would have cost with a deadline.",
     epilog="\b\nExamples:\n  kubectl cost simulate bert --deadline 36h -n research\n"
     "  kubectl cost simulate bert --complete-by 2026-12-01T08:00:00Z",
@@ -72,7 +71,7 @@ def simulate(name: str, deadline: str | None, complete_by: str | None, changeove
 
 @click.command(
     "savings",
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     short_help="What could be saved, and what was saved.",
     epilog="\b\nExamples:\n  kubectl cost savings --window month\n  kubectl cost savings -n research -o csv\n"
     "  kubectl cost savings -o json | jq -r '.recommendations[].command'",

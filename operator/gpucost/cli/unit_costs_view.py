@@ -17,7 +17,7 @@ from gpucost.cli.grid import Grid, markdown, print_grid, print_line
 from gpucost.cli.options import Options
 from gpucost.cli.windows import when
 from gpucost.core.clock import SECOND, format_duration, parse_rfc3339
-from gpucost.web.schema_endpoints import ColdStart, ComparedCost, UnitCost, UnitCostList, UnitPrices
+from gpucost.web.schema_endpoints import PARTS, ColdStart, ComparedCost, UnitCost, UnitCostList, UnitPrices
 
 _TITLES = ["ENDPOINT", "COST", "HOURLY", "MTOK IN", "MTOK OUT", "REQUEST", "IDLE"]
 _WIDE = [*_TITLES, "STARTING", "UNKNOWN", "CACHE", "READY P95", "LAST REPLICA", "WORKLOAD"]
@@ -228,7 +228,7 @@ def _csv(document: UnitCost | UnitCostList, options: Options) -> None:
             "endpoint": one.metadata.name,
             "workload": one.workload,
             "cost": one.cost,
-            **{part: next((p.cost for p in one.parts if p.part == part), "0.000000") for part in _ABOUT},
+            **{part: next((p.cost for p in one.parts if p.part == part), "0.000000") for part in PARTS},
             **as_document(one.average),
             **as_document(one.units),
         }

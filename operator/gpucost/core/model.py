@@ -182,6 +182,11 @@ class Pod:
     ends: tuple[ContainerEnd, ...] = ()
     """Ends of containers that the pod tells of, of Jobs' pods only: the present one, and the one before a restart."""
 
+    @property
+    def serving_since(self) -> Instant | None:
+        """As `ready_since`; None, too, while it is on its way out."""
+        return self.ready_since if self.deleting is None else None
+
 
 @dataclass(frozen=True, slots=True)
 class JobCondition:

@@ -155,7 +155,7 @@ def of_last_replica(
 
     `watched` is the time on which the advice rests. What would break the objective is not recommended.
     """
-    late, allowed = advice.late, 1 - Fraction(spec.slo.objective) / 100
+    late, allowed = advice.late, spec.slo.late_allowed
     if advice.choice is cold.Choice.SLEEP:
         return _asleep(namespace, name, spec, advice, watched)
     if not advice.saving_monthly or advice.saving_monthly <= 0 or advice.idle_after is None:

@@ -82,7 +82,7 @@ def unit_cost(account: Account) -> schema.UnitCost:
         comparison=None if account.comparison is None else _compared(account.comparison),
         tenants=tuple(_tenants(costs, parts)),
         cold_start=_cold_start(account),
-        hours=_hours(account.lines, costs),
+        hours=_hours(account.lines, parts),
         quality=documents.quality(account.quality),
     )
 
@@ -100,14 +100,12 @@ def listed(accounts: Sequence[Account], currency: str, span: Interval) -> schema
     )
 
 
-_SERVING = ("input", "output", "serving")
-_PARTS = (*_SERVING, "idle", "starting", "unknown")
-"""As `Split` has them."""
+_SERVING = schema.PARTS[:3]
 
 
 def _amounts(split: Split) -> dict[str, Micro]:
     """The parts of a cost as they are written."""
-    return dict(zip(_PARTS, round_together(split, split.total), strict=True))
+    return dict(zip(schema.PARTS, round_together(split, split.total), strict=True))
 
 
 def _parts(split: Split, amounts: Mapping[str, Micro]) -> tuple[schema.CostPart, ...]:
@@ -118,12 +116,11 @@ def _parts(split: Split, amounts: Mapping[str, Micro]) -> tuple[schema.CostPart,
     )
 
 
-def _hours(lines: Sequence[HourLine], costs: UnitCost) -> tuple[schema.HourPart, ...]:
+def _hours(lines: Sequence[HourLine], amounts: Mapping[str, Micro]) -> tuple[schema.HourPart, ...]:
     """Each part of all hours is rounded so that it adds up to what is told of the part."""
     if not lines:
         return ()
-    totals = round_together(costs.split, costs.split.total)
-    columns = [parts_of([line.split[index] for line in lines], total) for index, total in enumerate(totals)]
+    columns = [parts_of([line.split[index] for line in lines], total) for index, total in enumerate(amounts.values())]
     return tuple(_hour(line, parts) for line, parts in zip(lines, zip(*columns, strict=True), strict=True))
 
 
@@ -138,7 +135,7 @@ def _hour(line: HourLine, parts: Sequence[Micro]) -> schema.HourPart:
         starting_hours=hours(done.starting),
         prefill_seconds=_count(work.prefill_seconds),
         decode_seconds=_count(work.decode_seconds),
-        **dict(zip(_PARTS, map(format_micro, parts), strict=True)),
+        **dict(zip(schema.PARTS, map(format_micro, parts), strict=True)),
     )
 
 

@@ -15,6 +15,8 @@ from gpucost.web.schema import API_VERSION, Hours, ListMetadata, Metadata, Money
 
 Small = Annotated[str, Field(pattern=r"^-?[0-9]+\.[0-9]{9}$", examples=["0.002619048"])]
 """Money with nine decimals, for what is sold one by one."""
+PARTS = ("input", "output", "serving", "idle", "starting", "unknown")
+"""Of a cost, in the order of `core.serving.unit_cost.Split`; the first three are what was paid for serving."""
 
 
 class CostPart(ApiModel):

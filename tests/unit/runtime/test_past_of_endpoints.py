@@ -271,10 +271,7 @@ async def test_a_gateway_that_holds_requests_lets_the_last_replica_go_and_wakes_
     api.objects[SLICES] = {"items": [{"endpoints": [{"conditions": {"ready": True}}]}]}
     found, state, record = holders(api, HOUR)
     assert found.demand_of(state, record) is None  # nobody has looked
-    await found.once()
-    asked = found.demand_of(state, record)
-    assert asked is not None
-    assert asked.replicas == 0
+    assert await demanded(found, state, record) == 0
     zero = replace(state, target=Target("t", "2", 0), status={"lastScaleTime": format_rfc3339(T0 + HOUR)})
     asked = found.demand_of(zero, record)
     assert asked is not None
@@ -314,6 +311,14 @@ class Interceptors:
         return self.series
 
 
+async def demanded(found: Holders, state: EndpointState, record: Custom) -> int:
+    """The number that goes before every recommendation, after another look at the holders."""
+    await found.once()
+    asked = found.demand_of(state, record)
+    assert asked is not None
+    return asked.replicas
+
+
 def held_by_keda(*series: Sample) -> tuple[Holders, EndpointState, Custom, Interceptors]:
     api = Api()
     route = {"metadata": {"name": "route", "namespace": "serving"}, "spec": {"rules": [{"hosts": ["a.b"]}]}}
@@ -342,25 +347,16 @@ async def test_a_request_at_an_interceptor_wakes_the_endpoint_that_it_is_for(
     labels: dict[str, str], number: int
 ) -> None:
     found, state, record, _ = held_by_keda(Sample(labels, 2.0))
-    await found.once()
-    asked = found.demand_of(state, record)
-    assert asked is not None
-    assert asked.replicas == number
+    assert await demanded(found, state, record) == number
 
 
 async def test_a_start_in_a_moment_of_doubt_wakes_nobody_yet_and_a_doubt_that_lasts_does() -> None:
     found, state, record, engine = held_by_keda()
     engine.is_away = True
     state = replace(state, status={"lastScaleTime": format_rfc3339(T0)})
-    await found.once()
-    asked = found.demand_of(state, record)
-    assert asked is not None
-    assert asked.replicas == 0
+    assert await demanded(found, state, record) == 0
     found.now = lambda: T0 + HOUR + 61 * SECOND
-    await found.once()
-    asked = found.demand_of(state, record)
-    assert asked is not None
-    assert asked.replicas == 1
+    assert await demanded(found, state, record) == 1
 
 
 async def test_who_cannot_look_at_the_holder_at_all_wakes_it_too() -> None:
@@ -370,15 +366,9 @@ async def test_who_cannot_look_at_the_holder_at_all_wakes_it_too() -> None:
         raise ApiError(500, reason="InternalError", message="oh")
 
     found.client.get = broken  # type: ignore[method-assign, assignment]
-    await found.once()
-    asked = found.demand_of(state, record)
-    assert asked is not None
-    assert asked.replicas == 0
+    assert await demanded(found, state, record) == 0
     found.now = lambda: T0 + HOUR + 61 * SECOND
-    await found.once()
-    asked = found.demand_of(state, record)
-    assert asked is not None
-    assert asked.replicas == 1
+    assert await demanded(found, state, record) == 1
 
 
 async def test_one_holder_of_many_endpoints_is_looked_at_once_in_a_pass() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
 
 from gpucost.core.clock import MINUTE, SECOND, Micros
 from gpucost.core.model import Workload
@@ -65,6 +66,11 @@ class Slo:
     """Time between two tokens."""
     objective: Decimal = Decimal("99.9")
     """Per cent of the requests that must be in time."""
+
+    @property
+    def late_allowed(self) -> Fraction:
+        """Part of the requests that may be late."""
+        return 1 - Fraction(self.objective) / 100
 
 
 class SelectPolicy(StrEnum):

@@ -92,9 +92,7 @@ class UnitCost:
     @property
     def per_token(self) -> Fraction | None:
         """Of any kind."""
-        prompt, generated = self.work.prompt_tokens, self.work.generation_tokens
-        both = None if prompt is None or generated is None else Fraction(prompt) + Fraction(generated)
-        return _over(Fraction(self.split.known), both)
+        return _over(Fraction(self.split.known), self.work.tokens)
 
     @property
     def per_input_token(self) -> Fraction | None:
@@ -132,9 +130,7 @@ class UnitCost:
     @property
     def serving_per_token(self) -> Fraction | None:
         """Of any kind, without idle and starting pods."""
-        prompt, generated = self.work.prompt_tokens, self.work.generation_tokens
-        both = None if prompt is None or generated is None else prompt + generated
-        return _over(Fraction(self.split.serving), both)
+        return _over(Fraction(self.split.serving), self.work.tokens)
 
     @property
     def serving_per_request(self) -> Fraction | None:

@@ -129,7 +129,7 @@ class Advisor:
             arrived=value_of(signals.arrived),
             served=served,
             queue=queue,
-            ready=sum(pod.ready_since is not None and pod.deleting is None for pod in pods),
+            ready=sum(pod.serving_since is not None for pod in pods),
             pending=tuple(max(0, now - pod.created) for pod in pods if pod.ready_since is None and not pod.deleting),
             throughput=throughput,
             ready_time=ready_time,

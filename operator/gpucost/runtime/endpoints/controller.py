@@ -169,7 +169,7 @@ class EndpointController:
             unseen = await self.unseen(path, record.namespace, spec.target, target)
             pods = await self.pods(record, spec, target.selector)
         measured, wish = self.load_of(record.uid)
-        ready = [pod.ready_since for pod in pods if pod.ready_since is not None and pod.deleting is None]
+        ready = [pod.serving_since for pod in pods if pod.serving_since is not None]
         state = replace(
             state,
             target=target,

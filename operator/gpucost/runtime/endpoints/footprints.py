@@ -111,7 +111,7 @@ class Footprints:
         if spec is None:
             return ()
         pods = self.endpoints.pods_of(record.namespace, spec.target)
-        return tuple(pod for pod in pods if pod.ready_since is not None and pod.deleting is None)
+        return tuple(pod for pod in pods if pod.serving_since is not None)
 
     def _busy(self, uid: str, pods: Sequence[Pod], active: Mapping[str, float | Unknown]) -> float | None:
         signals = self.signals_of(uid)

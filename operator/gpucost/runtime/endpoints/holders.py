@@ -199,7 +199,7 @@ class Holders:
     def _situation(self, record: Custom, spec: EndpointSpec) -> Situation:
         replicas, scaled = self._replicas[record.uid]
         pods = self.pods_of(record.namespace, spec.target)
-        ready = [pod.ready_since for pod in pods if pod.ready_since is not None and pod.deleting is None]
+        ready = [pod.serving_since for pod in pods if pod.serving_since is not None]
         signals = self.signals_of(record.uid)
         window = open_window(spec.windows, self.now())[0]
         begun = self._begun.setdefault(record.uid, self.now())

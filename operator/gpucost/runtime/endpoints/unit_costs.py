@@ -147,12 +147,8 @@ class UnitCosts:
     def _marginal(self, uid: str, hourly: Pico | None, costs: UnitCost) -> tuple[Fraction | None, Fraction | None]:
         """Of a request and of a token."""
         request = marginal_per_request(hourly, self.capacity_of(uid))
-        work = costs.work
-        tokens = None
-        if work.prompt_tokens is not None and work.generation_tokens is not None:
-            tokens = work.prompt_tokens + work.generation_tokens
-        known = request is not None and tokens and work.requests
-        return request, request * Fraction(work.requests or 0) / Fraction(tokens or 1) if known and request else None
+        tokens, requests = costs.work.tokens, costs.work.requests
+        return request, request * Fraction(requests) / tokens if request and tokens and requests else None
 
     def advice(self, namespace: str, uid: str, spec: EndpointSpec, hourly: Pico | None) -> cold.Advice:
         """Whether the last replica is worth keeping."""
@@ -160,7 +156,7 @@ class UnitCosts:
         terms = cold.Terms(
             replica_hourly=hourly,
             ready=ready_times(memory.starts),
-            late_allowed=1 - Fraction(spec.slo.objective) / 100,
+            late_allowed=spec.slo.late_allowed,
             idle_after=spec.zero.idle_after if spec.zero is not None else None,
             has_holder=spec.zero is not None,
             can_sleep=spec.runtime is Runtime.VLLM and self.shares_gpu(namespace, spec),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 
 from gpucost.core.clock import SECOND, Instant, Micros
 from gpucost.core.serving.spec import EndpointSpec
@@ -103,6 +104,12 @@ class Work:
 
     def __add__(self, other: Work) -> Work:
         return Work(*(_sum(getattr(self, name), getattr(other, name)) for name in WORK))
+
+    @property
+    def tokens(self) -> Fraction | None:
+        """Of prompts and of answers; None where one of them is not counted."""
+        prompt, generated = self.prompt_tokens, self.generation_tokens
+        return None if prompt is None or generated is None else Fraction(prompt) + Fraction(generated)
 
 
 WORK = tuple(Work.__dataclass_fields__)

@@ -48,6 +48,11 @@ class Standing:
     unmet: bool = False
     """Spot was asked for and has not come in time; the pods wait on, which costs nothing."""
 
+    @property
+    def has_spot(self) -> bool:
+        """Whether it is on spot nodes."""
+        return self.running is Capacity.SPOT and not self.trying
+
 
 @dataclass(frozen=True)
 class View:
@@ -223,7 +228,7 @@ def _as_it_is(outlook: Outlook, view: View, spec: TrainingSpec) -> Choice | None
     standing, soon = view.standing, outlook.now + LOOK_EVERY
     if outlook.slack < standing.changeover_left:
         return None
-    if standing.running is Capacity.SPOT and not standing.trying:
+    if standing.has_spot:
         latest = max(outlook.now, outlook.now + outlook.slack - outlook.changeover)
         return Choice(Capacity.SPOT, Reason.KEEPING_SPOT, "it works on spot capacity", soon, "", latest)
     if standing.running is not Capacity.ON_DEMAND:
@@ -243,8 +248,7 @@ def _must_leave(outlook: Outlook, view: View, spec: TrainingSpec) -> bool:
     while a run trains, so this is found out right after the loss that left so little, when going costs least.
     """
     every, start = spec.checkpoint_interval, view.changeover.start
-    works_there = view.standing.running is Capacity.SPOT and not view.standing.trying
-    if every is None or not works_there or outlook.work_left <= start:
+    if every is None or not view.standing.has_spot or outlook.work_left <= start:
         return False
     least = start + (view.work.at_risk or 0) + LOOK_EVERY
     return least <= outlook.slack < start + min(every, outlook.work_left) + 2 * LOOK_EVERY
@@ -253,7 +257,7 @@ def _must_leave(outlook: Outlook, view: View, spec: TrainingSpec) -> bool:
 def _may_try(outlook: Outlook, view: View, spec: TrainingSpec) -> bool:
     """Whether there is time for a try of spot to find nothing, and for the way back."""
     standing = view.standing
-    if standing.running is Capacity.SPOT and not standing.trying:
+    if standing.has_spot:
         return True
     if standing.trying:
         return outlook.slack >= outlook.changeover + 2 * LOOK_EVERY

@@ -169,7 +169,7 @@ def _by_time(
 ) -> Work:
     """Time of training that still counts: up to the last checkpoint of each stay, and all of the present one."""
     here = current(stays)
-    kept = sum(_surely_kept(stay, progress, saves_every) for stay in stays if stay is not here)
+    kept = sum(_kept(stay, progress, saves_every, untold=RESTORING) for stay in stays if stay is not here)
     present = max(0, now - here.running) if here is not None and here.running is not None else 0
     left = max(expected - kept - present, expected // _LEAST_LEFT)
     saved = progress.saved
@@ -180,18 +180,12 @@ def _by_time(
     return Work(expected, left, source, as_of, at_risk=_since_saved(progress, here, saves_every, now))
 
 
-def _surely_kept(stay: Stay, progress: Progress, saves_every: Micros | None) -> Micros:
-    """As `_kept`; a checkpoint that nobody told of counts only when it must have been complete."""
-    kept = _kept(stay, progress, saves_every)
-    if not saves_every or stay.cause is None or stay.running is None or stay.ended is None:
-        return kept
-    if _saved_until(stay, progress, stay.running, stay.ended) is not None:
-        return kept
-    return max(0, stay.ended - stay.running - RESTORING) // saves_every * saves_every
+def _kept(stay: Stay, progress: Progress, saves_every: Micros | None, *, untold: Micros = 0) -> Micros:
+    """Training time of a stay that is over that its checkpoints have kept, those too that are not remembered now.
 
-
-def _kept(stay: Stay, progress: Progress, saves_every: Micros | None) -> Micros:
-    """Training time of a stay that is over that its checkpoints have kept, those too that are not remembered now."""
+    Of a run that tells of none, `untold` is the time before training that may have gone by: a checkpoint counts only
+    when it must have been complete.
+    """
     if stay.running is None or stay.ended is None:
         return 0
     if stay.cause is None:
@@ -199,7 +193,7 @@ def _kept(stay: Stay, progress: Progress, saves_every: Micros | None) -> Micros:
     saved = _saved_until(stay, progress, stay.running, stay.ended)
     if saved is not None:
         return max(0, min(saved, stay.ended) - stay.running)
-    return (stay.ended - stay.running) // saves_every * saves_every if saves_every else 0
+    return max(0, stay.ended - stay.running - untold) // saves_every * saves_every if saves_every else 0
 
 
 def _saved_until(stay: Stay, progress: Progress, running: Instant, ended: Instant) -> Instant | None:
